@@ -1,0 +1,20 @@
+// Builds dist/: the command line and the library as bundles, and the type declarations.
+import { build } from 'esbuild';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+const entries = { cli: 'src/cli/main.ts', index: 'src/index.ts', testing: 'src/testing/index.ts' };
+const entryPoints = Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file)));
+
+await build({
+  entryPoints,
+  outdir: 'dist',
+  bundle: true,
+  splitting: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  // Keystone is GPLv2: it stays a dependency of its own, loaded only when something is assembled (NOTICE).
+  external: ['keystone-wasm', 'capstone-wasm', 'vitest'],
+});
+execFileSync('npx', ['tsc', '-p', 'tsconfig.types.json'], { stdio: 'inherit' });

@@ -1,0 +1,59 @@
+// Guest exceptions and VM exits that leave an instruction half way. Both travel as one preallocated thrown value, because
+// throwing an Error through WebAssembly costs ten times as much (core-experiment.md); they are constructed only here.
+
+import { VECTOR } from '../x86/names/vectors.ts';
+
+/** A guest exception on its way to delivery. One object, overwritten by each fault: read it before anything can raise again. */
+export class GuestFault {
+  vector = 0;
+  /** null: this exception pushes no error code. */
+  errorCode: number | null = null;
+  /** #PF only: the linear address for CR2. */
+  address = 0n;
+}
+
+export const guestFault = new GuestFault();
+
+function fault(vector: number, errorCode: number | null, address = 0n): never {
+  guestFault.vector = vector;
+  guestFault.errorCode = errorCode;
+  guestFault.address = address;
+  throw guestFault; // eslint-disable-line @typescript-eslint/only-throw-error
+}
+
+/** #PF error-code bits (SDM vol. 3, 4.7). */
+export const PF = { P: 1, W: 2, U: 4, RSVD: 8, I: 16, PK: 32 } as const;
+
+/** One constructor for each exception that trapline raises. Error codes of selectors carry EXT in bit 0, IDT in bit 1, TI in bit 2. */
+export const raise = {
+  de: () => fault(VECTOR.DE, null),
+  ud: () => fault(VECTOR.UD, null),
+  nm: () => fault(VECTOR.NM, null),
+  df: () => fault(VECTOR.DF, 0),
+  ts: (selector: number) => fault(VECTOR.TS, selector),
+  np: (selector: number) => fault(VECTOR.NP, selector),
+  ss: (selector: number) => fault(VECTOR.SS, selector),
+  gp: (selector: number) => fault(VECTOR.GP, selector),
+  ac: () => fault(VECTOR.AC, 0),
+  pf: (address: bigint, errorCode: number) => fault(VECTOR.PF, errorCode, address),
+};
+
+/** Thrown after the state block's exit fields were filled in: leaves the instruction undone and generated code with it. */
+export class ExitSignal {}
+export const exitSignal = new ExitSignal();
+
+/** Thrown when the machine must stop by name: an instruction or mode that is not implemented, or a contract that was broken. */
+export class StopSignal {
+  /** What was met, for a person: "fld m32fp is not implemented". */
+  what = '';
+  /** What to try. */
+  hint = '';
+}
+export const stopSignal = new StopSignal();
+
+/** Stops the machine by name (exit reason STOPPED). Never disguised as a guest exception. */
+export function stop(what: string, hint: string): never {
+  stopSignal.what = what;
+  stopSignal.hint = hint;
+  throw stopSignal; // eslint-disable-line @typescript-eslint/only-throw-error
+}

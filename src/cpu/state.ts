@@ -1,0 +1,164 @@
+// The vCPU state block: every register, lazy flag, segment, TLB and piece of exit information of one vCPU, at fixed
+// offsets of a block that is a whole number of pages. Architectural fields come first, so that a snapshot or a rollback
+// copies one run of bytes; the derived caches behind them are rebuilt on demand.
+//
+// Theory: lazy flags. After an arithmetic instruction the block holds
+//   flagResult  the result, sign-extended to 64 bits      ZF = (flagResult == 0)
+//   flagCarry   bit 0 = CF                                CF = flagCarry & 1
+//               bit 1 inverts SF, bit 2 inverts PF        SF = (flagResult < 0) ^ bit 1, PF = even(flagResult & 255) ^ bit 2
+//   flagAux     sign = OF ^ CF, bit 4 = AF                OF = CF ^ (flagAux < 0), AF = flagAux >> 4 & 1
+// so that each flag is read without knowing which instruction set it. For add and subtract flagAux is a ^ b ^ result. The
+// two inverting bits exist for POPF, SAHF and IRET, which may load combinations (ZF = SF = 1) that no result has; an
+// ordinary instruction stores flagCarry as 0 or 1 and so clears them for nothing.
+
+import { array, i32, place, u16, u32, u64, u8, type Field, type ValueOf, type Views } from './layout.ts';
+
+/** Entries of each data view; indexed by the low bits of the virtual page number. */
+export const VIEW_ENTRIES = 1024;
+/** {tagRead u64, tagWrite u64, tagCode u64, addend i32, unused}: see tlb.ts. */
+export const VIEW_ENTRY_SIZE = 32;
+export const FETCH_ENTRIES = 256;
+/** {tag u64, arenaPage u32 (byte address of the page in linear memory), unused}. */
+export const FETCH_ENTRY_SIZE = 16;
+export const JUMP_ENTRIES = 1024;
+/** {rip u64, block i32 (address of the head record), unused}. */
+export const JUMP_ENTRY_SIZE = 16;
+export const TLB_ENTRIES = 1024;
+/** {gva page | flags u64, gpa page u64, rights u32, pcid u32}: see tlb.ts. */
+export const TLB_ENTRY_SIZE = 24;
+/** Fragments of one instruction: accesses that the host must serve. */
+export const FRAGMENTS = 16;
+export const FRAGMENT_SIZE = 40;
+
+/** Segment registers in the machine's order. */
+export const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
+export type SegmentName = (typeof SEGMENTS)[number];
+/** Each segment cache: base u64 @0, limit u32 @8 (bytes, expanded), attributes u16 @12 (VMX access-rights layout), selector u16 @14. */
+export const SEGMENT_SIZE = 16;
+
+/* prettier-ignore */
+const architectural = {
+  gpr: array(u64, 16),          // RAX RCX RDX RBX RSP RBP RSI RDI R8..R15
+  zero: u64,                    // always 0: what an absent base or index register reads
+  pageUnit: u64,                // always 4096: see records.ts, RIP-relative displacements that overflow
+  rip: u64,                     // architectural RIP, valid whenever generated code is not running
+  ripPage: u64,                 // virtual page of the block being run; a record adds its offset
+  flagResult: u64,
+  flagAux: u64,
+  flagCarry: i32,
+  rflags: u32,                  // the bits that are not lazy: TF IF DF IOPL NT RF VM AC VIF VIP ID, and bit 1
+  segments: array(u64, 8, SEGMENT_SIZE),
+  gdtrBase: u64, idtrBase: u64, gdtrLimit: u32, idtrLimit: u32,
+  cr0: u64, cr2: u64, cr3: u64, cr4: u64, cr8: u64, xcr0: u64, efer: u64,
+  dr: array(u64, 8),
+  star: u64, lstar: u64, cstar: u64, fmask: u64, kernelGsBase: u64, tscAux: u64, pat: u64,
+  sysenterCs: u64, sysenterEsp: u64, sysenterEip: u64,
+  apicBase: u64,
+  tsc: u64,                     // guest TSC at the current instruction boundary; while code runs see tscEnd
+  cpl: u8, mode: u8,            // mode: the decoder's and dispatcher's operating mode (records.ts)
+  shadow: u8,                   // interrupt shadow: bit 0 STI, bit 1 MOV SS
+  nmiBlocked: u8,
+  activity: u8,                 // 0 active, 1 halted, 2 shutdown, 3 wait for SIPI
+  pendingDb: u8,                // a single-step trap is due at this boundary
+  mxcsr: u32,
+  fcw: u16, fsw: u16, ftw: u16, fop: u16, fip: u64, fdp: u64,
+  st: array(u64, 16),           // x87 stack, 16 bytes a register
+  vec: array(u64, 64),          // 16 vector registers of 32 bytes
+  entryEvent: u32, entryErrorCode: u32, entryLength: u32,      // VM-entry interruption information, VMX layout
+  vectoringEvent: u32, vectoringErrorCode: u32,                 // IDT-vectoring information of the last exit
+  exitReason: i32, exitLength: u32, exitQualification: u64, exitGpa: u64, exitGva: u64, exitValue: u64, exitInfo: u32,
+  fragmentCount: u32, fragmentDone: u32, fragmentNext: u32,
+  fragments: array(u64, FRAGMENTS, FRAGMENT_SIZE),
+  tlb: array(u64, TLB_ENTRIES, TLB_ENTRY_SIZE),
+};
+
+/* prettier-ignore */
+const derived = {
+  budget: i32,                  // units left after the block being run
+  aheadBelow: i32,              // a time-observing instruction leaves when budget + its remaining units is below this
+  tscEnd: u64,                  // guest TSC when the budget is used up: TSC = tscEnd - budget - record.remaining
+  status: i32,                  // why generated code returned (interpreter.ts)
+  lastRecord: i32,              // the record that asked to leave
+  dataView: i32,                // address of the view for ordinary accesses at this CPL and AC
+  systemView: i32,              // address of the view for implicit supervisor accesses
+  fetchView: i32, jumpCache: i32,
+  bounce: array(u64, 8),        // where slow loads put what does not lie in one piece
+  supervisorView: array(u64, VIEW_ENTRIES, VIEW_ENTRY_SIZE),    // SMAP in force (AC = 0)
+  supervisorAcView: array(u64, VIEW_ENTRIES, VIEW_ENTRY_SIZE),  // EFLAGS.AC = 1, or no SMAP
+  userView: array(u64, VIEW_ENTRIES, VIEW_ENTRY_SIZE),
+  supervisorFetch: array(u64, FETCH_ENTRIES, FETCH_ENTRY_SIZE),
+  userFetch: array(u64, FETCH_ENTRIES, FETCH_ENTRY_SIZE),
+  supervisorJumps: array(u64, JUMP_ENTRIES, JUMP_ENTRY_SIZE),
+  userJumps: array(u64, JUMP_ENTRIES, JUMP_ENTRY_SIZE),
+};
+
+const fields = { ...architectural, ...derived };
+export type FieldName = keyof typeof fields;
+const placed = place<FieldName>(fields as Record<FieldName, Field>);
+
+/** Byte offset of each field in the state block. */
+export const OFFSET = placed.offset;
+export const FIELDS = placed.fields;
+/** Bytes of the architectural part, which snapshots and rollbacks copy. */
+export const ARCHITECTURAL_SIZE = OFFSET.budget;
+/** Bytes of a state block: whole pages. */
+export const STATE_SIZE = Math.ceil(placed.size / 4096) * 4096;
+
+type Scalars = { -readonly [K in FieldName]: ValueOf<(typeof fields)[K]> };
+
+/**
+ * One vCPU's state block as an object: each scalar field is a property (`state.rip`, `state.cr3`), 64-bit ones bigint.
+ * Arrays are reached through the methods below, or by `at(name, index)`.
+ */
+class StateBlock {
+  readonly views: Views;
+  /** Byte address of the block in linear memory. */
+  readonly base: number;
+
+  constructor(views: Views, base: number) {
+    this.views = views;
+    this.base = base;
+  }
+
+  /** Byte address in linear memory of a field, or of element `index` of an array field. */
+  at(name: FieldName, index = 0): number {
+    return this.base + OFFSET[name] + index * FIELDS[name].stride;
+  }
+
+  gpr(index: number): bigint {
+    return this.views.u64[((this.base + OFFSET.gpr) >> 3) + index]!;
+  }
+  setGpr(index: number, value: bigint): void {
+    this.views.u64[((this.base + OFFSET.gpr) >> 3) + index] = value;
+  }
+  /** Low half of a general register, as an unsigned number: what most of the hypervisor wants, without a bigint. */
+  gpr32(index: number): number {
+    return this.views.u32[((this.base + OFFSET.gpr) >> 2) + 2 * index]!;
+  }
+  /** Writes a 32-bit value and zeroes the upper half, as a 32-bit instruction does. */
+  setGpr32(index: number, value: number): void {
+    const at = ((this.base + OFFSET.gpr) >> 2) + 2 * index;
+    this.views.u32[at] = value;
+    this.views.u32[at + 1] = 0;
+  }
+}
+
+export type CpuState = StateBlock & Scalars;
+
+for (const name of Object.keys(fields) as FieldName[]) {
+  const { type, count } = FIELDS[name];
+  if (count !== 1) continue;
+  const offset = OFFSET[name];
+  const shift = { u8: 0, u16: 1, i32: 2, u32: 2, u64: 3 }[type];
+  Object.defineProperty(StateBlock.prototype, name, {
+    get(this: StateBlock) {
+      return this.views[type][(this.base + offset) >>> shift];
+    },
+    set(this: StateBlock, value: never) {
+      this.views[type][(this.base + offset) >>> shift] = value;
+    },
+  });
+}
+
+/** The state block at byte `base` of a linear memory. */
+export const stateAt = (views: Views, base: number): CpuState => new StateBlock(views, base) as CpuState;

@@ -1,0 +1,78 @@
+// The probes: every event that trapline records, with its fields, in KVM's names (Linux include/trace/events/kvm.h,
+// arch/x86/kvm/trace.h). Floors declare nothing else about tracing; sinks and reports know these types and nothing else.
+
+export interface ProbeEvents {
+  kvm_entry: { vcpu: number; rip: bigint; intrInfo: number; errorCode: number; immediateExit: boolean };
+  kvm_exit: {
+    vcpu: number;
+    /** VMX basic exit reason. */
+    reason: number;
+    rip: bigint;
+    length: number;
+    /** Exit qualification. */
+    info1: bigint;
+    info2: bigint;
+    intrInfo: number;
+    errorCode: number;
+    requests: number;
+  };
+  kvm_msr: { vcpu: number; write: boolean; index: number; value: bigint; fault: boolean };
+  kvm_cpuid: {
+    vcpu: number;
+    leaf: number;
+    subleaf: number;
+    rax: number;
+    rbx: number;
+    rcx: number;
+    rdx: number;
+    found: boolean;
+  };
+  kvm_pio: { vcpu: number; write: boolean; port: number; size: number; count: number; value: number };
+  kvm_mmio: { vcpu: number; write: boolean; gpa: bigint; length: number; value: bigint; satisfied: boolean };
+  kvm_page_fault: { vcpu: number; rip: bigint; gpa: bigint; errorCode: number };
+  kvm_cr: { vcpu: number; write: boolean; cr: number; value: bigint };
+  kvm_apic: { vcpu: number; write: boolean; register: number; value: bigint };
+  kvm_apic_ipi: { vcpu: number; icrLow: number; dest: number };
+  kvm_apic_accept_irq: { apicId: number; deliveryMode: number; triggerLevel: boolean; vector: number };
+  kvm_eoi: { apicId: number; vector: number };
+  kvm_inj_virq: { vcpu: number; vector: number; soft: boolean; reinjected: boolean };
+  kvm_inj_exception: { vcpu: number; vector: number; errorCode: number | null; reinjected: boolean };
+  kvm_vcpu_wakeup: { vcpu: number; cycles: number; waited: boolean; valid: boolean };
+  kvm_userspace_exit: { vcpu: number; reason: number };
+  kvm_hv_timer_state: { vcpu: number; hvTimer: boolean };
+  kvm_hypercall: { vcpu: number; nr: bigint; args: readonly bigint[] };
+  /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
+  kvm_lazy_tsc: {
+    vcpu: number;
+    op: 'init' | 'exit' | 'update' | 'kick' | 'rearm' | 'clear' | 'refresh';
+    armed: bigint;
+    pending: bigint;
+  };
+}
+
+export type ProbeName = keyof ProbeEvents;
+/** `time` is the position, in cycles, of the physical CPU on which the event happened. */
+export type ProbeSink = <N extends ProbeName>(name: N, event: ProbeEvents[N], time: number) => void;
+
+/**
+ * Where the floors fire their probes. `active` is false while nobody listens: guard with it, so that an untraced run
+ * builds no event object.
+ */
+export class Probes {
+  active = false;
+  #sinks: ProbeSink[] = [];
+
+  fire<N extends ProbeName>(name: N, event: ProbeEvents[N], time: number): void {
+    for (const sink of this.#sinks) sink(name, event, time);
+  }
+
+  /** Adds a sink; returns the function that takes it away again. */
+  subscribe(sink: ProbeSink): () => void {
+    this.#sinks = [...this.#sinks, sink];
+    this.active = true;
+    return () => {
+      this.#sinks = this.#sinks.filter((s) => s !== sink);
+      this.active = this.#sinks.length > 0;
+    };
+  }
+}
