@@ -1,0 +1,388 @@
+// How instructions say what they do. A row's semantics is a function over `Op`, which reads like the manual's Operation
+// section and builds typed expressions; a `BackEnd` turns these into WebAssembly, or evaluates them.
+//
+// What a back end guarantees, whatever the order in the source: register and flag results are held and stored after the
+// last memory access, so an instruction that faults has changed nothing. What semantics must keep to: memory is written
+// at most once, faults are raised before, and nothing is assumed about where registers live.
+
+import { constant, i64, select, type Expr } from '../wasm/expr.ts';
+import type { Int, Type } from '../wasm/types.ts';
+import * as arithmetic from './flags.ts';
+import type { Flags, Width } from './flags.ts';
+
+/** What an instruction does. Generic in the type that holds its operands: i32 for 8 to 32 bits, i64 for 64. */
+export type Semantics = <T extends Int>(op: Op<T>) => void;
+
+/** Operand positions, in the manual's (Intel's) order. */
+export const dst = 0;
+export const src = 1;
+export const src2 = 2;
+
+/** Register numbers. */
+export const RAX = 0;
+export const RCX = 1;
+export const RDX = 2;
+export const RBX = 3;
+export const RSP = 4;
+export const RBP = 5;
+export const RSI = 6;
+export const RDI = 7;
+export const R11 = 11;
+
+/** A register as a back end meets it: named by the row, or by operand slot 0 to 2 of the decoded instruction. */
+export type Register = { readonly fixed: number } | { readonly slot: number };
+
+/** Where an operand of a form is found. `width` in bits. */
+export type Place =
+  | { readonly kind: 'register'; readonly register: Register; readonly width: Width }
+  | { readonly kind: 'memory'; readonly width: Width; readonly address: 'modrm' | 'immediate' | 'rsi' | 'rdi' }
+  /** `stored`: the immediate is in the record; otherwise it is the constant `value`. */
+  | { readonly kind: 'immediate'; readonly value?: bigint };
+
+export type FaultName = 'de' | 'ud' | 'gp';
+
+/** A memory operand that is read and then perhaps written: the write was probed for when it was opened. */
+export interface MemoryCell {
+  readonly value: Expr<Int>;
+  store(value: Expr<Int>): void;
+}
+
+export interface BackEnd {
+  /** Evaluates once; the result may be used many times. */
+  let<T extends Type>(value: Expr<T>): Expr<T>;
+  /** The low `width` bits of a register, zero-extended (i64 for 64 bits, else i32). */
+  register(register: Register, width: Width): Expr<Int>;
+  /** Held until the instruction commits. 32 bits zero the upper half, 8 and 16 keep it. */
+  setRegister(register: Register, width: Width, value: Expr<Int>): void;
+  /** The immediate, extended to 64 bits as the instruction uses it. */
+  immediate(): Expr<'i64'>;
+  /** The second immediate of ENTER and the like. */
+  immediate2(): Expr<'i32'>;
+  /** Effective address of the ModRM operand: no segment base, wrapped to the address size. */
+  effectiveAddress(): Expr<'i64'>;
+  /** Cuts an address to the address size of the form. */
+  wrapAddress(address: Expr<'i64'>): Expr<'i64'>;
+  /** Bits of the address size that this form was decoded with; 64 or 32 in 64-bit mode. */
+  readonly addressWidth: Width;
+  load(address: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int>;
+  open(address: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell;
+  store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void;
+  flags(): Flags;
+  /** Held until commit. With `when`, the flags change only if it is 1. */
+  setFlags(flags: Flags, when?: Expr<'i32'>): void;
+  /** RFLAGS bits that are not lazy (DF, IF, IOPL, ...). */
+  systemFlags(): Expr<'i32'>;
+  setSystemFlags(value: Expr<'i32'>): void;
+  /** Address of the next instruction. */
+  nextRip(): Expr<'i64'>;
+  /** The guest's time stamp counter at this instruction. */
+  tsc(): Expr<'i64'>;
+  /** A field of the CPU's state by name, for the few instructions that read one (RDTSCP, RDPID). */
+  stateField(name: 'tscAux'): Expr<'i64'>;
+  faultIf(when: Expr<'i32'>, fault: FaultName): void;
+  /** Raises #GP unless the target is canonical. Before anything is stored. */
+  checkTarget(target: Expr<'i64'>): void;
+  /** Control goes to `target`, which was checked. Last. */
+  jump(target: Expr<'i64'>): void;
+  /** Control goes to the relative target if `when` (always, if absent), else to the next instruction. Last. */
+  branch(when?: Expr<'i32'>): void;
+  /** REP: the instruction runs again (as one more unit) if `when`. Last. */
+  repeatIf(when: Expr<'i32'>): void;
+  /** The instruction ends here, with nothing done, if `when`: a REP whose count is zero. First. */
+  skipIf(when: Expr<'i32'>): void;
+}
+
+/** Which segment an access goes through: that of the memory operand, ES of string destinations, SS of the stack. */
+export type Segment = 'operand' | 'es' | 'stack';
+
+/** An instruction being described: its operands, flags and effects at one width. */
+export class Op<T extends Int> {
+  readonly type: T;
+  /** Operation width in bits. */
+  readonly width: Width;
+  readonly #places: readonly Place[];
+  readonly #writes: ReadonlySet<number>;
+  readonly #backEnd: BackEnd;
+  readonly #cells = new Map<number, MemoryCell>();
+  #displaced: Expr<'i64'> | null = null;
+
+  /** `writes`: operand positions that the row writes; a memory operand among them is probed for writing when it is read. */
+  constructor(type: T, width: Width, places: readonly Place[], writes: ReadonlySet<number>, backEnd: BackEnd) {
+    this.type = type;
+    this.width = width;
+    this.#places = places;
+    this.#writes = writes;
+    this.#backEnd = backEnd;
+  }
+
+  /** A constant of the operation's type. */
+  k(value: number | bigint): Expr<T> {
+    return constant(this.type, value);
+  }
+  let<U extends Type>(value: Expr<U>): Expr<U> {
+    return this.#backEnd.let(value);
+  }
+  /** Cuts to the operation's width, zero-extended. */
+  cut(value: Expr<T>): Expr<T> {
+    return this.width < 32 ? value.and(this.k((1 << this.width) - 1)) : value;
+  }
+  /** A 64-bit value cut to the operation's width. */
+  low(value: Expr<'i64'>): Expr<T> {
+    return this.cut(this.type === 'i64' ? (value as Expr<Int> as Expr<T>) : (value.wrap() as Expr<Int> as Expr<T>));
+  }
+  /** A value of a narrower type (0/1, an 8-bit register) in the operation's type. */
+  fit(value: Expr<Int>): Expr<T> {
+    return (this.type === 'i64' ? value.zext() : value.wrap()) as Expr<Int> as Expr<T>;
+  }
+  signed(value: Expr<T>): Expr<'i64'> {
+    return arithmetic.signed(this.width, value);
+  }
+
+  // Operands
+
+  /** An operand at the operation's width (immediates too), zero-extended in its type. */
+  read(position: number): Expr<T> {
+    return this.let(this.fit(this.#read(position, this.width)));
+  }
+  /** An operand of another width, zero-extended. */
+  readZext(position: number): Expr<T> {
+    return this.let(this.fit(this.#read(position, this.#widthOf(position))));
+  }
+  /** An operand of another width, sign-extended. */
+  readSext(position: number): Expr<T> {
+    const width = this.#widthOf(position);
+    const value = this.#read(position, width);
+    return this.let(this.low(arithmetic.signed(width, value)));
+  }
+  write(position: number, value: Expr<T>): void {
+    const place = this.#places[position]!;
+    if (place.kind === 'register') this.#backEnd.setRegister(place.register, this.width, value);
+    else if (place.kind === 'immediate') throw new Error('an immediate operand cannot be written');
+    else {
+      const cell = this.#cells.get(position);
+      if (cell) cell.store(value);
+      else this.#backEnd.store(this.#address(position), this.width / 8, this.#segment(position), value);
+    }
+  }
+  /** The immediate, sign-extended to 64 bits. */
+  immediate(): Expr<'i64'> {
+    return this.#backEnd.immediate();
+  }
+  immediate2(): Expr<'i32'> {
+    return this.#backEnd.immediate2();
+  }
+  isMemory(position: number): boolean {
+    return this.#places[position]!.kind === 'memory';
+  }
+  /** The effective address of the memory operand, as LEA sees it. */
+  address(): Expr<'i64'> {
+    return this.#backEnd.effectiveAddress();
+  }
+  /** Moves the memory operand by a distance in bytes that is known only at run time (bit strings). */
+  displace(bytes: Expr<'i64'>): void {
+    this.#displaced = bytes;
+  }
+
+  #widthOf(position: number): Width {
+    const place = this.#places[position]!;
+    return place.kind === 'immediate' ? this.width : place.width;
+  }
+  #segment(position: number): Segment {
+    const place = this.#places[position]!;
+    return place.kind === 'memory' && place.address === 'rdi' ? 'es' : 'operand';
+  }
+  #address(position: number): Expr<'i64'> {
+    const place = this.#places[position]!;
+    if (place.kind !== 'memory') throw new Error('only a memory operand has an address');
+    const b = this.#backEnd;
+    switch (place.address) {
+      case 'modrm':
+        return b.let(this.#displaced ? b.wrapAddress(b.effectiveAddress().add(this.#displaced)) : b.effectiveAddress());
+      case 'immediate':
+        return b.immediate();
+      case 'rsi':
+        return b.let(b.wrapAddress(this.reg64(RSI)));
+      case 'rdi':
+        return b.let(b.wrapAddress(this.reg64(RDI)));
+    }
+  }
+  #read(position: number, width: Width): Expr<Int> {
+    const place = this.#places[position]!;
+    const b = this.#backEnd;
+    if (place.kind === 'register') return b.register(place.register, width);
+    if (place.kind === 'immediate') {
+      const value = place.value === undefined ? b.immediate() : i64(place.value);
+      return width === 64 ? value : value.wrap().and(constant('i32', width === 32 ? -1 : (1 << width) - 1));
+    }
+    const open = this.#cells.get(position);
+    if (open) return open.value;
+    if (!this.#writes.has(position)) return b.load(this.#address(position), width / 8, this.#segment(position));
+    const cell = b.open(this.#address(position), width / 8, this.#segment(position));
+    this.#cells.set(position, cell);
+    return cell.value;
+  }
+
+  // Registers that the instruction names by itself
+
+  reg(number: number): Expr<T> {
+    return this.let(this.fit(this.#backEnd.register({ fixed: number }, this.width)));
+  }
+  setReg(number: number, value: Expr<T>): void {
+    this.#backEnd.setRegister({ fixed: number }, this.width, value);
+  }
+  reg8(number: number): Expr<'i32'> {
+    return this.let(this.#backEnd.register({ fixed: number }, 8) as Expr<'i32'>);
+  }
+  reg16(number: number): Expr<'i32'> {
+    return this.let(this.#backEnd.register({ fixed: number }, 16) as Expr<'i32'>);
+  }
+  setReg16(number: number, value: Expr<'i32'>): void {
+    this.#backEnd.setRegister({ fixed: number }, 16, value);
+  }
+  reg64(number: number): Expr<'i64'> {
+    return this.let(this.#backEnd.register({ fixed: number }, 64) as Expr<'i64'>);
+  }
+  setReg64(number: number, value: Expr<'i64'>): void {
+    this.#backEnd.setRegister({ fixed: number }, 64, value);
+  }
+  /** Writes the operand or named register only if `when`; otherwise all 64 bits stay. */
+  setRegIf(when: Expr<'i32'>, target: number | { readonly position: number }, value: Expr<T>): void {
+    const register = typeof target === 'number' ? { fixed: target } : this.#registerAt(target.position);
+    const before = this.#backEnd.register(register, this.width < 32 ? this.width : 64);
+    if (this.width < 32) this.#backEnd.setRegister(register, this.width, select(when, value, before as Expr<Int> as Expr<T>));
+    else this.#backEnd.setRegister(register, 64, select(when, value.zext(), before as Expr<'i64'>));
+  }
+  #registerAt(position: number): Register {
+    const place = this.#places[position]!;
+    if (place.kind !== 'register') throw new Error('not a register operand');
+    return place.register;
+  }
+
+  // Flags
+
+  /** Single flags as 0 or 1. */
+  readonly flag = {
+    cf: (): Expr<'i32'> => this.let(arithmetic.flag.cf(this.#backEnd.flags())),
+    zf: (): Expr<'i32'> => this.let(arithmetic.flag.zf(this.#backEnd.flags())),
+    df: (): Expr<'i32'> => this.#backEnd.systemFlags().shrU(constant('i32', 10)).and(constant('i32', 1)),
+  };
+  condition(cc: number): Expr<'i32'> {
+    return arithmetic.condition(this.#backEnd.flags(), cc);
+  }
+  /** The six arithmetic flags in RFLAGS positions. */
+  packedFlags(): Expr<'i32'> {
+    return arithmetic.packFlags(this.#backEnd.flags());
+  }
+  /** Loads the six arithmetic flags from RFLAGS positions. */
+  setPackedFlags(image: Expr<'i32'>): void {
+    this.#backEnd.setFlags(arithmetic.unpackFlags(this.let(image)));
+  }
+  systemFlags(): Expr<'i32'> {
+    return this.#backEnd.systemFlags();
+  }
+  setSystemFlags(value: Expr<'i32'>): void {
+    this.#backEnd.setSystemFlags(value);
+  }
+
+  /** Operations that give a result and leave its flags behind. */
+  readonly flags = {
+    add: (a: Expr<T>, b: Expr<T>, carry?: Expr<'i32'>): Expr<T> => {
+      const sum = carry ? a.add(b).add(this.fit(carry)) : a.add(b);
+      const r = this.let(sum);
+      this.#backEnd.setFlags(arithmetic.addFlags(this.width, a, b, r, carry));
+      return r;
+    },
+    sub: (a: Expr<T>, b: Expr<T>, borrow?: Expr<'i32'>): Expr<T> => {
+      const difference = borrow ? a.sub(b).sub(this.fit(borrow)) : a.sub(b);
+      const r = this.let(difference);
+      this.#backEnd.setFlags(arithmetic.subFlags(this.width, a, b, r, borrow));
+      return r;
+    },
+    logic: (value: Expr<T>): Expr<T> => {
+      const r = this.let(value);
+      this.#backEnd.setFlags(arithmetic.logicFlags(this.width, r));
+      return r;
+    },
+    step: (a: Expr<T>, by: 1 | -1): Expr<T> => {
+      const r = this.let(a.add(this.k(by)));
+      this.#backEnd.setFlags(arithmetic.stepFlags(this.width, a, r, by, this.flag.cf()));
+      return r;
+    },
+    /** Result flags with CF and OF given; only if `when`. */
+    shift: (r: Expr<T>, cf: Expr<'i32'>, of: Expr<'i32'>, when?: Expr<'i32'>): void =>
+      this.#backEnd.setFlags(arithmetic.shiftFlags(this.width, r, this.let(cf), of), when),
+    /** CF and OF change, the others stay; only if `when`. */
+    carryOverflow: (cf: Expr<'i32'>, of: Expr<'i32'>, when?: Expr<'i32'>): void =>
+      this.#backEnd.setFlags(arithmetic.carryOverflowOnly(this.#backEnd.flags(), this.let(cf), of), when),
+  };
+
+  // Stack: 64-bit in 64-bit mode
+
+  /** Pushes at the operation's width. */
+  push(value: Expr<T>): void {
+    const bytes = this.width / 8;
+    const rsp = this.let(this.reg64(RSP).sub(i64(bytes)));
+    this.#backEnd.store(rsp, bytes, 'stack', value);
+    this.setReg64(RSP, rsp);
+  }
+  /** Pops at the operation's width, and `extra` bytes more. */
+  pop(extra: Expr<'i64'> = i64(0)): Expr<T> {
+    const bytes = this.width / 8;
+    const rsp = this.reg64(RSP);
+    const value = this.let(this.fit(this.#backEnd.load(rsp, bytes, 'stack')));
+    this.setReg64(RSP, rsp.add(i64(bytes)).add(extra));
+    return value;
+  }
+  /** Loads from the stack segment at an address of one's own (LEAVE). */
+  loadStack(address: Expr<'i64'>): Expr<T> {
+    return this.let(this.fit(this.#backEnd.load(address, this.width / 8, 'stack')));
+  }
+
+  // Control
+
+  nextRip(): Expr<'i64'> {
+    return this.#backEnd.nextRip();
+  }
+  tsc(): Expr<'i64'> {
+    return this.let(this.#backEnd.tsc());
+  }
+  stateField(name: 'tscAux'): Expr<'i64'> {
+    return this.#backEnd.stateField(name);
+  }
+  faultIf(when: Expr<'i32'>, fault: FaultName): void {
+    this.#backEnd.faultIf(when, fault);
+  }
+  checkTarget(target: Expr<'i64'>): void {
+    this.#backEnd.checkTarget(target);
+  }
+  jump(target: Expr<'i64'>): void {
+    this.#backEnd.jump(target);
+  }
+  branch(when?: Expr<'i32'>): void {
+    this.#backEnd.branch(when);
+  }
+
+  // Strings and REP
+
+  /** Steps RSI or RDI by the operand size, in DF's direction, within the address size. */
+  stepPointer(number: typeof RSI | typeof RDI): void {
+    const bytes = this.width / 8;
+    const step = select(this.flag.df(), i64(-bytes), i64(bytes));
+    this.setCounter(number, this.counter(number).add(step));
+  }
+  /** A register at the address size, zero-extended: RCX, ECX of REP, LOOP and JRCXZ. */
+  counter(number: number): Expr<'i64'> {
+    const { addressWidth } = this.#backEnd;
+    return this.let(this.#backEnd.register({ fixed: number }, addressWidth).zext());
+  }
+  setCounter(number: number, value: Expr<'i64'>): void {
+    const { addressWidth } = this.#backEnd;
+    this.#backEnd.setRegister({ fixed: number }, addressWidth, addressWidth === 64 ? value : value.wrap());
+  }
+  repeatIf(when: Expr<'i32'>): void {
+    this.#backEnd.repeatIf(when);
+  }
+  skipIf(when: Expr<'i32'>): void {
+    this.#backEnd.skipIf(when);
+  }
+}
