@@ -1,0 +1,94 @@
+// A physical CPU of the modelled host: its position in virtual time, its interrupt and preemption state, the events that
+// wait for it and the threads that are pinned to it. Which CPU runs next is decided in host.ts.
+
+import { EventQueue, type HostEvent } from './queue.ts';
+import { COST, PRIMITIVE_COUNT, type CostModel } from './costs.ts';
+import type { Thread } from './thread.ts';
+
+export class PhysicalCpu {
+  readonly id: number;
+  /** Position in time, in cycles: the host TSC of this CPU. An idle CPU's stays where it went idle; see `position`. */
+  now = 0;
+  /** Interrupts and timers that will arrive here. */
+  readonly events = new EventQueue();
+  /** The thread that runs here; null: idle. */
+  thread: Thread | null = null;
+  /** Runnable threads that wait for this CPU, in order. */
+  readonly queue: Thread[] = [];
+  /** EFLAGS.IF of the host: hard interrupts are taken only while it is set. */
+  interruptsEnabled = true;
+  /** preempt_count(): above 0 the running thread keeps the CPU. */
+  preemptCount = 0;
+  /** The event whose hard interrupt handler runs right now; null outside interrupt context. */
+  hardirq: HostEvent | null = null;
+  /** How often each primitive was charged here, by number (costs.ts). */
+  readonly charged = new Float64Array(PRIMITIVE_COUNT);
+  readonly #cycles: Float64Array;
+
+  constructor(id: number, costs: CostModel) {
+    this.id = id;
+    this.#cycles = costs.cycles;
+  }
+
+  /** Where this CPU stands for the rule that the one furthest behind runs: an idle one stands at its next event. */
+  get position(): number {
+    return this.thread !== null ? this.now : Math.max(this.now, this.events.next);
+  }
+
+  /** Spends the time of one primitive (a number of COST). */
+  charge(primitive: number): void {
+    this.now += this.#cycles[primitive]!;
+    this.charged[primitive]++;
+  }
+
+  /** Cycles that one charge of a primitive costs. */
+  costOf(primitive: number): number {
+    return this.#cycles[primitive]!;
+  }
+
+  /** local_irq_disable(). */
+  disableInterrupts(): void {
+    this.interruptsEnabled = false;
+  }
+
+  /** local_irq_enable(): what became due meanwhile is taken at once. */
+  enableInterrupts(): void {
+    this.interruptsEnabled = true;
+    if (this.events.next <= this.now) this.takeInterrupts();
+  }
+
+  disablePreemption(): void {
+    this.preemptCount++;
+  }
+  enablePreemption(): void {
+    this.preemptCount--;
+  }
+
+  /** Whether an interrupt waits to be taken. */
+  get interruptPending(): boolean {
+    return this.events.next <= this.now;
+  }
+
+  /** Takes every event that is due, each as one hard interrupt. An event that lies in the past is taken at this position. */
+  takeInterrupts(): void {
+    if (this.hardirq !== null) return;
+    const enabled = this.interruptsEnabled;
+    this.interruptsEnabled = false;
+    for (let event = this.events.take(this.now); event !== undefined; event = this.events.take(this.now)) {
+      this.hardirq = event;
+      this.charge(COST.hardirq);
+      event.owner.onEvent(event);
+      this.hardirq = null;
+    }
+    this.interruptsEnabled = enabled;
+  }
+
+  /** What this CPU is doing, for an error that names both ends of a broken contract. */
+  describe(): string {
+    if (this.hardirq !== null)
+      return `CPU ${this.id}, in the hard interrupt "${this.hardirq.kind}" of ${this.hardirq.owner.name}`;
+    const running = this.thread === null ? 'idle' : `in ${this.thread.name}`;
+    const interrupts = this.interruptsEnabled ? '' : ', interrupts off';
+    return `CPU ${this.id}, ${running}${interrupts}${this.preemptCount > 0 ? ', preemption off' : ''}`;
+  }
+}

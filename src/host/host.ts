@@ -1,0 +1,222 @@
+// The modelled host: physical CPUs, threads, and the step that decides who runs. It knows threads and events, never guests.
+//
+// Theory: every CPU has its own position in time. The CPU that is furthest behind runs (ties: the lower id), so whatever
+// host code observes or does at its position cannot be undone by somebody who is still behind. Guest code may run ahead of
+// the CPU furthest behind it by `quantum`, because only instructions that observe time, and exits, show the order; these
+// wait (`SETTLE`) until their CPU is the one furthest behind again. An effect on a CPU that is already ahead lands at that
+// CPU's position. The order is a function of positions alone: how a run is cut into steps never shows.
+
+import { COST, COST_MODELS, type CostModel } from './costs.ts';
+import { PhysicalCpu } from './cpu.ts';
+import { Thread } from './thread.ts';
+import type { HostEvent } from './queue.ts';
+import type { Sleep, SleepRequest } from './sleep.ts';
+
+/** Yielded by a thread whose CPU ran ahead: resumed when its CPU is the one furthest behind. */
+export const SETTLE: SleepRequest = { kind: 'yield', on: 'the CPU furthest behind' };
+/** Yielded by a thread between two instructions of the same grant, so that `step` returns; changes nothing else. */
+export const SLICE: SleepRequest = { kind: 'yield', on: 'the end of a step' };
+
+/** A step returns at least after this many guest units ... */
+export const STEP_UNITS = 100_000;
+/** ... or this many VM exits. */
+export const STEP_EXITS = 1000;
+
+/** Nominal TSC frequency when none is asked for: 100 times a 25 MHz crystal. */
+export const DEFAULT_TSC_KHZ = 2_500_000;
+/** Default of the cycles that guest code may run ahead of the CPU furthest behind. */
+export const DEFAULT_QUANTUM = 1000;
+
+export interface HostOptions {
+  readonly cpus: number;
+  readonly costs?: CostModel;
+  /** Cycles that guest code may run ahead. */
+  readonly quantum?: number;
+  readonly tscKhz?: number;
+}
+
+/** `progress`: call again; `limit`: the CPU furthest behind has reached `stopAt`; `idle`: nothing can ever happen again. */
+export type HostOutcome = 'progress' | 'limit' | 'idle';
+
+export class Host {
+  readonly cpus: readonly PhysicalCpu[];
+  readonly costs: CostModel;
+  readonly quantum: number;
+  readonly tscKhz: number;
+  readonly threads: Thread[] = [];
+  /** smp_processor_id(): the CPU whose host code is running. */
+  thisCpu: PhysicalCpu;
+  /** Positions beyond this are not simulated in the current run. */
+  stopAt = Infinity;
+  /** Guest units and exits so far in this step; whoever runs guest code adds to them. */
+  stepUnits = 0;
+  stepExits = 0;
+  #returnSoon = false;
+  /** The CPU that runs until it settles, blocks or has used up its quantum. */
+  #granted: PhysicalCpu | null = null;
+
+  constructor({
+    cpus,
+    costs = COST_MODELS['skylake-2020'],
+    quantum = DEFAULT_QUANTUM,
+    tscKhz = DEFAULT_TSC_KHZ,
+  }: HostOptions) {
+    if (!Number.isInteger(cpus) || cpus < 1) throw new Error(`a host needs at least one CPU, not ${cpus}`);
+    if (!Number.isInteger(quantum) || quantum < 0)
+      throw new Error(`a quantum is a whole number of cycles, not ${quantum}`);
+    this.cpus = Array.from({ length: cpus }, (_, id) => new PhysicalCpu(id, costs));
+    this.costs = costs;
+    this.quantum = quantum;
+    this.tscKhz = tscKhz;
+    this.thisCpu = this.cpus[0]!;
+  }
+
+  /** Starts a thread on a CPU. It first runs when its CPU comes to it. */
+  spawn(name: string, cpu: PhysicalCpu, body: Sleep<void>): Thread {
+    const thread = new Thread(name, cpu, body);
+    this.threads.push(thread);
+    cpu.queue.push(thread);
+    if (cpu.thread === null) this.#schedule(cpu);
+    return thread;
+  }
+
+  /** Ends a thread wherever it stands: its CPU goes on with the next. */
+  kill(thread: Thread): void {
+    const { cpu } = thread;
+    if (thread.state === 'finished') return;
+    thread.state = 'finished';
+    cpu.events.remove(thread.timeout);
+    cpu.events.remove(thread.reschedule);
+    const waiting = cpu.queue.indexOf(thread);
+    if (waiting >= 0) cpu.queue.splice(waiting, 1);
+    if (cpu.thread === thread && cpu !== this.thisCpu) {
+      cpu.thread = null;
+      this.#schedule(cpu);
+    }
+  }
+
+  /** try_to_wake_up(): true when the thread was blocked. Another CPU that idles is told by a reschedule IPI. */
+  wakeUp(thread: Thread): boolean {
+    if (!thread.becomeRunnable()) return false;
+    this.thisCpu.charge(COST.wakeUp);
+    if (thread.cpu !== this.thisCpu && thread.cpu.thread === null) this.sendIpi(thread.cpu, thread.reschedule);
+    return true;
+  }
+
+  /** Sends an interrupt to another CPU, as an event that arrives there. A second one before it arrives changes nothing. */
+  sendIpi(target: PhysicalCpu, event: HostEvent): void {
+    if (event.queued) return;
+    this.thisCpu.charge(COST.ipiSend);
+    target.events.insert(event, this.thisCpu.now + this.thisCpu.costOf(COST.ipiLatency));
+  }
+
+  /** Position of the furthest-behind CPU other than this one: time may be observed up to there. */
+  horizon(cpu: PhysicalCpu): number {
+    let least = Infinity;
+    for (const other of this.cpus) {
+      if (other !== cpu && other.position < least) least = other.position;
+    }
+    return least;
+  }
+
+  /** Whether this step has done enough. */
+  get stepIsOver(): boolean {
+    return this.stepUnits >= STEP_UNITS || this.stepExits >= STEP_EXITS || this.#returnSoon;
+  }
+
+  /** Makes the current step return as soon as the running thread yields. */
+  endStep(): void {
+    this.#returnSoon = true;
+  }
+
+  /** Runs the host for at most about STEP_UNITS guest units or STEP_EXITS exits. */
+  step(): HostOutcome {
+    this.stepUnits = 0;
+    this.stepExits = 0;
+    this.#returnSoon = false;
+    for (let turns = 0; !this.stepIsOver && turns < STEP_EXITS; turns++) {
+      const cpu = this.#granted ?? this.#furthestBehind();
+      if (cpu === null) return 'idle';
+      if (cpu.position >= this.stopAt) return 'limit';
+      this.#granted = cpu;
+      this.thisCpu = cpu;
+      if (cpu.thread === null) {
+        this.#leaveIdle(cpu);
+        this.#granted = null;
+      } else if (this.#resume(cpu, cpu.thread) !== SLICE) {
+        this.#granted = null;
+      }
+    }
+    return 'progress';
+  }
+
+  #furthestBehind(): PhysicalCpu | null {
+    let behind: PhysicalCpu | null = null;
+    let least = Infinity;
+    for (const cpu of this.cpus) {
+      if (cpu.position < least) {
+        least = cpu.position;
+        behind = cpu;
+      }
+    }
+    return behind;
+  }
+
+  /** An idle CPU goes to its next event and takes it. */
+  #leaveIdle(cpu: PhysicalCpu): void {
+    cpu.now = cpu.position;
+    cpu.takeInterrupts();
+    this.#schedule(cpu);
+  }
+
+  /** Runs a thread until it asks for something; returns what it asked, null when it ended. */
+  #resume(cpu: PhysicalCpu, thread: Thread): SleepRequest | null {
+    const asked = thread.state === 'finished' ? null : thread.body.next();
+    // A thread may have been killed by itself.
+    if (asked === null || asked.done || this.#isFinished(thread)) {
+      thread.state = 'finished';
+      this.#release(cpu);
+      return null;
+    }
+    const { value } = asked;
+    if (value.kind === 'block') {
+      this.#checkMaySleep(cpu, value.on);
+      thread.state = 'blocked';
+      thread.waitsFor = value.on;
+      if (value.until !== null) cpu.events.insert(thread.timeout, value.until);
+      this.#release(cpu);
+    } else if (value !== SLICE && cpu.preemptCount === 0) {
+      if (cpu.interruptsEnabled && cpu.interruptPending) cpu.takeInterrupts();
+      if (cpu.queue.length > 0) {
+        thread.state = 'runnable';
+        cpu.queue.push(thread);
+        this.#release(cpu);
+      }
+    }
+    return value;
+  }
+
+  #isFinished(thread: Thread): boolean {
+    return thread.state === 'finished';
+  }
+
+  #release(cpu: PhysicalCpu): void {
+    cpu.thread = null;
+    this.#schedule(cpu);
+  }
+
+  /** schedule(): the next thread of the queue takes an unoccupied CPU. */
+  #schedule(cpu: PhysicalCpu): void {
+    const next = cpu.queue.shift();
+    if (next === undefined) return;
+    next.state = 'running';
+    next.waitsFor = '';
+    cpu.thread = next;
+    cpu.charge(COST.contextSwitch);
+  }
+
+  #checkMaySleep(cpu: PhysicalCpu, on: string): void {
+    if (cpu.interruptsEnabled && cpu.preemptCount === 0) return;
+    throw new Error(`a thread sleeps (waiting for ${on}) where it must not: ${cpu.describe()}`);
+  }
+}
