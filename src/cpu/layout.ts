@@ -12,11 +12,11 @@ export interface Field {
 
 const BYTES: Record<FieldType, number> = { u8: 1, u16: 2, i32: 4, u32: 4, u64: 8 };
 
-export const u8: Field = { type: 'u8', count: 1, stride: 1 };
-export const u16: Field = { type: 'u16', count: 1, stride: 2 };
-export const i32: Field = { type: 'i32', count: 1, stride: 4 };
-export const u32: Field = { type: 'u32', count: 1, stride: 4 };
-export const u64: Field = { type: 'u64', count: 1, stride: 8 };
+export const u8 = { type: 'u8', count: 1, stride: 1 } as const satisfies Field;
+export const u16 = { type: 'u16', count: 1, stride: 2 } as const satisfies Field;
+export const i32 = { type: 'i32', count: 1, stride: 4 } as const satisfies Field;
+export const u32 = { type: 'u32', count: 1, stride: 4 } as const satisfies Field;
+export const u64 = { type: 'u64', count: 1, stride: 8 } as const satisfies Field;
 export const array = (field: Field, count: number, stride = field.stride): Field => ({
   type: field.type,
   count,

@@ -1,0 +1,134 @@
+// VM-execution controls: what a guest does that makes the CPU exit (SDM vol. 3, 24.6). The hypervisor owns and sets them;
+// microcode and event delivery ask them. Nothing here acts.
+
+/** Bits of CR0 or CR4 that the hypervisor owns: the guest reads them from `shadow`, and exits when it would change them. */
+export interface OwnedBits {
+  mask: bigint;
+  shadow: bigint;
+}
+
+const LOW_LAST = 0x1fff;
+const HIGH_FIRST = 0xc0000000;
+const HIGH_LAST = 0xc0001fff;
+const BITMAP_BYTES = 0x2000 / 8;
+
+/** One direction of the MSR bitmaps: a set bit exits, and so does every MSR outside of the two ranges. */
+class MsrBitmap {
+  readonly #low = new Uint8Array(BITMAP_BYTES).fill(0xff);
+  readonly #high = new Uint8Array(BITMAP_BYTES).fill(0xff);
+
+  exits(index: number): boolean {
+    if (index <= LOW_LAST) return ((this.#low[index >> 3]! >> (index & 7)) & 1) === 1;
+    if (index < HIGH_FIRST || index > HIGH_LAST) return true;
+    const at = index - HIGH_FIRST;
+    return ((this.#high[at >> 3]! >> (at & 7)) & 1) === 1;
+  }
+
+  set(index: number, exits: boolean): void {
+    const high = index >= HIGH_FIRST;
+    const at = high ? index - HIGH_FIRST : index;
+    if (at > LOW_LAST) {
+      throw new RangeError(
+        `MSR 0x${index.toString(16)} always exits: the MSR bitmaps cover 0 to 0x1fff and 0xc0000000 to 0xc0001fff`,
+      );
+    }
+    const bitmap = high ? this.#high : this.#low;
+    if (exits) bitmap[at >> 3]! |= 1 << (at & 7);
+    else bitmap[at >> 3]! &= ~(1 << (at & 7));
+  }
+
+  fill(exits: boolean): void {
+    this.#low.fill(exits ? 0xff : 0);
+    this.#high.fill(exits ? 0xff : 0);
+  }
+}
+
+export type MsrDirection = 'read' | 'write' | 'both';
+
+/** The controls of one CPU. CPUID, VMCALL and XSETBV always exit while `hypervisor` is true, as in VMX. */
+export class Controls {
+  /** False: the CPU runs by itself, as in tests: nothing exits, CPUID is answered from the CPU's own table. */
+  hypervisor = true;
+
+  hltExiting = true;
+  pauseExiting = false;
+  mwaitExiting = true;
+  monitorExiting = true;
+  rdtscExiting = false;
+  rdpmcExiting = true;
+  invlpgExiting = false;
+  invdExiting = true;
+  wbinvdExiting = true;
+  cr3LoadExiting = false;
+  cr3StoreExiting = false;
+  cr8LoadExiting = true;
+  cr8StoreExiting = true;
+  movDrExiting = false;
+  externalInterruptExiting = true;
+  nmiExiting = true;
+  /** Exit as soon as an external interrupt could be delivered. */
+  interruptWindow = false;
+  /** Exit as soon as an NMI could be delivered. */
+  nmiWindow = false;
+
+  /** Bit n: exception n exits before it is delivered. */
+  exceptionBitmap = 0;
+
+  readonly cr0: OwnedBits = { mask: 0n, shadow: 0n };
+  readonly cr4: OwnedBits = { mask: 0n, shadow: 0n };
+
+  readonly #msrRead = new MsrBitmap();
+  readonly #msrWrite = new MsrBitmap();
+  readonly #io = new Uint8Array(0x10000 / 8).fill(0xff);
+
+  /** Controls of a CPU that has no hypervisor: nothing exits. */
+  static none(): Controls {
+    const controls = new Controls();
+    controls.hypervisor = false;
+    controls.hltExiting = controls.mwaitExiting = controls.monitorExiting = controls.rdpmcExiting = false;
+    controls.invdExiting = controls.wbinvdExiting = controls.cr8LoadExiting = controls.cr8StoreExiting = false;
+    controls.externalInterruptExiting = controls.nmiExiting = false;
+    controls.#msrRead.fill(false);
+    controls.#msrWrite.fill(false);
+    controls.#io.fill(0);
+    return controls;
+  }
+
+  /** Lets the guest read or write an MSR without an exit. By default all exit. */
+  allowMsr(index: number, direction: MsrDirection): void {
+    this.#setMsr(index, direction, false);
+  }
+
+  /** Makes an MSR exit again. */
+  trapMsr(index: number, direction: MsrDirection): void {
+    this.#setMsr(index, direction, true);
+  }
+
+  #setMsr(index: number, direction: MsrDirection, exits: boolean): void {
+    if (direction !== 'write') this.#msrRead.set(index, exits);
+    if (direction !== 'read') this.#msrWrite.set(index, exits);
+  }
+
+  msrReadExits(index: number): boolean {
+    return this.#msrRead.exits(index) && this.hypervisor;
+  }
+
+  msrWriteExits(index: number): boolean {
+    return this.#msrWrite.exits(index) && this.hypervisor;
+  }
+
+  /** Says whether an I/O port exits. By default all do. */
+  setPortExits(port: number, exits: boolean): void {
+    if (exits) this.#io[port >> 3]! |= 1 << (port & 7);
+    else this.#io[port >> 3]! &= ~(1 << (port & 7));
+  }
+
+  /** An access exits if any of its bytes does, or if it wraps around the end of the port space (SDM vol. 3, 25.1.3). */
+  portExits(port: number, size: number): boolean {
+    if (port + size > 0x10000) return this.hypervisor;
+    for (let byte = port; byte < port + size; byte++) {
+      if ((this.#io[byte >> 3]! >> (byte & 7)) & 1) return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,36 @@
+// What a CPU offers to its guest: the CPUID features by name, and the width of its physical addresses. The hypervisor derives
+// it from the CPUID leaves that it answers; microcode asks it which bits are reserved and which instructions exist.
+
+import { CPUID_FEATURE, type CpuidFeature, type CpuidRegister } from '../x86/names/cpuid.ts';
+
+export interface Features {
+  has(feature: CpuidFeature): boolean;
+  /** MAXPHYADDR: bits of a guest physical address. */
+  readonly physicalAddressBits: number;
+}
+
+/** One answer of CPUID, as unsigned 32-bit numbers. */
+export type CpuidResult = Readonly<Record<CpuidRegister, number>>;
+
+export const DEFAULT_PHYSICAL_ADDRESS_BITS = 46;
+
+/** A CPU that offers the features named. */
+export function featuresOf(
+  names: Iterable<CpuidFeature>,
+  physicalAddressBits = DEFAULT_PHYSICAL_ADDRESS_BITS,
+): Features {
+  const offered = new Set(names);
+  return { has: (feature) => offered.has(feature), physicalAddressBits };
+}
+
+/** The features that a CPUID table says are there. */
+export function featuresFromCpuid(
+  cpuid: (leaf: number, subleaf: number) => CpuidResult,
+  physicalAddressBits = DEFAULT_PHYSICAL_ADDRESS_BITS,
+): Features {
+  const offered = (Object.keys(CPUID_FEATURE) as CpuidFeature[]).filter((name) => {
+    const { leaf, subleaf, register, bit } = CPUID_FEATURE[name];
+    return ((cpuid(leaf, subleaf)[register] >>> bit) & 1) === 1;
+  });
+  return featuresOf(offered, physicalAddressBits);
+}

@@ -1,0 +1,91 @@
+// What microcode is: instructions that are rare and intricate, in plain TypeScript, called by generated code. This file has
+// the types alone; each family has a file of its own, and table.ts lists them all.
+//
+// Contract: state.rip and state.tsc are those of the instruction. Microcode reads its operands, checks in the manual's
+// order, raises (`raise.*`), exits (`vmExit`) or stops (`stop`), and only then commits: thrown out of, it has changed nothing.
+
+import type { AccessKind } from '../access.ts';
+import type { Controls } from '../controls.ts';
+import type { CpuidResult, Features } from '../features.ts';
+import type { CpuState } from '../state.ts';
+
+/** Guest memory by linear address, as microcode reaches it. Accesses raise guest faults or exit by throwing. */
+export interface MicrocodeMemory {
+  /** `size` 1, 2, 4 or 8; the result is zero-extended. */
+  read(gva: bigint, size: number, access: AccessKind): bigint;
+  write(gva: bigint, size: number, value: bigint, access: AccessKind): void;
+  /** Throws as a write of `length` bytes would, and changes nothing. */
+  probe(gva: bigint, length: number, intent: 'write', access: AccessKind): void;
+}
+
+/** What microcode tells the translation caches (SDM vol. 3, 4.10.4). */
+export interface MicrocodeTlb {
+  flushAll(keepGlobals: boolean): void;
+  /** Drops one PCID's translations, global ones excepted. */
+  flushPcid(pcid: number): void;
+  /** Drops the translations of one page under the current PCID, and global ones. */
+  invlpg(gva: bigint): void;
+  /** Drops the translations of one page under another PCID, global ones excepted. */
+  invpcidAddress(pcid: number, gva: bigint): void;
+  /** Chooses the views for the current CPL, EFLAGS.AC, CR0.WP, CR4.SMEP and CR4.SMAP. */
+  selectViews(): void;
+}
+
+/** Port accesses that the host serves: each is one fragment of its instruction, replayed when the instruction runs again. */
+export interface PortFragments {
+  /** True when the next fragment of this instruction was served; then `replay` consumes it. */
+  readonly served: boolean;
+  /** The served fragment's value (`in`), after checking that it is the access that was asked for. */
+  replay(direction: 'in' | 'out', port: number, size: number): number;
+  /** Records the access, which the exit that follows asks the host to serve. */
+  request(direction: 'in' | 'out', port: number, size: number, value: number): void;
+}
+
+/** A logical CPU, as microcode, event delivery and the MSR table see it. */
+export interface MicrocodeCpu {
+  readonly state: CpuState;
+  readonly controls: Controls;
+  readonly features: Features;
+  readonly mmu: MicrocodeMemory;
+  readonly tlb: MicrocodeTlb;
+  readonly ports: PortFragments;
+  /** Answers CPUID on a CPU without hypervisor (`Controls.none()`). */
+  cpuid(leaf: number, subleaf: number): CpuidResult;
+}
+
+export const REP = { NONE: 0, REP: 1, REPNE: 2 } as const;
+
+/** The decoded instruction, as microcode meets it. One object, filled for each call: do not keep it. */
+export interface Operands {
+  rip: bigint;
+  /** Bytes. */
+  length: number;
+  /** Operand size in bytes: 1, 2, 4 or 8. */
+  width: number;
+  /** Address size in bytes: 4 or 8. */
+  addressSize: number;
+  /** ModRM.reg with REX.R: a general, segment, control or debug register. */
+  reg: number;
+  /** The other register operand: ModRM.rm with REX.B (when `isMemory` is false) or the one in the opcode. */
+  rm: number;
+  isMemory: boolean;
+  /** Linear address of the memory operand: the segment base is added, the address size applied. */
+  address: bigint;
+  /** Segment of the memory operand (for OUTS: that of RSI), in the machine's numbering. */
+  segment: number;
+  hasImmediate: boolean;
+  /** Sign-extended to 64 bits. */
+  immediate: bigint;
+  /** The same as a number. */
+  immediateNumber: number;
+  rep: (typeof REP)[keyof typeof REP];
+}
+
+/**
+ * How an instruction ends: `next` (RIP advances, the block may go on), `end` (RIP advances, but what decoding or
+ * interruptibility depend on has changed: leave the block), `jump` (state.rip is set), `repeat` (one iteration of a REP is
+ * done and counted, RIP stays).
+ */
+export type Outcome = 'next' | 'end' | 'jump' | 'repeat';
+
+export type Microcode = (cpu: MicrocodeCpu, insn: Operands) => Outcome;

@@ -1,0 +1,148 @@
+// How an exit leaves guest mode, and how it is read back. Microcode fills the exit fields of the state block and throws;
+// RIP stays on the instruction. What each exit keeps in the fields is said at its reader here, and nowhere else.
+//
+// exitQualification has VMX's layout (SDM vol. 3, 27.2.1). exitInfo: VM-exit interruption information for EXCEPTION_NMI,
+// bytes accessed for EPT_MISCONFIG. exitValue: the value written by CR_ACCESS, OUT and MMIO writes, and the error code of
+// EXCEPTION_NMI. MSR_READ, MSR_WRITE and CPUID leave their operands in the registers.
+
+import { EXIT, type Exit, type ExitName, type ExitReason } from './exit.ts';
+import { exitSignal } from './fault.ts';
+import { GPR } from '../x86/names/registers.ts';
+import { errorCodeOf, vectorOf } from './interruption.ts';
+import type { CpuState } from './state.ts';
+
+/** Leaves guest mode for `reason`; `length` is that of the instruction that exits, 0 when none does. */
+export function vmExit(
+  state: CpuState,
+  reason: ExitReason,
+  length: number,
+  qualification = 0n,
+  value = 0n,
+  info = 0,
+): never {
+  state.exitReason = reason;
+  state.exitLength = length;
+  state.exitQualification = qualification;
+  state.exitValue = value;
+  state.exitInfo = info;
+  throw exitSignal; // eslint-disable-line @typescript-eslint/only-throw-error
+}
+
+/** Exit qualification of control-register accesses (SDM vol. 3, table 27-3). */
+export const CR_QUALIFICATION = { WRITE: 0, READ: 1, CLTS: 2, LMSW: 3, TYPE_SHIFT: 4, GPR_SHIFT: 8 } as const;
+const CR_ACCESS_TYPES = ['write', 'read', 'clts', 'lmsw'] as const;
+
+/** Exit qualification of debug-register accesses (SDM vol. 3, table 27-4). */
+export const DR_QUALIFICATION = { READ: 1 << 4, GPR_SHIFT: 8 } as const;
+
+/** Exit qualification of I/O instructions (SDM vol. 3, table 27-5). */
+export const IO_QUALIFICATION = {
+  SIZE_MASK: 7,
+  IN: 1 << 3,
+  STRING: 1 << 4,
+  REP: 1 << 5,
+  IMMEDIATE: 1 << 6,
+  PORT_SHIFT: 16,
+} as const;
+
+/** Exit qualification of EPT violations (SDM vol. 3, table 27-7). */
+export const EPT_QUALIFICATION = { READ: 1, WRITE: 2, FETCH: 4 } as const;
+
+const NAME_OF = new Map<number, ExitName>((Object.keys(EXIT) as ExitName[]).map((name) => [EXIT[name], name]));
+
+/** The name of an exit reason, as VMX and KVM have it. */
+export function exitName(reason: number): ExitName {
+  const name = NAME_OF.get(reason);
+  if (name === undefined) throw new RangeError(`${reason} is no exit reason`);
+  return name;
+}
+
+/** Builds the union from the exit fields. Not for BUDGET, AHEAD and STOPPED, which are no VM exits. */
+export function readExit(state: CpuState): Exit {
+  const reason = exitName(state.exitReason);
+  const place = { rip: state.rip, length: state.exitLength };
+  switch (reason) {
+    case 'EXCEPTION_NMI':
+      return {
+        ...place,
+        reason,
+        vector: vectorOf(state.exitInfo),
+        errorCode: errorCodeOf(state.exitInfo, state.exitValue),
+      };
+    case 'CPUID':
+      return { ...place, reason, leaf: state.gpr32(GPR.RAX), subleaf: state.gpr32(GPR.RCX) };
+    case 'INVLPG':
+      return { ...place, reason, gva: state.exitQualification };
+    case 'CR_ACCESS':
+      return { ...place, reason, ...crAccess(state) };
+    case 'DR_ACCESS': {
+      const qualification = Number(state.exitQualification);
+      const access = qualification & DR_QUALIFICATION.READ ? 'read' : 'write';
+      return {
+        ...place,
+        reason,
+        dr: qualification & 7,
+        access,
+        gpr: (qualification >> DR_QUALIFICATION.GPR_SHIFT) & 0xf,
+      };
+    }
+    case 'IO_INSTRUCTION':
+      return { ...place, reason, ...ioAccess(state) };
+    case 'MSR_READ':
+      return { ...place, reason, index: state.gpr32(GPR.RCX) };
+    case 'MSR_WRITE': {
+      const value = (BigInt(state.gpr32(GPR.RDX)) << 32n) | BigInt(state.gpr32(GPR.RAX));
+      return { ...place, reason, index: state.gpr32(GPR.RCX), value };
+    }
+    case 'EPT_VIOLATION':
+      return { ...place, reason, ...memoryAccess(state) };
+    case 'EPT_MISCONFIG':
+      return { ...place, reason, ...memoryAccess(state), size: state.exitInfo, value: state.exitValue };
+    case 'BUDGET':
+    case 'AHEAD':
+    case 'STOPPED':
+      throw new RangeError(`${reason} is no VM exit: it has a reason and nothing more`);
+    case 'EXTERNAL_INTERRUPT':
+    case 'TRIPLE_FAULT':
+    case 'INTERRUPT_WINDOW':
+    case 'NMI_WINDOW':
+    case 'HLT':
+    case 'INVD':
+    case 'RDPMC':
+    case 'RDTSC':
+    case 'RDTSCP':
+    case 'VMCALL':
+    case 'PAUSE_INSTRUCTION':
+    case 'WBINVD':
+    case 'MWAIT_INSTRUCTION':
+    case 'MONITOR_INSTRUCTION':
+    case 'XSETBV':
+      return { ...place, reason };
+  }
+}
+
+function crAccess(state: CpuState) {
+  const qualification = Number(state.exitQualification);
+  return {
+    cr: qualification & 0xf,
+    access: CR_ACCESS_TYPES[(qualification >> CR_QUALIFICATION.TYPE_SHIFT) & 3]!,
+    gpr: (qualification >> CR_QUALIFICATION.GPR_SHIFT) & 0xf,
+    value: state.exitValue,
+  };
+}
+
+function ioAccess(state: CpuState) {
+  const qualification = Number(state.exitQualification);
+  const size = ((qualification & IO_QUALIFICATION.SIZE_MASK) + 1) as 1 | 2 | 4;
+  const direction = qualification & IO_QUALIFICATION.IN ? ('in' as const) : ('out' as const);
+  return { port: qualification >>> IO_QUALIFICATION.PORT_SHIFT, size, direction, value: Number(state.exitValue) };
+}
+
+function memoryAccess(state: CpuState) {
+  const qualification = Number(state.exitQualification & 7n);
+  const access =
+    qualification & EPT_QUALIFICATION.FETCH ? ('fetch' as const)
+    : qualification & EPT_QUALIFICATION.WRITE ? ('write' as const)
+    : ('read' as const); // prettier-ignore
+  return { gva: state.exitGva, gpa: state.exitGpa, access };
+}
