@@ -1,0 +1,120 @@
+// Rows of integer arithmetic: sums, differences, products, quotients, BCD, and the atomic CMPXCHG and XADD.
+
+import { row, type RowOptions } from './row.ts';
+
+const all: RowOptions = { access: 'rw', written: 'oszapc' };
+const add: RowOptions = { ...all, lock: true };
+const adc: RowOptions = { ...all, lock: true, read: 'c' };
+const sbb: RowOptions = { ...all, lock: true, read: 'c' };
+const sub: RowOptions = { ...all, lock: true };
+const cmp: RowOptions = { ...all, access: 'r' };
+const inc: RowOptions = { access: 'rw', lock: true, written: 'oszap' };
+const dec: RowOptions = { access: 'rw', lock: true, written: 'oszap' };
+const neg: RowOptions = { ...all, lock: true };
+const mul: RowOptions = { access: 'r', written: 'oc', undefined: 'szap' };
+const imul: RowOptions = { access: 'r', written: 'oc', undefined: 'szap' };
+const imul2: RowOptions = { access: 'rw', written: 'oc', undefined: 'szap' };
+const imul3: RowOptions = { access: 'w', written: 'oc', undefined: 'szap' };
+const div: RowOptions = { access: 'r', undefined: 'oszapc' };
+const idiv: RowOptions = { access: 'r', undefined: 'oszapc' };
+const xadd: RowOptions = { access: 'rw rw', lock: true, written: 'oszapc' };
+const cmpxchg: RowOptions = { access: 'rw', lock: true, written: 'oszapc' };
+const cmpxchg8b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX8' };
+const cmpxchg16b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX16' };
+const convert: RowOptions = { size: 'v' };
+const decimal: RowOptions = { modes: 'no64', size: 'b', written: 'szapc', undefined: 'o', read: 'ac' };
+const ascii: RowOptions = { modes: 'no64', size: 'b', written: 'ac', undefined: 'oszp', read: 'a' };
+const adjust: RowOptions = { modes: 'no64', size: 'b', access: 'r', written: 'szp', undefined: 'oac' };
+const adcx: RowOptions = { access: 'rw', written: 'c', read: 'c', cpuid: 'ADX' };
+const adox: RowOptions = { access: 'rw', written: 'o', read: 'o', cpuid: 'ADX' };
+const mulx: RowOptions = { access: 'w w', cpuid: 'BMI2' };
+
+// prettier-ignore
+export const ARITH = [
+  row('00 /r',             'add',     'Eb,Gb',    add),
+  row('01 /r',             'add',     'Ev,Gv',    add),
+  row('02 /r',             'add',     'Gb,Eb',    add),
+  row('03 /r',             'add',     'Gv,Ev',    add),
+  row('04',                'add',     'AL,Ib',    add),
+  row('05',                'add',     'rAX,Iz',   add),
+  row('10 /r',             'adc',     'Eb,Gb',    adc),
+  row('11 /r',             'adc',     'Ev,Gv',    adc),
+  row('12 /r',             'adc',     'Gb,Eb',    adc),
+  row('13 /r',             'adc',     'Gv,Ev',    adc),
+  row('14',                'adc',     'AL,Ib',    adc),
+  row('15',                'adc',     'rAX,Iz',   adc),
+  row('18 /r',             'sbb',     'Eb,Gb',    sbb),
+  row('19 /r',             'sbb',     'Ev,Gv',    sbb),
+  row('1A /r',             'sbb',     'Gb,Eb',    sbb),
+  row('1B /r',             'sbb',     'Gv,Ev',    sbb),
+  row('1C',                'sbb',     'AL,Ib',    sbb),
+  row('1D',                'sbb',     'rAX,Iz',   sbb),
+  row('27',                'daa',     '',         decimal),
+  row('28 /r',             'sub',     'Eb,Gb',    sub),
+  row('29 /r',             'sub',     'Ev,Gv',    sub),
+  row('2A /r',             'sub',     'Gb,Eb',    sub),
+  row('2B /r',             'sub',     'Gv,Ev',    sub),
+  row('2C',                'sub',     'AL,Ib',    sub),
+  row('2D',                'sub',     'rAX,Iz',   sub),
+  row('2F',                'das',     '',         decimal),
+  row('37',                'aaa',     '',         ascii),
+  row('38 /r',             'cmp',     'Eb,Gb',    cmp),
+  row('39 /r',             'cmp',     'Ev,Gv',    cmp),
+  row('3A /r',             'cmp',     'Gb,Eb',    cmp),
+  row('3B /r',             'cmp',     'Gv,Ev',    cmp),
+  row('3C',                'cmp',     'AL,Ib',    cmp),
+  row('3D',                'cmp',     'rAX,Iz',   cmp),
+  row('3F',                'aas',     '',         ascii),
+  row('40+r',              'inc',     'Zv',       { ...inc, modes: 'no64' }),
+  row('48+r',              'dec',     'Zv',       { ...dec, modes: 'no64' }),
+  row('69 /r',             'imul',    'Gv,Ev,Iz', imul3),
+  row('6B /r',             'imul',    'Gv,Ev,Ibs', imul3),
+  row('80 /0',             'add',     'Eb,Ib',    add),
+  row('80 /2',             'adc',     'Eb,Ib',    adc),
+  row('80 /3',             'sbb',     'Eb,Ib',    sbb),
+  row('80 /5',             'sub',     'Eb,Ib',    sub),
+  row('80 /7',             'cmp',     'Eb,Ib',    cmp),
+  row('81 /0',             'add',     'Ev,Iz',    add),
+  row('81 /2',             'adc',     'Ev,Iz',    adc),
+  row('81 /3',             'sbb',     'Ev,Iz',    sbb),
+  row('81 /5',             'sub',     'Ev,Iz',    sub),
+  row('81 /7',             'cmp',     'Ev,Iz',    cmp),
+  row('82 /0',             'add',     'Eb,Ib',    { ...add, modes: 'no64' }),
+  row('82 /2',             'adc',     'Eb,Ib',    { ...adc, modes: 'no64' }),
+  row('82 /3',             'sbb',     'Eb,Ib',    { ...sbb, modes: 'no64' }),
+  row('82 /5',             'sub',     'Eb,Ib',    { ...sub, modes: 'no64' }),
+  row('82 /7',             'cmp',     'Eb,Ib',    { ...cmp, modes: 'no64' }),
+  row('83 /0',             'add',     'Ev,Ibs',   add),
+  row('83 /2',             'adc',     'Ev,Ibs',   adc),
+  row('83 /3',             'sbb',     'Ev,Ibs',   sbb),
+  row('83 /5',             'sub',     'Ev,Ibs',   sub),
+  row('83 /7',             'cmp',     'Ev,Ibs',   cmp),
+  row('98', 'cbw|cwde|cdqe', '',                  convert),
+  row('99', 'cwd|cdq|cqo', '',                    convert),
+  row('D4',                'aam',     'Ib',       adjust),
+  row('D5',                'aad',     'Ib',       adjust),
+  row('F6 /3',             'neg',     'Eb',       neg),
+  row('F6 /4',             'mul',     'Eb',       mul),
+  row('F6 /5',             'imul',    'Eb',       imul),
+  row('F6 /6',             'div',     'Eb',       div),
+  row('F6 /7',             'idiv',    'Eb',       idiv),
+  row('F7 /3',             'neg',     'Ev',       neg),
+  row('F7 /4',             'mul',     'Ev',       mul),
+  row('F7 /5',             'imul',    'Ev',       imul),
+  row('F7 /6',             'div',     'Ev',       div),
+  row('F7 /7',             'idiv',    'Ev',       idiv),
+  row('FE /0',             'inc',     'Eb',       inc),
+  row('FE /1',             'dec',     'Eb',       dec),
+  row('FF /0',             'inc',     'Ev',       inc),
+  row('FF /1',             'dec',     'Ev',       dec),
+  row('0F AF /r',          'imul',    'Gv,Ev',    imul2),
+  row('0F B0 /r',          'cmpxchg', 'Eb,Gb',    cmpxchg),
+  row('0F B1 /r',          'cmpxchg', 'Ev,Gv',    cmpxchg),
+  row('0F C0 /r',          'xadd',    'Eb,Gb',    xadd),
+  row('0F C1 /r',          'xadd',    'Ev,Gv',    xadd),
+  row('0F C7 /1',          'cmpxchg8b', 'Mq',     cmpxchg8b),
+  row('REX.W 0F C7 /1',    'cmpxchg16b', 'Mdq',   cmpxchg16b),
+  row('66 0F 38 F6 /r',    'adcx',    'Gy,Ey',    adcx),
+  row('F3 0F 38 F6 /r',    'adox',    'Gy,Ey',    adox),
+  row('VEX.128.F2.0F38 F6 /r', 'mulx', 'Gy,By,Ey', mulx),
+];

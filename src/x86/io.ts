@@ -1,0 +1,25 @@
+// Rows of port I/O.
+
+import { row, type RowOptions } from './row.ts';
+
+const port: RowOptions = { exits: 'IO_INSTRUCTION', endsBlock: true };
+const input: RowOptions = { ...port, microcode: 'in' };
+const output: RowOptions = { ...port, access: 'r', microcode: 'out' };
+const ins: RowOptions = { ...port, rep: 'rep', addressed: 'memory', read: 'd', microcode: 'ins' };
+const outs: RowOptions = { ...port, rep: 'rep', addressed: 'memory', read: 'd', access: 'r', microcode: 'outs' };
+
+// prettier-ignore
+export const IO = [
+  row('6C', 'ins',  'Yb,DX',  ins),
+  row('6D', 'ins',  'Yz,DX',  ins),
+  row('6E', 'outs', 'DX,Xb',  outs),
+  row('6F', 'outs', 'DX,Xz',  outs),
+  row('E4', 'in',   'AL,Ib',  input),
+  row('E5', 'in',   'eAX,Ib', input),
+  row('E6', 'out',  'Ib,AL',  output),
+  row('E7', 'out',  'Ib,eAX', output),
+  row('EC', 'in',   'AL,DX',  input),
+  row('ED', 'in',   'eAX,DX', input),
+  row('EE', 'out',  'DX,AL',  output),
+  row('EF', 'out',  'DX,eAX', output),
+];
