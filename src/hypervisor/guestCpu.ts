@@ -1,0 +1,40 @@
+// What the hypervisor uses of a logical CPU: VM entry and exit, event injection, the registers. `Cpu` of floor 3 is one;
+// tests put a scripted one in its place.
+
+import type { Controls } from '../cpu/controls.ts';
+import type { Exit, ExitReason } from '../cpu/exit.ts';
+import type { CpuState } from '../cpu/state.ts';
+
+/** An event to deliver at the next entry: VM-entry interruption information (SDM vol. 3, 26.6). */
+export interface Injection {
+  readonly type: 'external' | 'nmi' | 'exception' | 'soft';
+  readonly vector: number;
+  readonly errorCode: number | null;
+}
+
+export interface GuestCpu {
+  readonly state: CpuState;
+  /** Units used by the last `enter`. */
+  readonly used: number;
+  readonly controls: Controls;
+
+  /**
+   * Runs guest code: until exactly `budget` units are used, at a VM exit, or (AHEAD) at an instruction that observes time
+   * once more than `horizon` units are used. Advances `state.tsc` by the units used.
+   */
+  enter(budget: number, horizon: number): ExitReason;
+  /** The last exit as data. */
+  exit(): Exit;
+  /** Steps over the exited instruction: RIP, interrupt shadow, one unit of time. */
+  skip(): void;
+  /** Answers the pending port or MMIO access; the next entry executes the instruction again with it. Writes answer 0. */
+  complete(value: bigint): void;
+  /** Delivers an event at the next entry. */
+  inject(event: Injection): void;
+  /** RFLAGS.IF is set, no interrupt shadow, no event queued. */
+  interruptible(): boolean;
+  /** The architectural MSRs that live in the processor; null: no such MSR. */
+  readMsr(index: number): bigint | null;
+  /** False: no such MSR, or a value that raises #GP. */
+  writeMsr(index: number, value: bigint): boolean;
+}

@@ -1,0 +1,50 @@
+// The guest's time-stamp counter: host cycles plus an offset, modulo 2^64. There is no scaling: one host cycle is one tick.
+//
+// Theory: deadlines that guests write are u64 and kept exactly; host positions are numbers. A deadline becomes a position
+// by subtraction modulo 2^64 and, as KVM does (guest_tsc < deadline), by unsigned comparison: what the counter has reached
+// is due now, what lies beyond the numbers is never due.
+
+const MASK = 0xffff_ffff_ffff_ffffn;
+const TWO_32 = 2 ** 32;
+
+export class GuestTsc {
+  #offset = 0n;
+  /** The same as a number while it is an exact one that keeps every sum exact; else NaN. */
+  #small = 0;
+
+  /** Guest TSC minus host cycles, modulo 2^64: KVM's tsc_offset. */
+  get offset(): bigint {
+    return this.#offset;
+  }
+  set offset(value: bigint) {
+    this.#offset = value & MASK;
+    const signed = BigInt.asIntN(64, this.#offset);
+    this.#small = signed > -(2n ** 52n) && signed < 2n ** 52n ? Number(signed) : NaN;
+  }
+
+  /** The counter when the host stands at `now` cycles. */
+  at(now: number): bigint {
+    return (BigInt(now) + this.#offset) & MASK;
+  }
+
+  /** Writes the counter at host position `now` into words `index` and `index + 1` of a little-endian memory. */
+  store(now: number, words: Uint32Array, index: number): void {
+    const small = now + this.#small;
+    if (small >= 0) {
+      words[index] = small >>> 0;
+      words[index + 1] = (small / TWO_32) >>> 0;
+    } else {
+      const value = this.at(now);
+      words[index] = Number(value & 0xffff_ffffn);
+      words[index + 1] = Number(value >> 32n);
+    }
+  }
+
+  /** Host position at which the counter reaches `deadline`; `now` when it has, Infinity when no position is that far. */
+  positionOf(deadline: bigint, now: number): number {
+    const current = this.at(now);
+    if (deadline <= current) return now;
+    const position = now + Number(deadline - current);
+    return position < Number.MAX_SAFE_INTEGER ? position : Infinity;
+  }
+}
