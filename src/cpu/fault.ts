@@ -8,7 +8,7 @@ export class GuestFault {
   vector = 0;
   /** null: this exception pushes no error code. */
   errorCode: number | null = null;
-  /** #PF only: the linear address for CR2. */
+  /** #PF: the linear address for CR2. #DB: the bits to set in DR6. */
   address = 0n;
 }
 
@@ -27,6 +27,8 @@ export const PF = { P: 1, W: 2, U: 4, RSVD: 8, I: 16, PK: 32 } as const;
 /** One constructor for each exception that trapline raises. Error codes of selectors carry EXT in bit 0, IDT in bit 1, TI in bit 2. */
 export const raise = {
   de: () => fault(VECTOR.DE, null),
+  /** Debug exception; `causes` are bits of DR6. */
+  db: (causes: bigint) => fault(VECTOR.DB, null, causes),
   ud: () => fault(VECTOR.UD, null),
   nm: () => fault(VECTOR.NM, null),
   df: () => fault(VECTOR.DF, 0),

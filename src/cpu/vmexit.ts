@@ -2,13 +2,15 @@
 // RIP stays on the instruction. What each exit keeps in the fields is said at its reader here, and nowhere else.
 //
 // exitQualification has VMX's layout (SDM vol. 3, 27.2.1). exitInfo: VM-exit interruption information for EXCEPTION_NMI,
-// bytes accessed for EPT_MISCONFIG. exitValue: the value written by CR_ACCESS, OUT and MMIO writes, and the error code of
-// EXCEPTION_NMI. MSR_READ, MSR_WRITE and CPUID leave their operands in the registers.
+// size and direction (EXIT_INFO) of memory accesses. exitValue: the value written by CR_ACCESS, OUT and MMIO writes, and
+// the error code of EXCEPTION_NMI. MSR_READ, MSR_WRITE and CPUID leave their operands in the registers.
 
 import { EXIT, type Exit, type ExitName, type ExitReason } from './exit.ts';
 import { exitSignal } from './fault.ts';
+import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../x86/names/paging.ts';
 import { GPR } from '../x86/names/registers.ts';
 import { errorCodeOf, vectorOf } from './interruption.ts';
+import { EXIT_INFO } from './memoryExits.ts';
 import type { CpuState } from './state.ts';
 
 /** Leaves guest mode for `reason`; `length` is that of the instruction that exits, 0 when none does. */
@@ -34,19 +36,6 @@ const CR_ACCESS_TYPES = ['write', 'read', 'clts', 'lmsw'] as const;
 
 /** Exit qualification of debug-register accesses (SDM vol. 3, table 27-4). */
 export const DR_QUALIFICATION = { READ: 1 << 4, GPR_SHIFT: 8 } as const;
-
-/** Exit qualification of I/O instructions (SDM vol. 3, table 27-5). */
-export const IO_QUALIFICATION = {
-  SIZE_MASK: 7,
-  IN: 1 << 3,
-  STRING: 1 << 4,
-  REP: 1 << 5,
-  IMMEDIATE: 1 << 6,
-  PORT_SHIFT: 16,
-} as const;
-
-/** Exit qualification of EPT violations (SDM vol. 3, table 27-7). */
-export const EPT_QUALIFICATION = { READ: 1, WRITE: 2, FETCH: 4 } as const;
 
 const NAME_OF = new Map<number, ExitName>((Object.keys(EXIT) as ExitName[]).map((name) => [EXIT[name], name]));
 
@@ -97,7 +86,13 @@ export function readExit(state: CpuState): Exit {
     case 'EPT_VIOLATION':
       return { ...place, reason, ...memoryAccess(state) };
     case 'EPT_MISCONFIG':
-      return { ...place, reason, ...memoryAccess(state), size: state.exitInfo, value: state.exitValue };
+      return {
+        ...place,
+        reason,
+        ...memoryAccess(state),
+        size: state.exitInfo & EXIT_INFO.SIZE,
+        value: state.exitValue,
+      };
     case 'BUDGET':
     case 'AHEAD':
     case 'STOPPED':
@@ -133,16 +128,16 @@ function crAccess(state: CpuState) {
 
 function ioAccess(state: CpuState) {
   const qualification = Number(state.exitQualification);
-  const size = ((qualification & IO_QUALIFICATION.SIZE_MASK) + 1) as 1 | 2 | 4;
+  const size = ((qualification & IO_QUALIFICATION.SIZE_MINUS_ONE) + 1) as 1 | 2 | 4;
   const direction = qualification & IO_QUALIFICATION.IN ? ('in' as const) : ('out' as const);
-  return { port: qualification >>> IO_QUALIFICATION.PORT_SHIFT, size, direction, value: Number(state.exitValue) };
+  return { port: qualification >>> IO_PORT_SHIFT, size, direction, value: Number(state.exitValue) };
 }
 
 function memoryAccess(state: CpuState) {
-  const qualification = Number(state.exitQualification & 7n);
+  const { exitInfo } = state;
   const access =
-    qualification & EPT_QUALIFICATION.FETCH ? ('fetch' as const)
-    : qualification & EPT_QUALIFICATION.WRITE ? ('write' as const)
+    exitInfo & EXIT_INFO.FETCH ? ('fetch' as const)
+    : exitInfo & EXIT_INFO.WRITE ? ('write' as const)
     : ('read' as const); // prettier-ignore
   return { gva: state.exitGva, gpa: state.exitGpa, access };
 }

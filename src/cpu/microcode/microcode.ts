@@ -31,14 +31,10 @@ export interface MicrocodeTlb {
   selectViews(): void;
 }
 
-/** Port accesses that the host serves: each is one fragment of its instruction, replayed when the instruction runs again. */
+/** Port accesses, which the host serves: fragments of their instruction (fragments.ts). */
 export interface PortFragments {
-  /** True when the next fragment of this instruction was served; then `replay` consumes it. */
-  readonly served: boolean;
-  /** The served fragment's value (`in`), after checking that it is the access that was asked for. */
-  replay(direction: 'in' | 'out', port: number, size: number): number;
-  /** Records the access, which the exit that follows asks the host to serve. */
-  request(direction: 'in' | 'out', port: number, size: number, value: number): void;
+  /** The value read (0 for a write), once the host has served it; until then it leaves with IO_INSTRUCTION. */
+  port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value?: number, flags?: number): number;
 }
 
 /** A logical CPU, as microcode, event delivery and the MSR table see it. */
@@ -48,44 +44,45 @@ export interface MicrocodeCpu {
   readonly features: Features;
   readonly mmu: MicrocodeMemory;
   readonly tlb: MicrocodeTlb;
-  readonly ports: PortFragments;
+  readonly fragments: PortFragments;
   /** Answers CPUID on a CPU without hypervisor (`Controls.none()`). */
   cpuid(leaf: number, subleaf: number): CpuidResult;
 }
-
-export const REP = { NONE: 0, REP: 1, REPNE: 2 } as const;
 
 /** The decoded instruction, as microcode meets it. One object, filled for each call: do not keep it. */
 export interface Operands {
   rip: bigint;
   /** Bytes. */
   length: number;
-  /** Operand size in bytes: 1, 2, 4 or 8. */
+  /** Operand size in bytes: 1, 2, 4 or 8. Of far pointers: that of the offset. */
   width: number;
   /** Address size in bytes: 4 or 8. */
   addressSize: number;
-  /** ModRM.reg with REX.R: a general, segment, control or debug register. */
-  reg: number;
-  /** The other register operand: ModRM.rm with REX.B (when `isMemory` is false) or the one in the opcode. */
-  rm: number;
+  /**
+   * Register numbers of the operands in the manual's order: general, segment, control or debug registers as the row says;
+   * registers that the row names (FS of PUSH FS) too.
+   */
+  reg0: number;
+  reg1: number;
+  /** One of the operands is memory; `address` is where. */
   isMemory: boolean;
   /** Linear address of the memory operand: the segment base is added, the address size applied. */
   address: bigint;
   /** Segment of the memory operand (for OUTS: that of RSI), in the machine's numbering. */
   segment: number;
   hasImmediate: boolean;
-  /** Sign-extended to 64 bits. */
+  /** Sign-extended to 64 bits; and the same as a number. */
   immediate: bigint;
-  /** The same as a number. */
   immediateNumber: number;
-  rep: (typeof REP)[keyof typeof REP];
+  /** A REP prefix repeats the instruction. */
+  rep: boolean;
 }
 
 /**
  * How an instruction ends: `next` (RIP advances, the block may go on), `end` (RIP advances, but what decoding or
- * interruptibility depend on has changed: leave the block), `jump` (state.rip is set), `repeat` (one iteration of a REP is
- * done and counted, RIP stays).
+ * interruptibility depends on has changed: leave the block), `jump` (state.rip is set; an iteration of REP that is not the
+ * last jumps to itself). One call is one unit.
  */
-export type Outcome = 'next' | 'end' | 'jump' | 'repeat';
+export type Outcome = 'next' | 'end' | 'jump';
 
 export type Microcode = (cpu: MicrocodeCpu, insn: Operands) => Outcome;
