@@ -23,10 +23,11 @@ export const FETCH_ENTRY_SIZE = 16;
 export const JUMP_ENTRIES = 1024;
 /** {rip u64, block i32 (address of the head record), unused}. */
 export const JUMP_ENTRY_SIZE = 16;
-export const TLB_ENTRIES = 1024;
-/** {gva page | flags u64, gpa page u64, rights u32, pcid u32}: see tlb.ts. */
+/** One entry for each view index, data first, then fetches. */
+export const TLB_ENTRIES = VIEW_ENTRIES + FETCH_ENTRIES;
+/** {gva page | valid u64, gpa page u64, rights u32, pcid u32}: see tlb.ts. */
 export const TLB_ENTRY_SIZE = 24;
-/** Fragments of one instruction: accesses that the host must serve. */
+/** Fragments of one instruction: accesses that the host must serve. See fragments.ts. */
 export const FRAGMENTS = 16;
 export const FRAGMENT_SIZE = 40;
 
@@ -41,6 +42,7 @@ const architectural = {
   gpr: array(u64, 16),          // RAX RCX RDX RBX RSP RBP RSI RDI R8..R15
   zero: u64,                    // always 0: what an absent base or index register reads
   pageUnit: u64,                // always 4096: see records.ts, RIP-relative displacements that overflow
+  addressMask: array(u64, 3),   // masks of 64, 32 and 16 address bits
   rip: u64,                     // architectural RIP, valid whenever generated code is not running
   ripPage: u64,                 // virtual page of the block being run; a record adds its offset
   flagResult: u64,

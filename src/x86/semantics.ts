@@ -60,6 +60,8 @@ export interface BackEnd {
   immediate2(): Expr<'i32'>;
   /** Effective address of the ModRM operand: no segment base, wrapped to the address size. */
   effectiveAddress(): Expr<'i64'>;
+  /** 1 if the ModRM operand's base is RSP. */
+  baseIsStackPointer(): Expr<'i32'>;
   /** Cuts an address to the address size of the form. */
   wrapAddress(address: Expr<'i64'>): Expr<'i64'>;
   /** Bits of the address size that this form was decoded with; 64 or 32 in 64-bit mode. */
@@ -95,21 +97,35 @@ export interface BackEnd {
 /** Which segment an access goes through: that of the memory operand, ES of string destinations, SS of the stack. */
 export type Segment = 'operand' | 'es' | 'stack';
 
+/** What a form tells its semantics. */
+export interface OpShape {
+  /** Operation width in bits. */
+  readonly width: Width;
+  /** Condition number of the encoding; -1 if it has none. */
+  readonly cc: number;
+  readonly places: readonly Place[];
+  /** Operand positions that the row writes; a memory operand among them is probed for writing when it is read. */
+  readonly writes: ReadonlySet<number>;
+}
+
 /** An instruction being described: its operands, flags and effects at one width. */
 export class Op<T extends Int> {
   readonly type: T;
   /** Operation width in bits. */
   readonly width: Width;
+  /** Condition number of the encoding; -1 if it has none. */
+  readonly cc: number;
   readonly #places: readonly Place[];
   readonly #writes: ReadonlySet<number>;
   readonly #backEnd: BackEnd;
   readonly #cells = new Map<number, MemoryCell>();
   #displaced: Expr<'i64'> | null = null;
 
-  /** `writes`: operand positions that the row writes; a memory operand among them is probed for writing when it is read. */
-  constructor(type: T, width: Width, places: readonly Place[], writes: ReadonlySet<number>, backEnd: BackEnd) {
+  constructor(type: T, shape: OpShape, backEnd: BackEnd) {
+    const { width, cc, places, writes } = shape;
     this.type = type;
     this.width = width;
+    this.cc = cc;
     this.#places = places;
     this.#writes = writes;
     this.#backEnd = backEnd;
@@ -177,6 +193,10 @@ export class Op<T extends Int> {
   /** The effective address of the memory operand, as LEA sees it. */
   address(): Expr<'i64'> {
     return this.#backEnd.effectiveAddress();
+  }
+  /** 1 if the memory operand's base register is RSP (POP m counts its address after the increment). */
+  baseIsStackPointer(): Expr<'i32'> {
+    return this.#backEnd.baseIsStackPointer();
   }
   /** Moves the memory operand by a distance in bytes that is known only at run time (bit strings). */
   displace(bytes: Expr<'i64'>): void {
@@ -266,8 +286,9 @@ export class Op<T extends Int> {
     zf: (): Expr<'i32'> => this.let(arithmetic.flag.zf(this.#backEnd.flags())),
     df: (): Expr<'i32'> => this.#backEnd.systemFlags().shrU(constant('i32', 10)).and(constant('i32', 1)),
   };
-  condition(cc: number): Expr<'i32'> {
-    return arithmetic.condition(this.#backEnd.flags(), cc);
+  /** The condition of the encoding (Jcc, SETcc, CMOVcc) as 0 or 1. */
+  condition(): Expr<'i32'> {
+    return arithmetic.condition(this.#backEnd.flags(), this.cc);
   }
   /** The six arithmetic flags in RFLAGS positions. */
   packedFlags(): Expr<'i32'> {

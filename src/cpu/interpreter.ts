@@ -1,0 +1,130 @@
+// The interpreter as a WebAssembly module: one handler for each form, taking (record, state) and giving the next record or
+// 0, and a dispatcher that inlines the hottest forms in one br_table loop and reaches the others by call_indirect.
+
+import { Expr, i32, i64, load } from '../wasm/expr.ts';
+import { FunctionBuilder, type Label } from '../wasm/function.ts';
+import { ModuleBuilder } from '../wasm/module.ts';
+import { HandlerBackEnd, type Flow, type HandlerImports } from './emit.ts';
+import type { Handler } from './handlers.ts';
+import { CODE_BITMAP } from './memoryMap.ts';
+import { RECORD } from './records.ts';
+
+/** What TypeScript gives generated code; names are those of `HandlerImports`. */
+export interface InterpreterImports {
+  slowRead(low: number, high: number, access: number, record: number): number;
+  slowOpen(low: number, high: number, access: number, record: number): number;
+  slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): void;
+  raise(vector: number, record: number): never;
+  microcode(record: number): number;
+}
+
+const MINIMUM_PAGES = 1;
+
+/**
+ * Builds the module. `handlers` in table order; those whose name is in `hot` are inlined in the dispatcher too (none with
+ * `--no-hot`: then all forms run by call).
+ */
+export function buildInterpreter(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const place = ['i32', 'i32', 'i32', 'i32'] as const;
+  const imported = {
+    slowRead: module.import('host', 'slowRead', place, 'i32'),
+    slowOpen: module.import('host', 'slowOpen', place, 'i32'),
+    slowWrite: module.import('host', 'slowWrite', [...place, 'i32', 'i32'], null),
+    raise: module.import('host', 'raise', ['i32', 'i32'], 'i32'),
+    microcode: module.import('host', 'microcode', ['i32'], 'i32'),
+  };
+  module.importMemory('host', 'memory', MINIMUM_PAGES);
+  const imports: HandlerImports = { ...imported, storeBesideCode: module.add(storeBesideCode()) };
+  const type = module.type(['i32', 'i32'], 'i32');
+  for (const handler of handlers) module.addToTable(module.add(buildHandler(handler, imports)));
+  module.add(buildDispatcher(handlers, hot, imports, type), true);
+  return module.toUint8Array();
+}
+
+/** One handler as a function of its own: (record, state) -> next record, or 0 to leave. */
+export function buildHandler(handler: Handler, imports: HandlerImports): FunctionBuilder {
+  const fn = new FunctionBuilder(handler.name, ['i32', 'i32'], 'i32');
+  const flow: Flow = { go: (record) => fn.return(record), leave: () => fn.return(i32(0)) };
+  emit(handler, fn, imports, flow, fn.param(0, 'i32'), fn.param(1, 'i32'));
+  fn.unreachable();
+  return fn;
+}
+
+function emit(
+  handler: Handler,
+  fn: FunctionBuilder,
+  imports: HandlerImports,
+  flow: Flow,
+  record: Expr<'i32'>,
+  state: Expr<'i32'>,
+): void {
+  const backEnd = new HandlerBackEnd(fn, imports, flow, handler.memory, handler.addressWidth, record, state);
+  handler.emit(backEnd);
+  backEnd.finish();
+}
+
+/** run(record, state): executes from a record on until a handler leaves. */
+function buildDispatcher(
+  handlers: readonly Handler[],
+  hot: ReadonlySet<string>,
+  imports: HandlerImports,
+  type: number,
+): FunctionBuilder {
+  const fn = new FunctionBuilder('run', ['i32', 'i32'], null);
+  const record = fn.param(0, 'i32');
+  const state = fn.param(1, 'i32');
+  const inlined = handlers.filter((h) => hot.has(h.name));
+  fn.block('leave', (leave) => {
+    fn.loop('dispatch', (dispatch) => {
+      const flow: Flow = {
+        go: (next) => {
+          fn.set(record, next);
+          fn.br(dispatch);
+        },
+        leave: () => fn.br(leave),
+      };
+      const index = load('i32', 2, record, RECORD.handler);
+      // Nested blocks, innermost first: leaving the k-th block lands before the body of the k-th inlined handler.
+      const nest = (depth: number, labels: Label[]): void => {
+        if (depth < 0) {
+          const [byCall, ...targets] = labels;
+          const labelOf = new Map(inlined.map((h, k) => [h, targets[inlined.length - 1 - k]!]));
+          fn.brTable(index, handlers.map((h) => labelOf.get(h) ?? byCall!), byCall!);
+          return;
+        }
+        fn.block(inlined[depth]!.name, (label) => nest(depth - 1, [...labels, label]));
+        fn.scope(() => emit(inlined[depth]!, fn, imports, flow, record, state));
+      };
+      fn.block('byCall', (byCall) => nest(inlined.length - 1, [byCall]));
+      const next = new Expr('i32', { kind: 'callIndirect', type, callee: index, args: [record, state] });
+      fn.set(record, next);
+      fn.brIf(record, dispatch);
+    });
+  });
+  return fn;
+}
+
+const LINE_SHIFT = 6;
+const TAG_CODE = 16;
+const ADDEND = 24;
+
+/**
+ * A store that missed tagWrite: on a page that is writable but holds decoded code it may still be made at once, if the
+ * lines it touches hold none. Gives the host address, or 0.
+ */
+function storeBesideCode(): FunctionBuilder {
+  const fn = new FunctionBuilder('storeBesideCode', ['i64', 'i32', 'i32'], 'i32');
+  const linear = fn.param(0, 'i64');
+  const bytes = fn.param(1, 'i32');
+  const entry = fn.param(2, 'i32');
+  const last = fn.let(linear.add(bytes.sub(i32(1)).zext()));
+  fn.if(last.and(i64(-4096n)).ne(load('i64', 8, entry, TAG_CODE)), () => fn.return(i32(0)));
+  const host = fn.let(linear.wrap().add(load('i32', 4, entry, ADDEND)));
+  const bitmap = load('i64', 8, host.shrU(i32(12)).shl(i32(3)), CODE_BITMAP);
+  const line = (address: Expr<'i64'>): Expr<'i64'> => i64(1).shl(address.shrU(i64(LINE_SHIFT)));
+  fn.if(bitmap.and(line(linear).or(line(last))).eqz(), () => fn.return(host));
+  fn.return(i32(0));
+  return fn;
+}
+
