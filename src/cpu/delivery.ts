@@ -208,7 +208,7 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   if (type === EVENT_TYPE.NMI) state.nmiBlocked = 1;
   if (inner) {
     state.cpl = cpl;
-    cpu.tlb.selectViews();
+    cpu.mmu.selectViews();
   }
 }
 

@@ -11,7 +11,7 @@ export const readRflags = (state: CpuState): number =>
   (state.rflags & STORED) |
   packNumbers(state.flagCarry, BigInt.asIntN(64, state.flagResult), BigInt.asIntN(64, state.flagAux));
 
-/** Stores all of RFLAGS; bit 1 is forced to 1. A change of AC needs `tlb.selectViews()` from the caller. */
+/** Stores all of RFLAGS; bit 1 is forced to 1. A change of AC needs `mmu.selectViews()` from the caller. */
 export function writeRflags(state: CpuState, value: number): void {
   const { carry, result, aux } = unpackNumbers(value);
   state.flagCarry = carry;

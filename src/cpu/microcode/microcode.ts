@@ -9,26 +9,25 @@ import type { Controls } from '../controls.ts';
 import type { CpuidResult, Features } from '../features.ts';
 import type { CpuState } from '../state.ts';
 
-/** Guest memory by linear address, as microcode reaches it. Accesses raise guest faults or exit by throwing. */
-export interface MicrocodeMemory {
+/**
+ * Guest memory by linear address, as microcode reaches it, and what invalidates translations: the part of `Mmu` that
+ * microcode uses. Accesses raise guest faults or exit by throwing. Register changes are told after the fact.
+ */
+export interface MicrocodeMmu {
   /** `size` 1, 2, 4 or 8; the result is zero-extended. */
   read(gva: bigint, size: number, access: AccessKind): bigint;
   write(gva: bigint, size: number, value: bigint, access: AccessKind): void;
-  /** Throws as a write of `length` bytes would, and changes nothing. */
-  probe(gva: bigint, length: number, intent: 'write', access: AccessKind): void;
-}
-
-/** What microcode tells the translation caches (SDM vol. 3, 4.10.4). */
-export interface MicrocodeTlb {
-  flushAll(keepGlobals: boolean): void;
-  /** Drops one PCID's translations, global ones excepted. */
-  flushPcid(pcid: number): void;
-  /** Drops the translations of one page under the current PCID, and global ones. */
-  invlpg(gva: bigint): void;
-  /** Drops the translations of one page under another PCID, global ones excepted. */
-  invpcidAddress(pcid: number, gva: bigint): void;
-  /** Chooses the views for the current CPL, EFLAGS.AC, CR0.WP, CR4.SMEP and CR4.SMAP. */
+  /** Throws as an access to `length` bytes would, and changes nothing. */
+  probe(gva: bigint, length: number, direction: 'read' | 'write', access: AccessKind): void;
+  /** CPL or EFLAGS.AC changed: accesses go through other views. */
   selectViews(): void;
+  cr0Changed(old: bigint): void;
+  /** `keep`: the new PCID's translations stay. */
+  cr3Changed(keep: boolean): void;
+  cr4Changed(old: bigint): void;
+  eferChanged(old: bigint): void;
+  invlpg(gva: bigint): void;
+  invpcid(type: number, pcid: number, gva: bigint): void;
 }
 
 /** Port accesses, which the host serves: fragments of their instruction (fragments.ts). */
@@ -42,8 +41,7 @@ export interface MicrocodeCpu {
   readonly state: CpuState;
   readonly controls: Controls;
   readonly features: Features;
-  readonly mmu: MicrocodeMemory;
-  readonly tlb: MicrocodeTlb;
+  readonly mmu: MicrocodeMmu;
   readonly fragments: PortFragments;
   /** Answers CPUID on a CPU without hypervisor (`Controls.none()`). */
   cpuid(leaf: number, subleaf: number): CpuidResult;
