@@ -308,6 +308,9 @@ export class HandlerBackEnd implements BackEnd {
   nextRip(): Expr<'i64'> {
     return this.#ripAfter(load('i32', 1, this.#record, RECORD.length));
   }
+  relativeTarget(): Expr<'i64'> {
+    return this.nextRip().add(load('i32', 4, this.#record, RECORD.imm).sext());
+  }
   #ripAfter(length: Expr<'i32'>): Expr<'i64'> {
     return this.#field('i64', 8, OFFSET.ripPage).add(this.#u16(RECORD.ripOffset).add(length).zext());
   }

@@ -1,27 +1,172 @@
 // Rows of integer arithmetic: sums, differences, products, quotients, BCD, and the atomic CMPXCHG and XADD.
 
+import { constant, i64, select, type Expr } from '../wasm/expr.ts';
+import type { Int } from '../wasm/types.ts';
 import { row, type RowOptions } from './row.ts';
+import { AH, RAX, RDX, dst, src, src2, type Op, type Semantics } from './semantics.ts';
+import { divideS128, divideU128, mulHighS, mulHighU } from './wide.ts';
+
+/** MUL and one-operand IMUL: rDX:rAX (AX for bytes) = rAX * operand. CF = OF = the high half matters. */
+function multiply<T extends Int>(op: Op<T>, signed: boolean): void {
+  const a = op.reg(RAX);
+  const b = op.read(dst);
+  const { low, high } = product(op, a, b, signed);
+  const overflow = high.ne(signed ? op.low(op.signed(low).shrS(i64(63))) : op.k(0));
+  if (op.width === 8) op.setReg16(RAX, low.wrap().or(high.wrap().shl(constant('i32', 8))));
+  else {
+    op.setReg(RAX, low);
+    op.setReg(RDX, high);
+  }
+  op.flags.shift(low, overflow, overflow);
+}
+
+/** Both halves of a product, each cut to the width. */
+function product<T extends Int>(op: Op<T>, a: Expr<T>, b: Expr<T>, signed: boolean): { low: Expr<T>; high: Expr<T> } {
+  if (op.width === 64) {
+    const high = (signed ? mulHighS : mulHighU)(op, a.zext(), b.zext());
+    return { low: op.let(a.mul(b)), high: op.let(op.low(high)) };
+  }
+  const extend = (value: Expr<T>): Expr<'i64'> => (signed ? op.signed(value) : value.zext());
+  const wide = op.let(extend(a).mul(extend(b)));
+  return { low: op.let(op.low(wide)), high: op.let(op.low(wide.shrU(i64(op.width)))) };
+}
+
+/** IMUL with a destination of its own: the product is cut, CF = OF = it did not fit. */
+function multiplyInto<T extends Int>(op: Op<T>, a: Expr<T>, b: Expr<T>): void {
+  const { low, high } = product(op, a, b, true);
+  const overflow = high.ne(op.low(op.signed(low).shrS(i64(63))));
+  op.write(dst, low);
+  op.flags.shift(low, overflow, overflow);
+}
+
+/** DIV and IDIV: quotient and remainder of rDX:rAX (AX for bytes). #DE where the quotient does not fit. */
+function divide<T extends Int>(op: Op<T>, signed: boolean): void {
+  const divisor = op.read(dst);
+  op.faultIf(divisor.eqz(), 'de');
+  const { quotient, remainder } =
+    op.width === 64
+      ? (signed ? divideS128 : divideU128)(op, op.reg64(RDX), op.reg64(RAX), divisor.zext())
+      : divideNarrow(op, divisor, signed);
+  if (op.width === 8) op.setReg16(RAX, op.low(quotient).wrap().or(op.low(remainder).wrap().shl(constant('i32', 8))));
+  else {
+    op.setReg(RAX, op.low(quotient));
+    op.setReg(RDX, op.low(remainder));
+  }
+}
+
+/** Up to 32 bits the dividend fits 64. */
+function divideNarrow<T extends Int>(op: Op<T>, divisor: Expr<T>, signed: boolean): { quotient: Expr<'i64'>; remainder: Expr<'i64'> } {
+  const low = op.reg(RAX).zext();
+  const high = op.width === 8 ? op.narrow(AH, 8).zext() : op.reg(RDX).zext();
+  const joined = low.or(high.shl(i64(op.width)));
+  if (!signed) {
+    const quotient = op.let(joined.divU(divisor.zext()));
+    op.faultIf(quotient.shrU(i64(op.width)).ne(i64(0)), 'de');
+    return { quotient, remainder: joined.remU(divisor.zext()) };
+  }
+  const unused = i64(64 - 2 * op.width);
+  const dividend = op.let(joined.shl(unused).shrS(unused));
+  const by = op.let(op.signed(divisor));
+  // -2^63 / -1 leaves 64 bits, where WebAssembly would trap.
+  op.faultIf(dividend.eq(i64(-(1n << 63n))).and(by.eq(i64(-1))), 'de');
+  const quotient = op.let(dividend.divS(by));
+  op.faultIf(op.signed(op.low(quotient)).ne(quotient), 'de');
+  return { quotient, remainder: dividend.remS(by) };
+}
+
+const step =
+  (by: 1 | -1): Semantics =>
+  (op) =>
+    op.write(dst, op.flags.step(op.read(dst), by));
 
 const all: RowOptions = { access: 'rw', written: 'oszapc' };
-const add: RowOptions = { ...all, lock: true };
-const adc: RowOptions = { ...all, lock: true, read: 'c' };
-const sbb: RowOptions = { ...all, lock: true, read: 'c' };
-const sub: RowOptions = { ...all, lock: true };
-const cmp: RowOptions = { ...all, access: 'r' };
-const inc: RowOptions = { access: 'rw', lock: true, written: 'oszap' };
-const dec: RowOptions = { access: 'rw', lock: true, written: 'oszap' };
-const neg: RowOptions = { ...all, lock: true };
-const mul: RowOptions = { access: 'r', written: 'oc', undefined: 'szap' };
-const imul: RowOptions = { access: 'r', written: 'oc', undefined: 'szap' };
-const imul2: RowOptions = { access: 'rw', written: 'oc', undefined: 'szap' };
-const imul3: RowOptions = { access: 'w', written: 'oc', undefined: 'szap' };
-const div: RowOptions = { access: 'r', undefined: 'oszapc' };
-const idiv: RowOptions = { access: 'r', undefined: 'oszapc' };
-const xadd: RowOptions = { access: 'rw rw', lock: true, written: 'oszapc' };
-const cmpxchg: RowOptions = { access: 'rw', lock: true, written: 'oszapc' };
+const add: RowOptions = {
+  ...all,
+  lock: true,
+  semantics: (op) => op.write(dst, op.flags.add(op.read(dst), op.read(src))),
+};
+const adc: RowOptions = {
+  ...all,
+  lock: true,
+  read: 'c',
+  semantics: (op) => op.write(dst, op.flags.add(op.read(dst), op.read(src), op.flag.cf())),
+};
+const sbb: RowOptions = {
+  ...all,
+  lock: true,
+  read: 'c',
+  semantics: (op) => op.write(dst, op.flags.sub(op.read(dst), op.read(src), op.flag.cf())),
+};
+const sub: RowOptions = {
+  ...all,
+  lock: true,
+  semantics: (op) => op.write(dst, op.flags.sub(op.read(dst), op.read(src))),
+};
+const cmp: RowOptions = {
+  ...all,
+  access: 'r',
+  semantics: (op) => void op.flags.sub(op.read(dst), op.read(src)),
+};
+const inc: RowOptions = { access: 'rw', lock: true, written: 'oszap', semantics: step(1) };
+const dec: RowOptions = { access: 'rw', lock: true, written: 'oszap', semantics: step(-1) };
+const neg: RowOptions = {
+  ...all,
+  lock: true,
+  semantics: (op) => op.write(dst, op.flags.sub(op.k(0), op.read(dst))),
+};
+const mul: RowOptions = { access: 'r', written: 'oc', undefined: 'szap', semantics: (op) => multiply(op, false) };
+const imul: RowOptions = { access: 'r', written: 'oc', undefined: 'szap', semantics: (op) => multiply(op, true) };
+const imul2: RowOptions = {
+  access: 'rw',
+  written: 'oc',
+  undefined: 'szap',
+  semantics: (op) => multiplyInto(op, op.read(dst), op.read(src)),
+};
+const imul3: RowOptions = {
+  access: 'w',
+  written: 'oc',
+  undefined: 'szap',
+  semantics: (op) => multiplyInto(op, op.read(src), op.read(src2)),
+};
+const div: RowOptions = { access: 'r', undefined: 'oszapc', semantics: (op) => divide(op, false) };
+const idiv: RowOptions = { access: 'r', undefined: 'oszapc', semantics: (op) => divide(op, true) };
+const xadd: RowOptions = {
+  access: 'rw rw',
+  lock: true,
+  written: 'oszapc',
+  semantics: (op) => {
+    const a = op.read(dst);
+    const sum = op.flags.add(a, op.read(src));
+    op.write(src, a);
+    op.write(dst, sum); // last: of two names for one register the destination wins
+  },
+};
+const cmpxchg: RowOptions = {
+  access: 'rw',
+  lock: true,
+  written: 'oszapc',
+  semantics: (op) => {
+    const a = op.read(dst);
+    const accumulator = op.reg(RAX);
+    op.flags.sub(accumulator, a);
+    const equal = op.let(accumulator.eq(a));
+    op.setRegIf(equal.eqz(), RAX, a);
+    op.write(dst, select(equal, op.read(src), a)); // written back unchanged when they differ, as the bus sees it
+  },
+};
 const cmpxchg8b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX8' };
 const cmpxchg16b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX16' };
-const convert: RowOptions = { size: 'v' };
+const extendA: RowOptions = {
+  size: 'v',
+  semantics: (op) => {
+    const half = (op.width / 2) as 8 | 16 | 32;
+    op.setReg(RAX, op.low(op.narrow(RAX, half).signExtend(half).sext()));
+  },
+};
+const extendD: RowOptions = {
+  size: 'v',
+  semantics: (op) => op.setReg(RDX, op.low(op.signed(op.reg(RAX)).shrS(i64(63)))),
+};
 const decimal: RowOptions = { modes: 'no64', size: 'b', written: 'szapc', undefined: 'o', read: 'ac' };
 const ascii: RowOptions = { modes: 'no64', size: 'b', written: 'ac', undefined: 'oszp', read: 'a' };
 const adjust: RowOptions = { modes: 'no64', size: 'b', access: 'r', written: 'szp', undefined: 'oac' };
@@ -89,8 +234,8 @@ export const ARITH = [
   row('83 /3',             'sbb',     'Ev,Ibs',   sbb),
   row('83 /5',             'sub',     'Ev,Ibs',   sub),
   row('83 /7',             'cmp',     'Ev,Ibs',   cmp),
-  row('98', 'cbw|cwde|cdqe', '',                  convert),
-  row('99', 'cwd|cdq|cqo', '',                    convert),
+  row('98', 'cbw|cwde|cdqe', '',                  extendA),
+  row('99', 'cwd|cdq|cqo', '',                    extendD),
   row('D4',                'aam',     'Ib',       adjust),
   row('D5',                'aad',     'Ib',       adjust),
   row('F6 /3',             'neg',     'Eb',       neg),

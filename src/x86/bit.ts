@@ -1,22 +1,136 @@
 // Rows that test, scan, count, extract and deposit bits, and CRC32.
 
+import { i32, i64, select, type Expr } from '../wasm/expr.ts';
+import type { Int } from '../wasm/types.ts';
+import { ZF } from './flags.ts';
 import { row, type RowOptions } from './row.ts';
+import { dst, src, src2, type Op, type Semantics } from './semantics.ts';
+
+/** BT and its kin. A register offset into memory reaches beyond the operand: it picks the word of the bit string first. */
+const bitString =
+  (change?: <T extends Int>(value: Expr<T>, mask: Expr<T>, op: Op<T>) => Expr<T>): Semantics =>
+  (op) => {
+    const offset = op.read(src);
+    if (op.isMemory(dst) && !op.isImmediate(src)) {
+      const word = op.signed(offset).shrS(i64(Math.log2(op.width)));
+      op.displace(word.shl(i64(Math.log2(op.width / 8))));
+    }
+    const value = op.read(dst);
+    const n = op.let(offset.and(op.k(op.width - 1)));
+    if (change) op.write(dst, change(value, op.let(op.k(1).shl(n)), op));
+    op.flags.carryOverflow(value.shrU(n).and(op.k(1)).wrap(), op.flag.of());
+  };
+
+/** BSF and BSR leave the destination alone when there is no bit. */
+const scan =
+  (index: <T extends Int>(op: Op<T>, value: Expr<T>) => Expr<T>): Semantics =>
+  (op) => {
+    const value = op.read(src);
+    op.flags.logic(value);
+    op.setRegIf(value.ne(op.k(0)), { position: dst }, index(op, value));
+  };
+
+/** Leading zeros within the operation's width. */
+const leadingZeros = <T extends Int>(op: Op<T>, value: Expr<T>): Expr<T> =>
+  op.width < 32 ? value.clz().sub(op.k(32 - op.width)) : value.clz();
+/** Trailing zeros; the width itself for 0. */
+const trailingZeros = <T extends Int>(op: Op<T>, value: Expr<T>): Expr<T> =>
+  (op.width < 32 ? value.or(op.k(1 << op.width)) : value).ctz();
+
+/** TZCNT and LZCNT: CF = no bit was found, ZF = the count is 0. */
+const countZeros =
+  (zeros: <T extends Int>(op: Op<T>, value: Expr<T>) => Expr<T>): Semantics =>
+  (op) => {
+    const value = op.read(src);
+    const r = op.let(zeros(op, value));
+    op.write(dst, r);
+    op.flags.shift(r, value.eqz(), i32(0));
+  };
+
+/** BLSR, BLSMSK, BLSI: the lowest set bit. */
+const lowestBit =
+  (
+    combine: <T extends Int>(op: Op<T>, value: Expr<T>) => Expr<T>,
+    carry: <T extends Int>(op: Op<T>, value: Expr<T>) => Expr<'i32'>,
+  ): Semantics =>
+  (op) => {
+    const value = op.read(src);
+    const r = op.let(combine(op, value));
+    op.write(dst, r);
+    op.flags.shift(r, carry(op, value), i32(0));
+  };
+const isZero = <T extends Int>(_: Op<T>, value: Expr<T>): Expr<'i32'> => value.eqz();
 
 const test: RowOptions = { written: 'c', undefined: 'osap' };
-const bt: RowOptions = { ...test, access: 'r' };
-const bts: RowOptions = { ...test, access: 'rw', lock: true };
-const btr: RowOptions = { ...test, access: 'rw', lock: true };
-const btc: RowOptions = { ...test, access: 'rw', lock: true };
-const bsf: RowOptions = { access: 'rw', written: 'z', undefined: 'osapc' };
-const bsr: RowOptions = { access: 'rw', written: 'z', undefined: 'osapc' };
-const tzcnt: RowOptions = { written: 'zc', undefined: 'osap', cpuid: 'BMI1' };
-const lzcnt: RowOptions = { written: 'zc', undefined: 'osap', cpuid: 'LZCNT' };
-const popcnt: RowOptions = { written: 'oszapc', cpuid: 'POPCNT' };
+const bt: RowOptions = { ...test, access: 'r', semantics: bitString() };
+const bts: RowOptions = { ...test, access: 'rw', lock: true, semantics: bitString((value, mask) => value.or(mask)) };
+const btr: RowOptions = {
+  ...test,
+  access: 'rw',
+  lock: true,
+  semantics: bitString((value, mask, op) => value.and(mask.xor(op.k(-1)))),
+};
+const btc: RowOptions = { ...test, access: 'rw', lock: true, semantics: bitString((value, mask) => value.xor(mask)) };
+const bsf: RowOptions = { access: 'rw', written: 'z', undefined: 'osapc', semantics: scan(trailingZeros) };
+const bsr: RowOptions = {
+  access: 'rw',
+  written: 'z',
+  undefined: 'osapc',
+  semantics: scan((op, value) => op.k(op.width - 1).sub(leadingZeros(op, value))),
+};
+const tzcnt: RowOptions = { written: 'zc', undefined: 'osap', cpuid: 'BMI1', semantics: countZeros(trailingZeros) };
+const lzcnt: RowOptions = { written: 'zc', undefined: 'osap', cpuid: 'LZCNT', semantics: countZeros(leadingZeros) };
+const popcnt: RowOptions = {
+  written: 'oszapc',
+  cpuid: 'POPCNT',
+  semantics: (op) => {
+    const value = op.read(src);
+    op.write(dst, value.popcnt());
+    op.setPackedFlags(select(value.eqz(), i32(ZF), i32(0)));
+  },
+};
 const crc32: RowOptions = { access: 'rw', cpuid: 'SSE4_2' };
-const andn: RowOptions = { written: 'oszc', undefined: 'ap', cpuid: 'BMI1' };
-const bextr: RowOptions = { written: 'ozc', undefined: 'sap', cpuid: 'BMI1' };
+const andn: RowOptions = {
+  written: 'oszc',
+  undefined: 'ap',
+  cpuid: 'BMI1',
+  semantics: (op) => op.write(dst, op.flags.logic(op.read(src).xor(op.k(-1)).and(op.read(src2)))),
+};
+const bextr: RowOptions = {
+  written: 'ozc',
+  undefined: 'sap',
+  cpuid: 'BMI1',
+  semantics: (op) => {
+    const control = op.read(src2);
+    const start = op.let(control.and(op.k(0xff)));
+    const length = op.let(control.shrU(op.k(8)).and(op.k(0xff)));
+    const from = select(start.ltU(op.k(op.width)), op.read(src).shrU(start), op.k(0));
+    const mask = select(length.ltU(op.k(op.width)), op.k(1).shl(length).sub(op.k(1)), op.k(-1));
+    op.write(dst, op.flags.logic(from.and(mask)));
+  },
+};
 const lowest: RowOptions = { written: 'oszc', undefined: 'ap', cpuid: 'BMI1' };
-const bzhi: RowOptions = { written: 'oszc', undefined: 'ap', cpuid: 'BMI2' };
+const blsr: RowOptions = { ...lowest, semantics: lowestBit((op, value) => value.and(value.sub(op.k(1))), isZero) };
+const blsmsk: RowOptions = { ...lowest, semantics: lowestBit((op, value) => value.xor(value.sub(op.k(1))), isZero) };
+const blsi: RowOptions = {
+  ...lowest,
+  semantics: lowestBit(
+    (op, value) => value.and(op.k(0).sub(value)),
+    (op, value) => value.ne(op.k(0)),
+  ),
+};
+const bzhi: RowOptions = {
+  written: 'oszc',
+  undefined: 'ap',
+  cpuid: 'BMI2',
+  semantics: (op) => {
+    const n = op.let(op.read(src2).and(op.k(0xff)));
+    const beyond = op.let(n.geU(op.k(op.width)));
+    const r = op.let(select(beyond, op.read(src), op.read(src).and(op.k(1).shl(n).sub(op.k(1)))));
+    op.write(dst, r);
+    op.flags.shift(r, beyond, i32(0));
+  },
+};
 const scatter: RowOptions = { cpuid: 'BMI2' };
 
 // prettier-ignore
@@ -37,9 +151,9 @@ export const BIT = [
   row('F2 0F 38 F0 /r',        'crc32',  'Gy,Eb',    crc32),
   row('F2 0F 38 F1 /r',        'crc32',  'Gy,Ev',    crc32),
   row('VEX.128.NP.0F38 F2 /r', 'andn',   'Gy,By,Ey', andn),
-  row('VEX.128.NP.0F38 F3 /1', 'blsr',   'By,Ey',    lowest),
-  row('VEX.128.NP.0F38 F3 /2', 'blsmsk', 'By,Ey',    lowest),
-  row('VEX.128.NP.0F38 F3 /3', 'blsi',   'By,Ey',    lowest),
+  row('VEX.128.NP.0F38 F3 /1', 'blsr',   'By,Ey',    blsr),
+  row('VEX.128.NP.0F38 F3 /2', 'blsmsk', 'By,Ey',    blsmsk),
+  row('VEX.128.NP.0F38 F3 /3', 'blsi',   'By,Ey',    blsi),
   row('VEX.128.NP.0F38 F5 /r', 'bzhi',   'Gy,Ey,By', bzhi),
   row('VEX.128.F3.0F38 F5 /r', 'pext',   'Gy,By,Ey', scatter),
   row('VEX.128.F2.0F38 F5 /r', 'pdep',   'Gy,By,Ey', scatter),

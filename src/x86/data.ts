@@ -1,18 +1,51 @@
 // Rows that move data without computing: MOV, XCHG, LEA, extensions, conditional moves, byte order.
 
+import { i32, i64, select, type Expr } from '../wasm/expr.ts';
+import type { Int } from '../wasm/types.ts';
 import { conditional, row, type RowOptions } from './row.ts';
+import { dst, src, type Op, type Semantics } from './semantics.ts';
 
-const mov: RowOptions = {};
-const xchg: RowOptions = { access: 'rw rw', lock: true };
-const lea: RowOptions = { access: 'w n' };
-const movzx: RowOptions = {};
-const movsx: RowOptions = {};
-const movbe: RowOptions = { cpuid: 'MOVBE' };
-const cmov: RowOptions = { access: 'rw', cpuid: 'CMOV' };
-const set: RowOptions = { access: 'w' };
-const bswap: RowOptions = { access: 'rw' };
+const move: Semantics = (op) => op.write(dst, op.read(src));
+
+const swapBytes32 = (x: Expr<'i32'>): Expr<'i32'> =>
+  x.rotl(i32(8)).and(i32(0x00ff_00ff)).or(x.rotr(i32(8)).and(i32(0xff00_ff00 | 0)));
+
+function swapBytes<T extends Int>(op: Op<T>, value: Expr<T>): Expr<T> {
+  if (op.width === 16) return op.low(value.shl(op.k(8)).or(value.shrU(op.k(8))).zext());
+  if (op.width === 32) return op.fit(swapBytes32(value.wrap()));
+  const [low, high] = [value.wrap(), value.zext().shrU(i64(32)).wrap()].map((half) => swapBytes32(op.let(half)).zext());
+  return op.low(low!.shl(i64(32)).or(high!));
+}
+
+const mov: RowOptions = { semantics: move };
+const xchg: RowOptions = {
+  access: 'rw rw',
+  lock: true,
+  semantics: (op) => {
+    const a = op.read(dst);
+    const b = op.read(src);
+    op.write(dst, b);
+    op.write(src, a);
+  },
+};
+const lea: RowOptions = { access: 'w n', semantics: (op) => op.write(dst, op.low(op.address())) };
+const movzx: RowOptions = { semantics: (op) => op.write(dst, op.readZext(src)) };
+const movsx: RowOptions = { semantics: (op) => op.write(dst, op.readSext(src)) };
+const movbe: RowOptions = { cpuid: 'MOVBE', semantics: (op) => op.write(dst, swapBytes(op, op.read(src))) };
+const cmov: RowOptions = {
+  access: 'rw',
+  cpuid: 'CMOV',
+  // The source is read, and may fault, whatever the condition.
+  semantics: (op) => op.write(dst, select(op.condition(), op.read(src), op.read(dst))),
+};
+const set: RowOptions = { access: 'w', semantics: (op) => op.write(dst, op.fit(op.condition())) };
+const bswap: RowOptions = {
+  access: 'rw',
+  // Undefined for 16 bits; processors write zero.
+  semantics: (op) => op.write(dst, op.width === 16 ? op.k(0) : swapBytes(op, op.read(dst))),
+};
 const xlat: RowOptions = { addressed: 'memory', size: 'b' };
-const direct: RowOptions = { cpuid: 'MOVDIRI' };
+const direct: RowOptions = { cpuid: 'MOVDIRI', semantics: move };
 const direct64: RowOptions = { access: 'r r', cpuid: 'MOVDIR64B' };
 
 // prettier-ignore
@@ -41,7 +74,7 @@ export const DATA = [
   row('0F B7 /r',         'movzx',     'Gv,Ew',   movzx),
   row('0F BE /r',         'movsx',     'Gv,Eb',   movsx),
   row('0F BF /r',         'movsx',     'Gv,Ew',   movsx),
-  row('NP 0F C3 /r',      'movnti',    'My,Gy',   { cpuid: 'SSE2' }),
+  row('NP 0F C3 /r',      'movnti',    'My,Gy',   { cpuid: 'SSE2', semantics: move }),
   row('0F C8+r',          'bswap',     'Zv',      bswap),
   row('NFx 0F 38 F0 /r',  'movbe',     'Gv,Mv',   movbe),
   row('NFx 0F 38 F1 /r',  'movbe',     'Mv,Gv',   movbe),

@@ -2,20 +2,24 @@
 // Encodings that the manuals reserve as NOPs (0F 0D, 0F 18 to 0F 1F) are NOPs wherever nothing else claims them.
 
 import { row, type RowOptions } from './row.ts';
+import { dst, type Semantics } from './semantics.ts';
 
-const nop: RowOptions = { access: 'n' };
-const prefetch: RowOptions = { access: 'n', cpuid: 'SSE' };
-const fence: RowOptions = { cpuid: 'SSE2' };
-const cacheLine: RowOptions = { access: 'n' };
+const nothing: Semantics = () => {};
+
+const nop: RowOptions = { access: 'n', semantics: nothing };
+const prefetch: RowOptions = { access: 'n', cpuid: 'SSE', semantics: nothing };
+const fence: RowOptions = { cpuid: 'SSE2', semantics: nothing };
+/** Checked as a read of one byte (SDM vol. 2, CLFLUSH). */
+const cacheLine: RowOptions = { access: 'n', semantics: (op) => void op.readZext(dst) };
 
 // prettier-ignore
 export const HINT = [
-  row('REX.B0 90',          'nop'),
+  row('REX.B0 90',          'nop',         '',   { semantics: nothing }),
   row('F3 REX.B0 90',       'pause',       '',   { exits: 'PAUSE_INSTRUCTION', endsBlock: true, microcode: 'pause' }),
-  row('0F 0D /r',           'nop',         'Ev,Gv', { access: 'n n' }),
-  row('0F 0D /0',           'prefetch',    'Mb', { access: 'n', cpuid: 'PREFETCHW' }),
-  row('0F 0D /1',           'prefetchw',   'Mb', { access: 'n', cpuid: 'PREFETCHW' }),
-  row('0F 0D /2',           'prefetchwt1', 'Mb', { access: 'n', cpuid: 'PREFETCHW' }),
+  row('0F 0D /r',           'nop',         'Ev,Gv', { access: 'n n', semantics: nothing }),
+  row('0F 0D /0',           'prefetch',    'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
+  row('0F 0D /1',           'prefetchw',   'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
+  row('0F 0D /2',           'prefetchwt1', 'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
   row('0F 18 /0',           'prefetchnta', 'Mb', prefetch),
   row('0F 18 /1',           'prefetcht0',  'Mb', prefetch),
   row('0F 18 /2',           'prefetcht1',  'Mb', prefetch),
@@ -25,15 +29,15 @@ export const HINT = [
   row('0F 1A /r',           'nop',         'Ev', nop),
   row('0F 1B /r',           'nop',         'Ev', nop),
   row('0F 1C /r',           'nop',         'Ev', nop),
-  row('NP 0F 1C /0',        'cldemote',    'Mb', { access: 'n', cpuid: 'CLDEMOTE' }),
+  row('NP 0F 1C /0',        'cldemote',    'Mb', { ...nop, cpuid: 'CLDEMOTE' }),
   row('0F 1D /r',           'nop',         'Ev', nop),
   row('0F 1E /r',           'nop',         'Ev', nop),
-  row('F3 0F 1E /FA',       'endbr64'),
-  row('F3 0F 1E /FB',       'endbr32'),
+  row('F3 0F 1E /FA',       'endbr64',     '',   { semantics: nothing }),
+  row('F3 0F 1E /FB',       'endbr32',     '',   { semantics: nothing }),
   row('0F 1F /r',           'nop',         'Ev', nop),
-  row('NP 0F AE /E8+i',     'lfence',      '',   { cpuid: 'SSE2' }),
+  row('NP 0F AE /E8+i',     'lfence',      '',   fence),
   row('NP 0F AE /F0+i',     'mfence',      '',   fence),
-  row('NP 0F AE /F8+i',     'sfence',      '',   { cpuid: 'SSE' }),
+  row('NP 0F AE /F8+i',     'sfence',      '',   { ...fence, cpuid: 'SSE' }),
   row('NP 0F AE /7',        'clflush',     'Mb', { ...cacheLine, cpuid: 'CLFLUSH' }),
   row('66 0F AE /6',        'clwb',        'Mb', { ...cacheLine, cpuid: 'CLWB' }),
   row('66 0F AE /7',        'clflushopt',  'Mb', { ...cacheLine, cpuid: 'CLFLUSHOPT' }),

@@ -1,13 +1,29 @@
 // Rows of bitwise logic: AND, OR, XOR, NOT, TEST.
 
+import type { Expr } from '../wasm/expr.ts';
+import type { Int } from '../wasm/types.ts';
 import { row, type RowOptions } from './row.ts';
+import { dst, src, type Semantics } from './semantics.ts';
+
+const bitwise =
+  (combine: <T extends Int>(a: Expr<T>, b: Expr<T>) => Expr<T>): Semantics =>
+  (op) =>
+    op.write(dst, op.flags.logic(combine(op.read(dst), op.read(src))));
 
 const logic: RowOptions = { access: 'rw', written: 'oszpc', undefined: 'a' };
-const and: RowOptions = { ...logic, lock: true };
-const or: RowOptions = { ...logic, lock: true };
-const xor: RowOptions = { ...logic, lock: true };
-const test: RowOptions = { ...logic, access: 'r' };
-const not: RowOptions = { access: 'rw', lock: true };
+const and: RowOptions = { ...logic, lock: true, semantics: bitwise((a, b) => a.and(b)) };
+const or: RowOptions = { ...logic, lock: true, semantics: bitwise((a, b) => a.or(b)) };
+const xor: RowOptions = { ...logic, lock: true, semantics: bitwise((a, b) => a.xor(b)) };
+const test: RowOptions = {
+  ...logic,
+  access: 'r',
+  semantics: (op) => void op.flags.logic(op.read(dst).and(op.read(src))),
+};
+const not: RowOptions = {
+  access: 'rw',
+  lock: true,
+  semantics: (op) => op.write(dst, op.read(dst).xor(op.k(-1))),
+};
 
 // prettier-ignore
 export const LOGIC = [

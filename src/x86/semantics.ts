@@ -27,7 +27,8 @@ export const RSP = 4;
 export const RBP = 5;
 export const RSI = 6;
 export const RDI = 7;
-export const R11 = 11;
+/** The second byte of RAX. */
+export const AH = 16;
 
 /** A register as a back end meets it: named by the row, or by operand slot 0 to 2 of the decoded instruction. */
 export type Register = { readonly fixed: number } | { readonly slot: number };
@@ -77,6 +78,8 @@ export interface BackEnd {
   setSystemFlags(value: Expr<'i32'>): void;
   /** Address of the next instruction. */
   nextRip(): Expr<'i64'>;
+  /** The next instruction's address plus the relative displacement. */
+  relativeTarget(): Expr<'i64'>;
   /** The guest's time stamp counter at this instruction. */
   tsc(): Expr<'i64'>;
   /** A field of the CPU's state by name, for the few instructions that read one (RDTSCP, RDPID). */
@@ -104,6 +107,8 @@ export interface OpShape {
   /** Condition number of the encoding; -1 if it has none. */
   readonly cc: number;
   readonly places: readonly Place[];
+  /** The repeat prefix that the form was decoded with. */
+  readonly rep: 'none' | 'rep' | 'repne';
   /** Operand positions that the row writes; a memory operand among them is probed for writing when it is read. */
   readonly writes: ReadonlySet<number>;
 }
@@ -115,6 +120,7 @@ export class Op<T extends Int> {
   readonly width: Width;
   /** Condition number of the encoding; -1 if it has none. */
   readonly cc: number;
+  readonly #rep: OpShape['rep'];
   readonly #places: readonly Place[];
   readonly #writes: ReadonlySet<number>;
   readonly #backEnd: BackEnd;
@@ -126,6 +132,7 @@ export class Op<T extends Int> {
     this.type = type;
     this.width = width;
     this.cc = cc;
+    this.#rep = shape.rep;
     this.#places = places;
     this.#writes = writes;
     this.#backEnd = backEnd;
@@ -190,6 +197,9 @@ export class Op<T extends Int> {
   isMemory(position: number): boolean {
     return this.#places[position]!.kind === 'memory';
   }
+  isImmediate(position: number): boolean {
+    return this.#places[position]!.kind === 'immediate';
+  }
   /** The effective address of the memory operand, as LEA sees it. */
   address(): Expr<'i64'> {
     return this.#backEnd.effectiveAddress();
@@ -250,11 +260,12 @@ export class Op<T extends Int> {
   setReg(number: number, value: Expr<T>): void {
     this.#backEnd.setRegister({ fixed: number }, this.width, value);
   }
-  reg8(number: number): Expr<'i32'> {
-    return this.let(this.#backEnd.register({ fixed: number }, 8) as Expr<'i32'>);
+  /** A register at a width of its own up to 32, zero-extended; 16 to 19 are AH to BH. */
+  narrow(number: number, width: 8 | 16 | 32): Expr<'i32'> {
+    return this.let(this.#backEnd.register({ fixed: number }, width) as Expr<'i32'>);
   }
-  reg16(number: number): Expr<'i32'> {
-    return this.let(this.#backEnd.register({ fixed: number }, 16) as Expr<'i32'>);
+  setReg8(number: number, value: Expr<'i32'>): void {
+    this.#backEnd.setRegister({ fixed: number }, 8, value);
   }
   setReg16(number: number, value: Expr<'i32'>): void {
     this.#backEnd.setRegister({ fixed: number }, 16, value);
@@ -284,6 +295,7 @@ export class Op<T extends Int> {
   readonly flag = {
     cf: (): Expr<'i32'> => this.let(arithmetic.flag.cf(this.#backEnd.flags())),
     zf: (): Expr<'i32'> => this.let(arithmetic.flag.zf(this.#backEnd.flags())),
+    of: (): Expr<'i32'> => this.let(arithmetic.flag.of(this.#backEnd.flags())),
     df: (): Expr<'i32'> => this.#backEnd.systemFlags().shrU(constant('i32', 10)).and(constant('i32', 1)),
   };
   /** The condition of the encoding (Jcc, SETcc, CMOVcc) as 0 or 1. */
@@ -364,6 +376,10 @@ export class Op<T extends Int> {
   nextRip(): Expr<'i64'> {
     return this.#backEnd.nextRip();
   }
+  /** Where the relative branch goes. */
+  relativeTarget(): Expr<'i64'> {
+    return this.let(this.#backEnd.relativeTarget());
+  }
   tsc(): Expr<'i64'> {
     return this.let(this.#backEnd.tsc());
   }
@@ -400,10 +416,27 @@ export class Op<T extends Int> {
     const { addressWidth } = this.#backEnd;
     this.#backEnd.setRegister({ fixed: number }, addressWidth, addressWidth === 64 ? value : value.wrap());
   }
-  repeatIf(when: Expr<'i32'>): void {
-    this.#backEnd.repeatIf(when);
+  /** A counter after one more round, cut to the address size. */
+  countedDown(number: number): Expr<'i64'> {
+    const left = this.counter(number).sub(i64(1));
+    return this.let(this.#backEnd.addressWidth === 64 ? left : left.and(i64((1n << BigInt(this.#backEnd.addressWidth)) - 1n)));
   }
-  skipIf(when: Expr<'i32'>): void {
-    this.#backEnd.skipIf(when);
+  /**
+   * A string instruction: `step` does one iteration. Under a repeat prefix it runs only while the count lasts; a `step`
+   * that compares returns whether the elements were equal, and then REPE and REPNE look at that too.
+   */
+  string(step: () => Expr<'i32'> | void): void {
+    if (this.#rep === 'none') {
+      step();
+      return;
+    }
+    const count = this.counter(RCX);
+    this.#backEnd.skipIf(count.eqz());
+    const equal = step();
+    const left = this.countedDown(RCX);
+    this.setCounter(RCX, left);
+    const more = left.ne(i64(0));
+    if (!equal) this.#backEnd.repeatIf(more);
+    else this.#backEnd.repeatIf(more.and(this.#rep === 'rep' ? equal : equal.eqz()));
   }
 }

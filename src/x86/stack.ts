@@ -1,16 +1,39 @@
 // Rows that push and pop: general registers, immediates, flags, frames. Segment registers are in segment.ts.
 
+import { i32, i64, select } from '../wasm/expr.ts';
+import { RFLAGS } from './names/registers.ts';
 import { row, type RowOptions } from './row.ts';
+import { RBP, RSP, dst, type Semantics } from './semantics.ts';
+
+const popInto: Semantics = (op) => {
+  const value = op.pop();
+  // An address that uses RSP counts from its value after the increment.
+  if (op.isMemory(dst)) op.displace(select(op.baseIsStackPointer(), i64(op.width / 8), i64(0)));
+  op.write(dst, value);
+};
+
+const unwindFrame: Semantics = (op) => {
+  const frame = op.reg64(RBP);
+  const value = op.loadStack(frame);
+  op.setReg64(RSP, frame.add(i64(op.width / 8)));
+  op.setReg(RBP, value);
+};
+
+/** RF and VM read as 0 in the image. */
+const pushFlags: Semantics = (op) => {
+  const system = op.systemFlags().and(i32(~(RFLAGS.RF | RFLAGS.VM)));
+  op.push(op.fit(system.or(op.packedFlags())));
+};
 
 const stack: RowOptions = { d64: true, stack: true };
-const push: RowOptions = { ...stack, access: 'r' };
-const pop: RowOptions = { ...stack, access: 'w' };
+const push: RowOptions = { ...stack, access: 'r', semantics: (op) => op.push(op.read(dst)) };
+const pop: RowOptions = { ...stack, access: 'w', semantics: popInto };
 const pusha: RowOptions = { stack: true, modes: 'no64', size: 'v' };
 const popa: RowOptions = { stack: true, modes: 'no64', size: 'v' };
-const pushf: RowOptions = { ...stack, access: 'r', read: 'oszapcditrvx' };
+const pushf: RowOptions = { ...stack, access: 'r', read: 'oszapcditrvx', semantics: pushFlags };
 const popf: RowOptions = { ...stack, access: 'w', written: 'oszapcditrvx', endsBlock: true, microcode: 'popf' };
 const enter: RowOptions = { ...stack, size: 'v' };
-const leave: RowOptions = { ...stack, size: 'v' };
+const leave: RowOptions = { ...stack, size: 'v', semantics: unwindFrame };
 
 // prettier-ignore
 export const STACK = [

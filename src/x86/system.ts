@@ -2,6 +2,7 @@
 // cache control, virtualisation, time. Nearly all are microcode.
 
 import { row, type InstructionExit, type RowOptions } from './row.ts';
+import { dst } from './semantics.ts';
 
 /** Privileged microcode that ends its block. */
 const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
@@ -69,7 +70,7 @@ export const SYSTEM = [
   row('0F 01 /DD',       'clgi',      '',       svm),
   row('0F 01 /DE',       'skinit',    '',       { ...svm, cpuid: 'SKINIT' }),
   row('0F 01 /DF',       'invlpga',   '',       { ...svm, addressed: 'memory' }),
-  row('NP 0F 01 /E8',    'serialize', '',       { endsBlock: true, cpuid: 'SERIALIZE' }),
+  row('NP 0F 01 /E8',    'serialize', '',       { endsBlock: true, cpuid: 'SERIALIZE', semantics: () => {} }),
   row('F2 0F 01 /E8',    'xsusldtrk', '',       { cpuid: 'TSXLDTRK' }),
   row('F2 0F 01 /E9',    'xresldtrk', '',       { cpuid: 'TSXLDTRK' }),
   row('NP 0F 01 /EE',    'rdpkru',    '',       { cpuid: 'OSPKE' }),
@@ -82,7 +83,7 @@ export const SYSTEM = [
   row('F3 0F 01 /EE',    'clui',      '',       { ...only64, cpuid: 'UINTR' }),
   row('F3 0F 01 /EF',    'stui',      '',       { ...only64, cpuid: 'UINTR' }),
   row('0F 01 /F8',       'swapgs',    '',       { ...only64, ...ring0('swapgs') }),
-  row('0F 01 /F9',       'rdtscp',    '',       { ...time, cpuid: 'RDTSCP', exits: 'RDTSCP' }),
+  row('0F 01 /F9',       'rdtscp',    '',       { ...time, cpuid: 'RDTSCP', exits: 'RDTSCP', microcode: 'rdtscp' }),
   row('NP 0F 01 /FA',    'monitorx',  '',       { addressed: 'memory', cpuid: 'MONITORX' }),
   row('F3 0F 01 /FA',    'mcommit',   '',       { cpuid: 'MCOMMIT', written: 'oszapc' }),
   row('NP 0F 01 /FB',    'mwaitx',    '',       { endsBlock: true, cpuid: 'MONITORX' }),
@@ -104,7 +105,7 @@ export const SYSTEM = [
   row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true }),
   row('0F 23 /r',        'mov',       'Dn,Rn',  { ...ring0('movToDr', 'DR_ACCESS'), ignoresMod: true }),
   row('0F 30',           'wrmsr',     '',       ring0('wrmsr', 'MSR_WRITE')),
-  row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC' }),
+  row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC', microcode: 'rdtsc' }),
   row('0F 32',           'rdmsr',     '',       { ...ring0('rdmsr', 'MSR_READ'), observesTime: true }),
   row('0F 33',           'rdpmc',     '',       { ...time, exits: 'RDPMC', microcode: 'rdpmc' }),
   row('0F 34',           'sysenter',  '',       { endsBlock: true, cpuid: 'SEP', written: 'ir', microcode: 'sysenter' }),
@@ -132,7 +133,7 @@ export const SYSTEM = [
   row('NFx 0F C7 /6',    'rdrand',    'Rv',     { access: 'w', written: 'oszapc', cpuid: 'RDRAND', exits: 'RDRAND', microcode: 'rdrand' }),
   row('NFx 0F C7 /7',    'rdseed',    'Rv',     { access: 'w', written: 'oszapc', cpuid: 'RDSEED', exits: 'RDSEED', microcode: 'rdseed' }),
   row('F3 0F C7 /6',     'senduipi',  'Rq',     { ...only64, cpuid: 'UINTR' }),
-  row('F3 0F C7 /7',     'rdpid',     'Rn',     { access: 'w', cpuid: 'RDPID' }),
+  row('F3 0F C7 /7',     'rdpid',     'Rn',     { access: 'w', cpuid: 'RDPID', semantics: (op) => op.write(dst, op.low(op.stateField('tscAux'))) }),
   row('0F FF /r',        'ud0',       'Gv,Ev',  { access: 'n n', endsBlock: true, microcode: 'ud' }),
   row('66 0F 38 80 /r',  'invept',    'Gn,Mdq', { ...vmx, access: 'r', exits: 'INVEPT' }),
   row('66 0F 38 81 /r',  'invvpid',   'Gn,Mdq', { ...vmx, access: 'r', exits: 'INVVPID' }),
