@@ -1,0 +1,99 @@
+// What a local APIC needs of its vCPU, its VM and the host: the seam along which KVM divides lapic.c from x86.c. The vCPU
+// and the VM implement these; tests put small fakes in their place.
+
+import type { HrtimerOwner } from '../../host/hrtimer.ts';
+import type { Probes } from '../../trace/probes.ts';
+import type { Requests } from '../requests.ts';
+import type { ApicMap } from './apicMap.ts';
+import type { Lapic } from './lapic.ts';
+import type { LapicQuirks } from './quirks.ts';
+
+/** The part of an hrtimer that a LAPIC timer uses. Times are host cycles. */
+export interface LapicHrtimer {
+  /** Absolute expiry; a callback that answers `restart` has moved it forward. */
+  expires: number;
+  /** Replaces an earlier start. An expiry that has passed fires at once. */
+  start(expires: number): void;
+  /** hrtimer_cancel(): afterwards it is neither queued nor running. */
+  cancel(): boolean;
+}
+
+/** A range of guest memory, inside one page, that the host reads and writes by itself: what the lazy deadline needs of it. */
+export interface GuestPage {
+  /** False for a range without memory behind it. */
+  activate(gpa: bigint, length: number): boolean;
+  deactivate(): void;
+  /** The mapping is current: nothing moved or removed the memory since activate or refresh. */
+  valid(): boolean;
+  /** Maps again; false while there is no memory at the address. */
+  refresh(): boolean;
+  /** u64 at a byte offset of the range; only while valid. */
+  readU64(offset: number): bigint;
+  writeU64(offset: number, value: bigint): void;
+}
+
+/** KVM_MP_STATE_*, by name. */
+export type MpState = 'runnable' | 'uninitialized' | 'init-received' | 'halted';
+
+/** struct kvm_vcpu, as its LAPIC sees it. */
+export interface LapicOwner {
+  /** vcpu_id: the initial APIC id. */
+  readonly id: number;
+  readonly vm: LapicVm;
+  readonly requests: Requests;
+  readonly probes: Probes;
+  readonly features: LapicFeatures;
+  mpState: MpState;
+
+  /** ktime_get(): position of the calling physical CPU, in host cycles. */
+  now(): number;
+  /** kvm_read_l1_tsc(): the guest's TSC at that position. */
+  guestTsc(): bigint;
+  /** hrtimer_init(): a timer on the host, told apart by its kind. */
+  hrtimer(owner: HrtimerOwner, kind: string): LapicHrtimer;
+  /** A cache of one guest page (gfn_to_pfn_cache), inactive. */
+  guestPage(): GuestPage;
+
+  /** kvm_vcpu_kick(): wakes a blocked vCPU, or makes a running one leave guest mode. */
+  kick(): void;
+  /** kvm_inject_nmi(): queues an NMI and makes KVM_REQ_NMI. */
+  injectNmi(): void;
+  /** Remote-read delivery is KVM's paravirtual "unhalt" kick (pv.pv_unhalted). */
+  pvUnhalt(): void;
+  /** kvm_vcpu_reset(): `init` for INIT, false for power-on. Calls Lapic.reset in its course, as KVM's does. */
+  reset(init: boolean): void;
+  /** vcpu_deliver_sipi_vector(): CS.selector = vector << 8, CS.base = vector << 12, RIP = 0. */
+  deliverSipi(vector: number): void;
+  /** INIT is not blocked by SMM or VMX root mode: kvm_apic_init_sipi_allowed(). */
+  initSipiAllowed(): boolean;
+  /** IA32_APIC_BASE changed: CPUID.1:EDX.APIC and whatever else mirrors it follow. */
+  apicBaseChanged(value: bigint): void;
+}
+
+/** struct kvm, as its LAPICs see it. */
+export interface LapicVm {
+  /** The LAPIC of every vCPU, in the order in which the vCPUs were created. */
+  readonly lapics: readonly Lapic[];
+  readonly apicMap: ApicMap;
+  readonly quirks: LapicQuirks;
+  /** Nominal TSC frequency of host cycles and guest, kHz. */
+  readonly tscKhz: number;
+  /** KVM_CAP_X86_APIC_BUS_CYCLES_NS: nanoseconds of one cycle of the APIC bus; KVM's default is 1. */
+  readonly apicBusCycleNs: number;
+  /** vcpu_id of the bootstrap processor (KVM_SET_BOOT_CPU_ID). */
+  readonly bspId: number;
+  /** kvm_ioapic_send_eoi(): an interrupt was ended and the LAPIC broadcasts it. */
+  ioapicEoi(lapic: Lapic, vector: number, levelTriggered: boolean): void;
+}
+
+/** What CPUID offers the guest, as far as the LAPIC looks: follows every change of the table. */
+export interface LapicFeatures {
+  /** CPUID.1:ECX.X2APIC[21]. */
+  readonly x2apic: boolean;
+  /** CPUID.1:ECX.TSC_DEADLINE[24]. */
+  readonly tscDeadline: boolean;
+  /** MAXPHYADDR: bits of a guest physical address. */
+  readonly physicalAddressBits: number;
+  /** MCG_CAP.CMCI_P: a seventh LVT entry. */
+  readonly cmci: boolean;
+}

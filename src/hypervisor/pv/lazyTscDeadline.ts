@@ -1,0 +1,202 @@
+// Lazy TSC deadline: a page shared with the guest that makes most writes of IA32_TSC_DEADLINE exitless (RFC of July 2023,
+// V1 to V3, never merged upstream). This is the host's half; the guest's is a clock-event device.
+//
+// Theory. Guests re-arm their timer far more often than it expires, and each WRMSR is a VM exit. The page holds two words:
+//
+//   armed    written by the host only: the deadline that it has a timer for; 0: none
+//   pending  written by the guest only, at every set_next_event: the deadline that it wants
+//
+// The guest stores pending, then loads armed, and writes the MSR only when armed == 0 or its deadline is earlier. Otherwise
+// the timer fires at `armed`, the host finds the later `pending`, and arms that instead: the interrupt comes when it is
+// wanted, and any number of postponements cost one timer. States: D disabled, I idle (armed 0), A armed (pending == armed),
+// L extended (pending > armed).
+//
+//   D -> I  init     MSR = address | 1: the page is mapped            * -> D  exit   MSR = 0, INIT, reset: forgotten
+//   I -> A  update   WRMSR TSC_DEADLINE arms, in A and L too          A -> L         the guest alone
+//   L -> A  kick     fired, pending lies ahead: armed = pending       A -> I  kick   fired: interrupt, armed = 0
+//   * -> I  clear    armed = 0: expired while being armed, LVTT masked, mode changed, disabled, or written 0
+//
+// What must never happen is that armed stays non-zero without a timer behind it: the guest would wait for ever. Hence every
+// way by which a timer ends passes `clear` or `kick`. Both words race only if the host acts while the guest runs (a Dekker
+// pattern: guest store pending, load armed; host store armed, load pending). It does not: the timer's callback only
+// counts the expiry and kicks; kick() runs in the vCPU's own context, before the next entry, and before any interrupt is
+// injected. So the guest's handler never sees an armed that has passed, and the interrupt of an extended deadline is not
+// raised early on any path (V2 raised it; V3 still did for the software timer).
+//
+// Further than V3: the mapping follows memory slots. While the page cannot be written, cachedArmed is the truth; the page
+// is brought up to date before the next entry (`stale`, `refresh`), and a deadline that fires meanwhile is an ordinary one.
+// Enabling publishes a deadline that is armed already, so that a restored vCPU may get its two MSRs in any order. A WRMSR
+// whose value is not in `pending` did not come from set_next_event: whatever pending holds then is no extension of it.
+
+import type { Cell } from '../../host/cells.ts';
+import type { GuestPage } from '../lapic/owner.ts';
+import type { ApicTimer } from '../timer.ts';
+
+/** MSR_KVM_LAZY_TSCDEADLINE: guest physical address of the shared words | 1. */
+export const MSR_KVM_LAZY_TSCDEADLINE = 0x4b564d09;
+/** KVM_FEATURE_LAZY_TSCDEADLINE: bit of CPUID 0x40000001 EAX. */
+export const KVM_FEATURE_LAZY_TSCDEADLINE = 18;
+
+/** struct kvm_lazy_tscdeadline: byte offsets; u32 flags at 16 and padding follow. */
+export const LAZY_TSCDEADLINE = { ARMED: 0, PENDING: 8, SIZE: 64, ALIGNMENT: 64 } as const;
+
+/** KVM_MSR_ENABLED. */
+const ENABLED = 1n;
+const ADDRESS_BITS_BELOW = BigInt(LAZY_TSCDEADLINE.ALIGNMENT - 1);
+
+/** Why armed became 0. `fired`: an ordinary expiry; `expired`: past while being armed; `disarmed`: the guest wrote 0. */
+export type ClearCause = 'fired' | 'expired' | 'disarmed' | 'masked' | 'mode' | 'disabled';
+
+export interface LazyCounters {
+  /** Deadlines armed by WRMSR. */
+  updates: number;
+  /** Armed deadlines that fired. */
+  kicks: number;
+  /** ... and were armed anew for a later pending one. */
+  rearms: number;
+  clears: Record<ClearCause, number>;
+  /** Interrupts at `armed` although the guest may have postponed: the page could not be read. */
+  spurious: number;
+}
+
+type LazyOp = 'init' | 'exit' | 'update' | 'kick' | 'rearm' | 'clear' | 'refresh';
+
+export class LazyTscDeadline {
+  readonly #timer: ApicTimer;
+  readonly #page: GuestPage;
+  /** What the guest wrote; 0: disabled. */
+  msrVal: Cell<bigint> = 0n;
+  /** The host's trusted copy of armed: what the page says, or will say once it can be written. */
+  cachedArmed: Cell<bigint> = 0n;
+  readonly counters: LazyCounters = {
+    updates: 0,
+    kicks: 0,
+    rearms: 0,
+    clears: { fired: 0, expired: 0, disarmed: 0, masked: 0, mode: 0, disabled: 0 },
+    spurious: 0,
+  };
+  /** The page does not say cachedArmed, because it could not be written. */
+  #unpublished: Cell<boolean> = false;
+  /** The word found in pending when the MSR was written with something else; 0: none. It extends nothing. */
+  #unrelated: Cell<bigint> = 0n;
+
+  constructor(timer: ApicTimer, page: GuestPage) {
+    this.#timer = timer;
+    this.#page = page;
+  }
+
+  get enabled(): boolean {
+    return this.msrVal !== 0n;
+  }
+
+  /** WRMSR of MSR_KVM_LAZY_TSCDEADLINE; false is #GP: misaligned, or no memory there. */
+  setMsr(value: bigint): boolean {
+    if ((value & ENABLED) !== 0n) return this.init(value);
+    this.clear('disabled');
+    this.exit();
+    return true;
+  }
+
+  /** Maps the page and publishes what is armed. A page that was mapped before is let go first. */
+  init(value: bigint): boolean {
+    this.exit();
+    const gpa = value - ENABLED;
+    if ((gpa & ADDRESS_BITS_BELOW) !== 0n || !this.#page.activate(gpa, LAZY_TSCDEADLINE.SIZE)) return false;
+    this.msrVal = value;
+    this.#publish(this.#timer.getLapicTscdeadlineMsr());
+    this.#trace('init');
+    return true;
+  }
+
+  /** Forgets the page without a last word to it: after INIT or reset the memory may be anything. */
+  exit(): void {
+    if (!this.enabled) return;
+    this.#trace('exit');
+    this.#page.deactivate();
+    this.msrVal = 0n;
+    this.cachedArmed = 0n;
+    this.#unpublished = false;
+    this.#unrelated = 0n;
+  }
+
+  /** The guest wrote IA32_TSC_DEADLINE, or a pending deadline takes its place: called before the timer is started. */
+  update(deadline: bigint): void {
+    if (!this.enabled) return;
+    if (deadline === 0n) {
+      this.clear('disarmed');
+      return;
+    }
+    this.counters.updates++;
+    this.#publish(deadline);
+    const pending = this.#pending();
+    this.#unrelated = pending === deadline ? 0n : pending;
+    this.#trace('update');
+  }
+
+  /**
+   * The timer has expired, and the vCPU is about to turn that into an interrupt. True: the guest wanted a later deadline,
+   * which is armed now (or has passed as well; then an expiry is pending again). False: the interrupt is due.
+   */
+  kick(): boolean {
+    const fired = this.cachedArmed;
+    if (fired === 0n) return false;
+    this.counters.kicks++;
+    this.#trace('kick');
+    if (!this.#page.valid() && !this.refresh()) {
+      this.counters.spurious++;
+      this.clear('fired');
+      return false;
+    }
+    const pending = this.#pending();
+    if (pending <= fired || pending === this.#unrelated) {
+      this.clear('fired');
+      return false;
+    }
+    this.counters.rearms++;
+    this.#timer.setLapicTscdeadlineMsr(pending);
+    this.#trace('rearm');
+    return true;
+  }
+
+  /** No timer is behind armed any more, so the next set_next_event must trap. */
+  clear(cause: ClearCause): void {
+    if (this.cachedArmed === 0n) return;
+    this.counters.clears[cause]++;
+    this.#publish(0n);
+    this.#trace('clear');
+  }
+
+  /** The page must be brought up to date before the guest runs: it moved, or could not be written. */
+  get stale(): boolean {
+    return this.enabled && (this.#unpublished || !this.#page.valid());
+  }
+
+  /** Maps the page again and says what is armed; false while there is no memory at its address. */
+  refresh(): boolean {
+    if (!this.enabled || !this.#page.refresh()) return false;
+    this.#publish(this.cachedArmed);
+    this.#trace('refresh');
+    return true;
+  }
+
+  #publish(armed: bigint): void {
+    this.cachedArmed = armed;
+    this.#unpublished = !this.#page.valid() && !this.#page.refresh();
+    if (!this.#unpublished) this.#page.writeU64(LAZY_TSCDEADLINE.ARMED, armed);
+  }
+
+  /** The guest's word, read once; it may be anything. 0 when the page cannot be read. */
+  #pending(): bigint {
+    return this.#page.valid() ? this.#page.readU64(LAZY_TSCDEADLINE.PENDING) : 0n;
+  }
+
+  #trace(op: LazyOp): void {
+    const { owner } = this.#timer.lapic;
+    if (!owner.probes.active) return;
+    owner.probes.fire(
+      'kvm_lazy_tsc',
+      { vcpu: owner.id, op, armed: this.cachedArmed, pending: this.#pending() },
+      owner.now(),
+    );
+  }
+}

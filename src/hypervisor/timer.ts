@@ -1,0 +1,310 @@
+// The local APIC's timer: countdown and TSC-deadline modes, who carries the deadline, and what happens when it passes
+// (struct kvm_timer and its functions in Linux arch/x86/kvm/lapic.c). Only the software timer (an hrtimer of the host)
+// exists so far; the places where KVM asks for the VMX preemption timer first are kept.
+//
+// Theory: a deadline is carried by exactly one of {hrtimer queued, preemption timer in use, nothing}. When it passes,
+// `pending` counts up and the vCPU is asked to stop blocking or to leave guest mode; the vCPU itself then turns `pending`
+// into an interrupt, in its run loop before the next entry. So whatever an expiry means (is the entry masked, did the guest
+// extend a lazy deadline) is decided in the vCPU's own context, never while its guest runs. An expiry while one is pending
+// is lost: ticks coalesce. Times: `tscdeadline` is a guest TSC, exact; targets and periods are host cycles.
+
+import type { Cell } from '../host/cells.ts';
+import type { Hrtimer, HrtimerOwner, HrtimerRestart } from '../host/hrtimer.ts';
+import { countToCycles, cyclesToCount, divideCount, microsecondsToCycles, type CountClock } from './lapic/busClock.ts';
+import type { Lapic } from './lapic/lapic.ts';
+import { localDeliver, timerModeMask } from './lapic/lvt.ts';
+import type { LapicHrtimer } from './lapic/owner.ts';
+import { APIC, LVT } from './lapic/registers.ts';
+import { LazyTscDeadline } from './pv/lazyTscDeadline.ts';
+import { KVM_REQ } from './requests.ts';
+
+export class ApicTimer implements HrtimerOwner {
+  readonly lapic: Lapic;
+  /** The paravirtual extension of TSC-deadline mode; inert until the guest enables it. */
+  readonly lazy: LazyTscDeadline;
+  /** LVTT bits 18:17, in place. */
+  timerMode: Cell<number> = LVT.TIMER_ONESHOT;
+  /** Expired and not yet turned into an interrupt. */
+  pending: Cell<number> = 0;
+  /** Guest TSC at which the timer fires; 0: not armed. Countdown modes keep the equivalent of their target here. */
+  tscdeadline: Cell<bigint> = 0n;
+  /** The deadline that passed last: what a vCPU that is entered too early waits for. */
+  expiredTscdeadline: Cell<bigint> = 0n;
+  /** Countdown modes: length of one round, and when the present one ends, in host cycles. 0: not counting. */
+  period: Cell<number> = 0;
+  targetExpiration: Cell<number> = 0;
+  /** lapic_timer_advance, in cycles: how much earlier than the deadline the host's timer is set. */
+  timerAdvance = 0;
+  hvTimerInUse: Cell<boolean> = false;
+  #divide: Cell<number> = divideCount(0);
+  readonly #hrtimer: LapicHrtimer;
+
+  constructor(lapic: Lapic) {
+    this.lapic = lapic;
+    this.lazy = new LazyTscDeadline(this, lapic.owner.guestPage());
+    this.#hrtimer = lapic.owner.hrtimer(this, 'lapic timer');
+  }
+
+  /** Name of the hrtimer's owner. */
+  get name(): string {
+    return `vcpu ${this.lapic.owner.id}`;
+  }
+
+  get #oneshot(): boolean {
+    return this.timerMode === LVT.TIMER_ONESHOT;
+  }
+  get #periodic(): boolean {
+    return this.timerMode === LVT.TIMER_PERIODIC;
+  }
+  get tscDeadlineMode(): boolean {
+    return this.timerMode === LVT.TIMER_TSCDEADLINE;
+  }
+  get #clock(): CountClock {
+    const { tscKhz, apicBusCycleNs } = this.lapic.owner.vm;
+    return { tscKhz, busNs: apicBusCycleNs, divide: this.#divide };
+  }
+
+  // ---- What the guest writes and reads
+
+  /** WRMSR of IA32_TSC_DEADLINE: ignored outside TSC-deadline mode. 0 disarms; a past deadline expires at once. */
+  setLapicTscdeadlineMsr(value: bigint): void {
+    if (!this.lapic.hardwareEnabled || !this.tscDeadlineMode) return;
+    this.#hrtimer.cancel();
+    this.tscdeadline = value;
+    this.lazy.update(value);
+    this.startApicTimer();
+  }
+
+  /** RDMSR of IA32_TSC_DEADLINE. */
+  getLapicTscdeadlineMsr(): bigint {
+    return this.lapic.hardwareEnabled && this.tscDeadlineMode ? this.tscdeadline : 0n;
+  }
+
+  /** LVTT was written: apic_update_lvtt(). Into or out of TSC-deadline mode everything is disarmed; a countdown goes on. */
+  updateLvtt(): void {
+    const entry = this.lapic.register(APIC.LVTT);
+    const mode = entry & timerModeMask(this.lapic);
+    if (mode !== this.timerMode) {
+      if (this.tscDeadlineMode !== (mode === LVT.TIMER_TSCDEADLINE)) {
+        this.#cancelApicTimer();
+        this.lapic.setRegister(APIC.TMICT, 0);
+        this.period = 0;
+        this.targetExpiration = 0;
+        this.tscdeadline = 0n;
+        this.lazy.clear('mode');
+      }
+      this.timerMode = mode;
+      this.#limitPeriodicTimerFrequency();
+    }
+    if ((entry & LVT.MASKED) !== 0) this.lazy.clear('masked');
+  }
+
+  /** TMICT: starts a countdown anew, or stops it with 0. Ignored in TSC-deadline mode. */
+  writeInitialCount(count: number): void {
+    if (this.tscDeadlineMode) return;
+    this.#cancelApicTimer();
+    this.lapic.setRegister(APIC.TMICT, count);
+    this.startApicTimer();
+  }
+
+  /** TMCCT: apic_get_tmcct(). */
+  currentCount(): number {
+    if (this.lapic.register(APIC.TMICT) === 0 || this.period === 0) return 0;
+    const remaining = Math.max(this.targetExpiration - this.lapic.owner.now(), 0);
+    return cyclesToCount(remaining % this.period, this.#clock);
+  }
+
+  /** TDCR was written: the counts that remain stay, at the new speed. */
+  updateDivide(): void {
+    const old = this.#divide;
+    this.#divide = divideCount(this.lapic.register(APIC.TDCR));
+    if (this.#divide === old || this.period === 0) return;
+    this.period = this.#countedCycles(APIC.TMICT);
+    this.#limitPeriodicTimerFrequency();
+    // A one-shot countdown that has ended stays ended.
+    if (this.targetExpiration === 0) return;
+    this.#hrtimer.cancel();
+    const now = this.lapic.owner.now();
+    const remaining = Math.max(this.targetExpiration - now, 0);
+    const rescaled = Math.floor((remaining * this.#divide) / old);
+    this.tscdeadline += BigInt(rescaled) - BigInt(remaining);
+    this.targetExpiration = now + rescaled;
+    this.restartApicTimer();
+  }
+
+  // ---- Arming
+
+  /** start_apic_timer(): forgets an expiry that was not injected yet, and arms what the registers say. */
+  startApicTimer(countRegister: number = APIC.TMICT): void {
+    this.pending = 0;
+    if ((this.#oneshot || this.#periodic) && !this.#setTargetExpiration(countRegister)) return;
+    this.restartApicTimer();
+  }
+
+  /** restart_apic_timer(): hands the deadline to whoever may carry it now. Also for a TSC that the VMM has moved. */
+  restartApicTimer(): void {
+    if (!this.#periodic && this.pending > 0) return;
+    if (!this.startHvTimer()) this.startSwTimer();
+  }
+
+  /** The VMX preemption timer would carry the deadline; no host offers one yet, as on a host without set_hv_timer. */
+  startHvTimer(): boolean {
+    return false;
+  }
+
+  /** start_sw_timer(): an hrtimer carries the deadline, or it has passed already. */
+  startSwTimer(): void {
+    if (!this.#periodic && this.pending > 0) return;
+    if (this.#oneshot || this.#periodic) this.#startSwPeriod();
+    else if (this.tscDeadlineMode) this.#startSwTscdeadline();
+    const { probes, id } = this.lapic.owner;
+    if (probes.active) probes.fire('kvm_hv_timer_state', { vcpu: id, hvTimer: false }, this.lapic.owner.now());
+  }
+
+  #startSwTscdeadline(): void {
+    if (this.tscdeadline === 0n) return;
+    const { owner } = this.lapic;
+    const remaining = this.tscdeadline - owner.guestTsc();
+    if (remaining > BigInt(this.timerAdvance)) {
+      // Number rounds deadlines of the far future; the sum is then beyond what any hrtimer waits for.
+      this.#hrtimer.start(Math.min(owner.now() + Number(remaining) - this.timerAdvance, Number.MAX_SAFE_INTEGER));
+      return;
+    }
+    this.apicTimerExpired(false);
+    this.lazy.clear('expired');
+  }
+
+  #startSwPeriod(): void {
+    if (this.period === 0) return;
+    if (this.lapic.owner.now() > this.targetExpiration) {
+      this.apicTimerExpired(false);
+      if (this.#oneshot) return;
+      this.#advancePeriodicTargetExpiration();
+    }
+    this.#hrtimer.start(this.targetExpiration);
+  }
+
+  /** vcpu_block: a deadline on the preemption timer, which counts in guest mode only, moves to the hrtimer. */
+  switchToSwTimer(): void {
+    if (this.hvTimerInUse) this.startSwTimer();
+  }
+  /** ... and back before the next entry. */
+  switchToHvTimer(): void {
+    this.restartApicTimer();
+  }
+
+  /** KVM_REQ_MIGRATE_TIMER: a queued hrtimer follows the vCPU to the calling physical CPU. */
+  migrate(): void {
+    const { expires } = this.#hrtimer;
+    if (this.#hrtimer.cancel()) this.#hrtimer.start(expires);
+  }
+
+  #cancelApicTimer(): void {
+    this.#hrtimer.cancel();
+    this.pending = 0;
+  }
+
+  // ---- Expiry
+
+  /** apic_timer_fn(): the hrtimer's callback, in hard interrupt context on the physical CPU that started it. */
+  onHrtimer(timer: Hrtimer | LapicHrtimer): HrtimerRestart {
+    this.apicTimerExpired(true);
+    if (!this.#periodic || this.period === 0) return 'norestart';
+    this.#advancePeriodicTargetExpiration();
+    timer.expires = this.targetExpiration;
+    return 'restart';
+  }
+
+  /** apic_timer_expired(): the deadline has passed. `fromTimerFn`: not in the vCPU's context, so it must be kicked. */
+  apicTimerExpired(fromTimerFn: boolean): void {
+    if (this.pending > 0) return;
+    if (this.tscDeadlineMode) this.expiredTscdeadline = this.tscdeadline;
+    this.pending++;
+    this.lapic.owner.requests.make(KVM_REQ.UNBLOCK);
+    if (fromTimerFn) this.lapic.owner.kick();
+  }
+
+  /**
+   * apic_has_pending_timer(): an expiry waits for the vCPU. KVM asks for an unmasked entry too, and so keeps an expiry that
+   * happened while masked for the next unmasking; silicon and this timer drop it (in injectApicTimerIrqs).
+   */
+  hasPendingTimer(): boolean {
+    return this.pending > 0;
+  }
+
+  /** kvm_inject_apic_timer_irqs(): turns an expiry into an interrupt, in the vCPU's context, before entry or while it blocks. */
+  injectApicTimerIrqs(): void {
+    if (this.pending === 0) return;
+    // A lazy deadline that the guest has extended is armed anew, unless that has passed as well.
+    if (this.lazy.kick() && this.pending === 0) return;
+    localDeliver(this.lapic, APIC.LVTT);
+    this.pending = 0;
+    if (this.#periodic) return;
+    this.tscdeadline = 0n;
+    this.targetExpiration = 0;
+  }
+
+  // ---- Reset and restore
+
+  /** Power-on or INIT: stopped, one-shot, and the guest's lazy page is forgotten. The registers are reset already. */
+  reset(): void {
+    this.#cancelApicTimer();
+    this.lazy.exit();
+    this.timerMode = LVT.TIMER_ONESHOT;
+    this.tscdeadline = 0n;
+    this.expiredTscdeadline = 0n;
+    this.period = 0;
+    this.targetExpiration = 0;
+    this.#divide = divideCount(this.lapic.register(APIC.TDCR));
+  }
+
+  /** The register page was replaced: a countdown goes on from its TMCCT. */
+  restored(): void {
+    this.#cancelApicTimer();
+    this.expiredTscdeadline = 0n;
+    const restored = this.lapic.register(APIC.TMICT);
+    this.updateLvtt();
+    this.lapic.setRegister(APIC.TMICT, restored);
+    this.#divide = divideCount(this.lapic.register(APIC.TDCR));
+    this.startApicTimer(APIC.TMCCT);
+    this.lapic.setRegister(APIC.TMCCT, 0);
+  }
+
+  // ---- Countdown arithmetic
+
+  #countedCycles(countRegister: number): number {
+    return countToCycles(this.lapic.register(countRegister), this.#clock);
+  }
+
+  /** set_target_expiration(): false when there is nothing to count. From TMCCT when a saved countdown goes on. */
+  #setTargetExpiration(countRegister: number): boolean {
+    this.period = this.#countedCycles(APIC.TMICT);
+    this.targetExpiration = 0;
+    this.tscdeadline = 0n;
+    if (this.period === 0) return false;
+    this.#limitPeriodicTimerFrequency();
+    let cycles = this.period;
+    if (countRegister !== APIC.TMICT) {
+      cycles = Math.min(this.#countedCycles(countRegister), this.period);
+      if (cycles === 0 && this.#periodic) cycles = this.period;
+    }
+    const { owner } = this.lapic;
+    this.tscdeadline = owner.guestTsc() + BigInt(cycles);
+    this.targetExpiration = owner.now() + cycles;
+    return true;
+  }
+
+  /** The next round ends one period after the previous one was due, however late this one was served: no drift. */
+  #advancePeriodicTargetExpiration(): void {
+    const { owner } = this.lapic;
+    this.targetExpiration += this.period;
+    this.tscdeadline = owner.guestTsc() + BigInt(Math.max(this.targetExpiration - owner.now(), 0));
+  }
+
+  /** kvm.min_timer_period_us, against guests that would keep the host busy with their ticks. */
+  #limitPeriodicTimerFrequency(): void {
+    if (!this.#periodic || this.period === 0) return;
+    const { tscKhz, quirks } = this.lapic.owner.vm;
+    this.period = Math.max(this.period, microsecondsToCycles(quirks.minTimerPeriodUs, tscKhz));
+  }
+}
