@@ -1,0 +1,43 @@
+// What the transform refuses, because a preemption would silently be lost or moved: every marked line, and no other.
+import type { Cell, Cells } from '../../../src/host/cells.ts';
+
+class Box {
+  a: Cell<number> = 1;
+  f: Cell<() => number> = () => 1;
+  readonly words: Cells<Uint32Array> = new Uint32Array(4);
+  /** Mutable and no cell: only an audit announces it. */
+  plain = 0;
+
+  set half(value: number) {
+    this.a = value / 2; // the setter itself is refused where it stands
+  }
+}
+
+export function byDestructuring(b: Box) {
+  const { a } = b; // refused
+  [b.a] = [a]; // refused
+}
+export function bySpread(b: Box) {
+  return { ...b, sum: b.a }; // refused
+}
+export function byIteration(b: Box) {
+  return [...b.words, b.a]; // refused
+}
+export function byDefault(
+  b: Box,
+  k = b.a, // refused
+) {
+  return k + b.plain;
+}
+export function byChain(b: Box | null) {
+  return b?.a; // refused
+}
+export function byCall(b: Box) {
+  return b.f(); // refused
+}
+export function bySetter(b: Box) {
+  b.half = b.a; // refused
+}
+export function byLibraryCallback(b: Box) {
+  return [3, 1].sort((x, y) => (x - y) * b.a); // refused
+}
