@@ -4,6 +4,7 @@
 //   NP / 66 / F3 / F2   mandatory prefix; NP = none of the three. Without one of them, any prefix matches and 66 is the operand size
 //   NFx                 neither F3 nor F2; 66 is the operand size
 //   REX.W, REX.W0       REX.W must be 1, or 0
+//   REX.B0              REX.B must be 0
 //   VEX.L.pp.map.W      L: 128, 256, LIG (ignored), or left out: both, and `x` operands take their width from it
 //                       pp: NP 66 F3 F2; map: 0F 0F38 0F3A; W: W0 W1 WIG
 //   0F, 0F 38, 0F 3A    opcode map; then the opcode byte
@@ -27,6 +28,8 @@ export interface Encoding {
   readonly prefixes: number;
   /** Required W bit; -1 = either. */
   readonly w: -1 | 0 | 1;
+  /** Required REX.B bit; -1 = either. */
+  readonly b: -1 | 0;
   /** Required VEX.L; -1 = either. */
   readonly l: -1 | 0 | 1;
   readonly vex: boolean;
@@ -56,6 +59,7 @@ export function parseEncoding(text: string): Encoding {
     opcodes: 1 as 1 | 8,
     prefixes: PREFIX.ANY as number,
     w: -1 as -1 | 0 | 1,
+    b: -1 as -1 | 0,
     l: -1 as -1 | 0 | 1,
     vex: false,
     modrm: false,
@@ -67,6 +71,7 @@ export function parseEncoding(text: string): Encoding {
     if (token.startsWith('VEX.')) parseVex(token, e);
     else if (token === 'REX.W') e.w = 1;
     else if (token === 'REX.W0') e.w = 0;
+    else if (token === 'REX.B0') e.b = 0;
     else if (token.startsWith('/')) parseModrm(token.slice(1), e);
     else if (e.map === MAP.ONE && !e.vex && e.opcode < 0 && token in PREFIX_TOKENS) e.prefixes = PREFIX_TOKENS[token]!;
     else if (token === '0F' && e.opcode < 0 && !e.vex && e.map === MAP.ONE) e.map = MAP.X0F;
@@ -104,7 +109,8 @@ function parseModrm(text: string, e: Draft): void {
     return;
   }
   const byte = parseInt(text, 16);
-  if (!/^[C-F][0-9A-F](\+i)?$/.test(text)) throw new Error(`'/${text}' is neither /r, a digit nor a ModRM byte with mod = 3`);
+  if (!/^[C-F][0-9A-F](\+i)?$/.test(text))
+    throw new Error(`'/${text}' is neither /r, a digit nor a ModRM byte with mod = 3`);
   e.registerOnly = true;
   e.reg = (byte >> 3) & 7;
   if (!text.endsWith('+i')) e.rm = byte & 7;

@@ -15,7 +15,7 @@ const cacheLine: RowOptions = { access: 'n', semantics: (op) => void op.readZext
 // prettier-ignore
 export const HINT = [
   row('REX.B0 90',          'nop',         '',   { semantics: nothing }),
-  row('F3 REX.B0 90',       'pause',       '',   { exits: 'PAUSE_INSTRUCTION', endsBlock: true, microcode: 'pause' }),
+  row('F3 90',              'pause',       '',   { exits: 'PAUSE_INSTRUCTION', endsBlock: true, microcode: 'pause' }),
   row('0F 0D /r',           'nop',         'Ev,Gv', { access: 'n n', semantics: nothing }),
   row('0F 0D /0',           'prefetch',    'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
   row('0F 0D /1',           'prefetchw',   'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),

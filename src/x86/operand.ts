@@ -40,7 +40,7 @@ export interface Operand {
   readonly size: string;
   readonly memorySize: string;
   /** Immediates and relative targets: size of the field in the instruction ('' = none). */
-  readonly immediate: '' | 'b' | 'bs' | 'w' | 'd' | 'z' | 'v' | 'jb' | 'jz' | 'p' | 'o';
+  readonly immediate: '' | 'b' | 'bs' | 'w' | 'z' | 'v' | 'jb' | 'jz' | 'p' | 'o' | 'is4';
   /** Memory whose address is in rSI ('si') or rDI ('di') instead of ModRM; VSIB index ('vector'). */
   readonly addressing: '' | 'si' | 'di' | 'offset' | 'vector';
   readonly access: Access;
@@ -89,8 +89,8 @@ const named = (shape: string, file: RegisterFile | null, number: number, size: s
 const NAMED: Readonly<Record<string, Named>> = {
   AL: named('r', 'gpr', 0, 'b'), AX: named('r', 'gpr', 0, 'w'), eAX: named('r', 'gpr', 0, 'z'), rAX: named('r', 'gpr', 0, 'v'),
   CL: named('cl', 'gpr', 1, 'b', true), DX: named('dx', 'gpr', 2, 'w', true), AH: named('ah', 'gpr', 16, 'b', true),
-  ES: named('es', 'segment', 0, 'w', true), CS: named('cs', 'segment', 1, 'w', true), SS: named('ss', 'segment', 2, 'w', true),
-  DS: named('ds', 'segment', 3, 'w', true), FS: named('fs', 'segment', 4, 'w', true), GS: named('gs', 'segment', 5, 'w', true),
+  ES: named('sreg', 'segment', 0, 'w'), CS: named('sreg', 'segment', 1, 'w'), SS: named('sreg', 'segment', 2, 'w'),
+  DS: named('sreg', 'segment', 3, 'w'), FS: named('sreg', 'segment', 4, 'w'), GS: named('sreg', 'segment', 5, 'w'),
   ST0: named('st', 'x87', 0, 't'), STi: named('st', 'x87', -1, 't'), XMM0: named('xmm0', 'vector', 0, 'dq', true),
   1: named('1', null, 0, '', true),
 };
@@ -139,6 +139,7 @@ function immediateOf(letters: string, size: string): Operand['immediate'] {
   if (letters === 'J') return size === 'b' ? 'jb' : 'jz';
   if (letters === 'A') return 'p';
   if (letters === 'O') return 'o';
+  if (letters === 'L') return 'is4';
   return '';
 }
 

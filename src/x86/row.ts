@@ -92,7 +92,13 @@ export interface Row extends RowOptions {
 const NONE: RowOptions = {};
 
 /** A row: encoding, mnemonic, operands, and what else there is to know. */
-export function row(encoding: string, mnemonic: string, operands = '', options: RowOptions = NONE, condition = -1): Row {
+export function row(
+  encoding: string,
+  mnemonic: string,
+  operands = '',
+  options: RowOptions = NONE,
+  condition = -1,
+): Row {
   return {
     ...options,
     text: encoding,
@@ -105,7 +111,24 @@ export function row(encoding: string, mnemonic: string, operands = '', options: 
 }
 
 /** Conditions by number, with their first SDM spelling. */
-export const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
+export const CONDITIONS = [
+  'o',
+  'no',
+  'b',
+  'ae',
+  'e',
+  'ne',
+  'be',
+  'a',
+  's',
+  'ns',
+  'p',
+  'np',
+  'l',
+  'ge',
+  'le',
+  'g',
+] as const;
 /** Flags that each pair of conditions reads. */
 const CONDITION_FLAGS = ['o', 'c', 'z', 'zc', 's', 'p', 'so', 'szo'] as const;
 

@@ -1,0 +1,277 @@
+// Forms: a row at one width and operand shape, the unit for which a handler is generated. Its name is
+// `mnemonic.width.operands`: add.32.m.r, rep.movs.8.m, push.16.r.ss. Not how a form is executed: cpu/interpreter.ts.
+//
+// Shapes of a memory operand: m = flat, 64-bit address; m32 = flat, address wrapped to 32 bits (67 in 64-bit mode);
+// s = general: FS or GS in 64-bit mode, everything in 16- and 32-bit code. Where an instruction steps or reads an address
+// register by itself the general shape names the address size (s16, s32, s64), as a16, a32, a64 do for a count register.
+// o, o32, os: the same three for an address given by the instruction itself (A0 to A3).
+// ss: outside 64-bit mode, the instruction uses the stack. A size letter (rb, mw) marks the narrower source of MOVZX and MOVSX.
+
+import type { Operand } from './operand.ts';
+import type { Row } from './row.ts';
+
+export interface Form {
+  /** Index in FORMS. */
+  readonly index: number;
+  /** The first row that has this form: others may share it (01 /r and 03 /r add.32.r.r) and do the same. */
+  readonly row: Row;
+  /** Bits of the operation; 0 if it has no width. */
+  readonly width: number;
+  /** Shapes of the operands, joined by dots. */
+  readonly shape: string;
+  readonly name: string;
+  /** Kind of the memory operand, of the instruction's own address register, or none. */
+  readonly memory: MemoryShape;
+  /** Address size when the form fixes it, in bits; 0 if it does not. */
+  readonly addressSize: 0 | 16 | 32 | 64;
+  readonly rep: '' | 'rep' | 'repz' | 'repnz';
+  /** The stack is the segmented one of 16- and 32-bit code. */
+  readonly segmentedStack: boolean;
+}
+
+export type MemoryShape = '' | 'm' | 'm32' | 's';
+
+/** An operand of a form: where its value is. */
+export interface FormOperand {
+  readonly operand: Operand;
+  readonly kind: 'register' | 'memory' | 'immediate' | 'implicit';
+  /** Which of reg0..reg3 holds the register number; -1 if none does. */
+  readonly slot: number;
+  /** Bits of the operand; 0 if it has no size. */
+  readonly width: number;
+}
+
+/** One way to address memory, or a count: what the decoder distinguishes. */
+interface Addressing {
+  readonly name: string;
+  readonly memory: MemoryShape;
+  readonly size: 0 | 16 | 32 | 64;
+  /** Which code has it. */
+  readonly in64: boolean;
+  readonly inOther: boolean;
+}
+const addressing = (
+  name: string,
+  memory: MemoryShape,
+  size: 0 | 16 | 32 | 64,
+  in64: boolean,
+  inOther: boolean,
+): Addressing => ({
+  name,
+  memory,
+  size,
+  in64,
+  inOther,
+});
+
+const REGISTER = addressing('', '', 0, true, true);
+const FLAT = addressing('m', 'm', 64, true, false);
+const FLAT32 = addressing('m32', 'm32', 32, true, false);
+const GENERAL = addressing('s', 's', 0, true, true);
+const S16 = addressing('s16', 's', 16, false, true);
+const S32 = addressing('s32', 's', 32, true, true);
+const S64 = addressing('s64', 's', 64, true, false);
+const A16 = addressing('a16', '', 16, false, true);
+const A32 = addressing('a32', '', 32, true, true);
+const A64 = addressing('a64', '', 64, true, false);
+
+/** How a row addresses memory; the decoder computes an index into the list of its kind. */
+export const ADDRESSING = { NONE: 0, MEMORY: 1, REGISTER_OR_MEMORY: 2, IMPLICIT: 3, COUNT: 4 } as const;
+export type AddressingKind = (typeof ADDRESSING)[keyof typeof ADDRESSING];
+const VARIANTS: readonly (readonly Addressing[])[] = [
+  [REGISTER],
+  [FLAT, FLAT32, GENERAL],
+  [REGISTER, FLAT, FLAT32, GENERAL],
+  [FLAT, FLAT32, S16, S32, S64],
+  [A16, A32, A64],
+];
+
+/** What decides the width of an operation; the decoder computes an index into the list of its rule. */
+export const WIDTH_RULE = { FIXED: 0, V: 1, Z: 2, Y: 3, N: 4, X: 5 } as const;
+export type WidthRule = (typeof WIDTH_RULE)[keyof typeof WIDTH_RULE];
+const RULE_WIDTHS: readonly (readonly number[])[] = [[], [16, 32, 64], [16, 32], [32, 64], [32, 64], [128, 256]];
+
+/** What the decoder needs to know of a row's forms. */
+export interface RowShape {
+  readonly rule: WidthRule;
+  readonly widths: readonly number[];
+  readonly addressing: AddressingKind;
+  readonly addressings: number;
+  readonly repeats: readonly Form['rep'][];
+}
+
+/** Bits of each operand size that is the same everywhere. */
+const FIXED_SIZE: Readonly<Record<string, number>> = {
+  b: 8,
+  bs: 8,
+  w: 16,
+  d: 32,
+  ss: 32,
+  si: 32,
+  q: 64,
+  sd: 64,
+  t: 80,
+  dq: 128,
+  qq: 256,
+};
+/** Sizes that are the vector length divided by this. */
+const VECTOR_SIZE: Readonly<Record<string, number>> = { x: 1, ps: 1, pd: 1, h: 2, f: 4, e: 8 };
+
+function ruleOf(row: Row): { rule: WidthRule; widths: readonly number[] } {
+  const sizes = row.size === undefined ? row.operands.flatMap((o) => [o.size, o.memorySize]) : [row.size];
+  const byRule = (rule: WidthRule): { rule: WidthRule; widths: readonly number[] } => ({
+    rule,
+    widths: RULE_WIDTHS[rule]!,
+  });
+  const fixed = (width: number): { rule: WidthRule; widths: readonly number[] } => ({
+    rule: WIDTH_RULE.FIXED,
+    widths: [width],
+  });
+  if (row.d64 || row.f64 || sizes.includes('v') || sizes.includes('p')) return byRule(WIDTH_RULE.V);
+  if (sizes.includes('y')) return byRule(WIDTH_RULE.Y);
+  if (sizes.includes('n')) return byRule(WIDTH_RULE.N);
+  if (sizes.includes('z') || sizes.includes('a')) return byRule(WIDTH_RULE.Z);
+  if (sizes.some((size) => size in VECTOR_SIZE)) {
+    const { vex, l } = row.encoding;
+    return vex && l < 0 ? byRule(WIDTH_RULE.X) : fixed(l === 1 ? 256 : 128);
+  }
+  if (row.size !== undefined) return fixed(FIXED_SIZE[row.size] ?? 0);
+  const values = row.operands.filter((o) => o.immediate === '' || o.immediate === 'o');
+  const told =
+    values.find((o) => o.memory !== 'no' && o.memorySize in FIXED_SIZE) ?? values.find((o) => o.size in FIXED_SIZE);
+  return fixed(told ? FIXED_SIZE[told.memory === 'no' ? told.size : told.memorySize]! : 0);
+}
+
+function addressingOf(row: Row): AddressingKind {
+  if (row.addressed === 'memory') return ADDRESSING.IMPLICIT;
+  if (row.addressed === 'count') return ADDRESSING.COUNT;
+  if (row.operands.some((o) => o.memory === 'or')) return ADDRESSING.REGISTER_OR_MEMORY;
+  return row.operands.some((o) => o.memory === 'only') ? ADDRESSING.MEMORY : ADDRESSING.NONE;
+}
+
+const REPEATS = { rep: ['', 'rep'], repcc: ['', 'repz', 'repnz'] } as const;
+
+/** What distinguishes a row's forms. */
+export function shapeOf(row: Row): RowShape {
+  const kind = addressingOf(row);
+  return {
+    ...ruleOf(row),
+    addressing: kind,
+    addressings: VARIANTS[kind]!.length,
+    repeats: row.rep ? REPEATS[row.rep] : [''],
+  };
+}
+
+/** The mnemonic at a width: 'cbw|cwde|cdqe' names 16, 32 and 64 bits. */
+export function mnemonicOf(row: Row, width: number): string {
+  if (!row.mnemonic.includes('|')) return row.mnemonic;
+  return row.mnemonic.split('|')[width >> 5]!;
+}
+
+/** Memory at an offset in the instruction: the address is the immediate, so these are forms of their own. */
+const OFFSET_NAMES: Readonly<Record<string, string>> = { m: 'o', m32: 'o32', s: 'os' };
+
+function operandShape(operand: Operand, variable: boolean, at: Addressing): string {
+  const isMemory = operand.memory === 'only' || (operand.memory === 'or' && at.memory !== '');
+  const narrower =
+    variable && operand.memory === 'or' && operand.size === operand.memorySize && operand.size in FIXED_SIZE;
+  if (operand.addressing === 'offset') return OFFSET_NAMES[at.name]!;
+  return (isMemory ? at.name : operand.shape) + (narrower && operand.file === 'gpr' ? operand.size : '');
+}
+
+function shapeText(row: Row, rule: WidthRule, at: Addressing, segmentedStack: boolean): string {
+  const isString = row.operands.some((o) => o.addressing === 'si' || o.addressing === 'di');
+  const variable = rule === WIDTH_RULE.V || rule === WIDTH_RULE.Y;
+  const shapes = isString ? [] : row.operands.map((operand) => operandShape(operand, variable, at));
+  if (row.addressed) shapes.push(at.name);
+  if (segmentedStack) shapes.push('ss');
+  return shapes.join('.');
+}
+
+/** Whether code of some mode can reach a row's form. */
+function reachable(row: Row, rule: WidthRule, width: number, at: Addressing, segmentedStack: boolean): boolean {
+  const in64 = row.modes !== 'no64' && at.in64 && !segmentedStack;
+  const inOther = row.modes !== 'only64' && at.inOther && (segmentedStack || !row.stack);
+  const byOperandSize = rule === WIDTH_RULE.V || rule === WIDTH_RULE.Y || rule === WIDTH_RULE.N;
+  const is64 = byOperandSize && width === 64;
+  if (inOther && !is64) return true;
+  if (!in64) return false;
+  if (row.f64) return width === 64;
+  if (row.d64) return width !== 32;
+  return rule !== WIDTH_RULE.N || width === 64;
+}
+
+/** Collects the forms of all rows; equal names share one form. */
+export class FormList {
+  readonly forms: Form[] = [];
+  readonly #byName = new Map<string, Form>();
+
+  /** Adds a row's forms and writes their indices (-1: unreachable) to `out` from `at` on. Returns how many were written. */
+  add(row: Row, shape: RowShape, out: number[]): number {
+    const before = out.length;
+    for (const width of shape.widths)
+      for (const rep of shape.repeats)
+        for (const segmentedStack of row.stack ? [false, true] : [false])
+          for (const at of VARIANTS[shape.addressing]!)
+            out.push(
+              reachable(row, shape.rule, width, at, segmentedStack)
+                ? this.#form(row, shape.rule, width, rep, segmentedStack, at)
+                : -1,
+            );
+    return out.length - before;
+  }
+
+  #form(row: Row, rule: WidthRule, width: number, rep: Form['rep'], segmentedStack: boolean, at: Addressing): number {
+    const shape = shapeText(row, rule, at, segmentedStack);
+    const stem = width === 0 ? mnemonicOf(row, width) : `${mnemonicOf(row, width)}.${width}`;
+    const name = `${rep === '' ? '' : `${rep}.`}${stem}${shape === '' ? '' : `.${shape}`}`;
+    const found = this.#byName.get(name);
+    if (found) {
+      if (found.row.semantics !== row.semantics || found.row.microcode !== row.microcode) {
+        throw new Error(`form ${name}: rows '${found.row.text}' and '${row.text}' share it but do not do the same`);
+      }
+      return found.index;
+    }
+    const form: Form = {
+      index: this.forms.length,
+      row,
+      width,
+      shape,
+      name,
+      memory: at.memory,
+      addressSize: at.size,
+      rep,
+      segmentedStack,
+    };
+    this.forms.push(form);
+    this.#byName.set(name, form);
+    return form.index;
+  }
+
+  byName(name: string): Form | undefined {
+    return this.#byName.get(name);
+  }
+}
+
+/** Bits of an operand of `size` in an operation of `width` bits; 0 if it has none. */
+function sizeIn(size: string, width: number): number {
+  if (size in FIXED_SIZE) return FIXED_SIZE[size]!;
+  if (size in VECTOR_SIZE) return width / VECTOR_SIZE[size]!;
+  if (size === 'z') return Math.min(width, 32);
+  return size === 'y' ? Math.max(width, 32) : size === 'v' || size === 'n' ? width : 0;
+}
+
+/** Whether an operand has its register number in one of reg0..reg3, given that it is a register. */
+export const takesSlot = (operand: Operand): boolean => operand.file !== null && !operand.literal;
+
+/** The operands of a form, in the row's (Intel's) order. */
+export function operandsOf(form: Form): FormOperand[] {
+  let slots = 0;
+  return form.row.operands.map((operand) => {
+    const isMemory = operand.memory === 'only' || (operand.memory === 'or' && form.memory !== '');
+    const width = sizeIn(isMemory ? operand.memorySize : operand.size, form.width);
+    if (isMemory) return { operand, kind: 'memory', slot: -1, width };
+    if (takesSlot(operand)) return { operand, kind: 'register', slot: slots++, width };
+    return { operand, kind: operand.immediate === '' ? 'implicit' : 'immediate', slot: -1, width };
+  });
+}

@@ -1,0 +1,280 @@
+// The decoder's tables, compiled from the rows when this module is loaded: from opcode bytes to row, and what decoding a row
+// needs to know, in typed arrays. decoder.ts reads them and nothing else.
+//
+// Theory: each (map, opcode) is a slot, and a slot is a small dense array of cells, one for each combination of whatever its
+// rows care about: mode, mandatory prefix, W, REX.B, VEX.L, and mod/reg/rm of ModRM. A cell holds row index + 1, or 0.
+// The more specific of two rows takes the cell; equally specific ones are a mistake in the rows and throw.
+
+import { MAPS, PREFIX } from './encoding.ts';
+import { FormList, shapeOf, takesSlot, type Form } from './forms.ts';
+import type { Operand } from './operand.ts';
+import type { Row } from './row.ts';
+import { ROWS } from './rows.ts';
+
+/** What a slot's cells are told apart by. */
+export const DIMENSION = { MODE: 1, PREFIX: 2, W: 4, B: 8, L: 16, MOD: 32, REG: 64, RM: 128, MODRM: 256 } as const;
+
+/** Bits of `rowBits`. Fields of several bits are read with the shifts below. */
+export const ROW = {
+  MODRM: 1 << 0,
+  /** 66 changes the operand size. */
+  OPERAND_SIZE: 1 << 1,
+  D64: 1 << 2,
+  F64: 1 << 3,
+  LOCK: 1 << 4,
+  VVVV: 1 << 5,
+  VSIB: 1 << 6,
+  IGNORES_MOD: 1 << 7,
+  STACK: 1 << 8,
+  /** The memory operand is at ES:rDI alone: no segment override. */
+  DESTINATION_STRING: 1 << 9,
+  IMM2: 1 << 10,
+} as const;
+export const ROW_SHIFT = { REP: 11, CHECK: 13, RULE: 16, ADDRESSING: 19, IMMEDIATE: 22 } as const;
+
+/** What must hold of the decoded operands, beyond the tables. */
+export const CHECK = { NONE: 0, CONTROL: 1, DEBUG: 2, SEGMENT_LOAD: 3, SEGMENT_STORE: 4, GATHER: 5 } as const;
+
+/** Kinds of immediate, in the order of operand.ts. */
+export const IMMEDIATES = ['', 'b', 'bs', 'w', 'z', 'v', 'jb', 'jz', 'p', 'o', 'is4'] as const;
+
+/** Bytes of a plan: where a register operand's number comes from. */
+export const PLAN = {
+  REG: 1,
+  RM: 2,
+  VVVV: 3,
+  OPCODE: 4,
+  IS4: 5,
+  FIXED: 6,
+  PLACE: 7,
+  BYTE: 8,
+  NO_EXTENSION: 16,
+  NUMBER_SHIFT: 5,
+} as const;
+const PLACES = {
+  reg: PLAN.REG,
+  rm: PLAN.RM,
+  vvvv: PLAN.VVVV,
+  opcode: PLAN.OPCODE,
+  is4: PLAN.IS4,
+  fixed: PLAN.FIXED,
+  none: 0,
+};
+
+const REP_KINDS = { rep: 1, repcc: 2 } as const;
+
+function checkOf(row: Row): number {
+  const { operands } = row;
+  if (operands.some((o) => o.file === 'control')) return CHECK.CONTROL;
+  if (operands.some((o) => o.file === 'debug')) return CHECK.DEBUG;
+  const segment = operands.findIndex((o) => o.notation === 'Sw');
+  if (segment >= 0) return segment === 0 ? CHECK.SEGMENT_LOAD : CHECK.SEGMENT_STORE;
+  return operands.some((o) => o.addressing === 'vector') ? CHECK.GATHER : CHECK.NONE;
+}
+
+function bitsOf(row: Row, rule: number, addressing: number): number {
+  const { encoding, operands } = row;
+  const immediates = operands.filter((o) => o.immediate !== '');
+  const strings = operands.filter((o) => o.addressing === 'si' || o.addressing === 'di');
+  let bits = 0;
+  if (encoding.modrm) bits |= ROW.MODRM;
+  if (encoding.prefixes !== PREFIX.X66) bits |= ROW.OPERAND_SIZE;
+  if (row.d64) bits |= ROW.D64;
+  if (row.f64) bits |= ROW.F64;
+  if (row.lock && operands[0]!.memory !== 'no') bits |= ROW.LOCK;
+  if (operands.some((o) => o.place === 'vvvv')) bits |= ROW.VVVV;
+  if (operands.some((o) => o.addressing === 'vector')) bits |= ROW.VSIB;
+  if (row.ignoresMod) bits |= ROW.IGNORES_MOD;
+  if (row.stack) bits |= ROW.STACK;
+  if (strings.length > 0 && strings.every((o) => o.addressing === 'di')) bits |= ROW.DESTINATION_STRING;
+  if (immediates.length > 1) bits |= ROW.IMM2;
+  if (row.rep) bits |= REP_KINDS[row.rep] << ROW_SHIFT.REP;
+  const immediate = Math.max(0, IMMEDIATES.indexOf(immediates[0]?.immediate ?? ''));
+  return (
+    bits |
+    (checkOf(row) << ROW_SHIFT.CHECK) |
+    (rule << ROW_SHIFT.RULE) |
+    (addressing << ROW_SHIFT.ADDRESSING) |
+    (immediate << ROW_SHIFT.IMMEDIATE)
+  );
+}
+
+const NO_EXTENSION = new Set(['segment', 'mmx', 'x87', 'tile']);
+
+/** Packs where the register operands come from, a byte each; `memory`: the rm operand is memory. */
+function planOf(operands: readonly Operand[], memory: boolean): number {
+  let plan = 0;
+  let shift = 0;
+  for (const operand of operands) {
+    if (!takesSlot(operand) || (memory && operand.memory === 'or')) continue;
+    let byte: number = PLACES[operand.place];
+    if (operand.file === 'gpr' && operand.size === 'b') byte |= PLAN.BYTE;
+    if (NO_EXTENSION.has(operand.file!)) byte |= PLAN.NO_EXTENSION;
+    if (operand.place === 'fixed') byte |= operand.fixed << PLAN.NUMBER_SHIFT;
+    plan |= byte << shift;
+    shift += 8;
+  }
+  return plan;
+}
+
+/** Rows that constrain more go first, and keep their cells. */
+function specificity({ encoding: e, operands }: Row): number {
+  const prefix = { [PREFIX.ANY]: 0, [PREFIX.NP | PREFIX.X66]: 1 }[e.prefixes] ?? 2;
+  const constraints = [
+    e.w >= 0,
+    e.b >= 0,
+    e.l >= 0,
+    e.reg >= 0,
+    e.rm >= 0,
+    e.opcodes === 1,
+    modOf(e.registerOnly, operands) >= 0,
+  ];
+  return prefix + constraints.filter(Boolean).length;
+}
+
+/** 0: memory only, 1: register only, -1: both. */
+function modOf(registerOnly: boolean, operands: readonly Operand[]): -1 | 0 | 1 {
+  if (registerOnly) return 1;
+  if (operands.some((o) => o.memory === 'or')) return -1;
+  if (operands.some((o) => o.memory === 'only' && o.addressing !== 'offset')) return 0;
+  return operands.some((o) => o.place === 'rm') ? 1 : -1;
+}
+
+const BITS = (mask: number): number[] => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => mask & (1 << bit));
+const either = (value: number): number[] => (value < 0 ? [0, 1] : [value]);
+
+/** All values that a row admits of the dimensions of its slot, flattened as decoder.ts computes them. */
+function cellsOf(row: Row, dimensions: number): number[] {
+  const { encoding: e } = row;
+  let cells = [0];
+  const by = (dimension: number, size: number, values: readonly number[]): void => {
+    if (dimensions & dimension) cells = cells.flatMap((cell) => values.map((value) => cell * size + value));
+  };
+  by(DIMENSION.MODE, 2, row.modes === 'only64' ? [1] : row.modes === 'no64' ? [0] : [0, 1]);
+  by(DIMENSION.PREFIX, 4, BITS(e.prefixes));
+  by(DIMENSION.W, 2, either(e.w));
+  by(DIMENSION.B, 2, either(e.b));
+  by(DIMENSION.L, 2, either(e.l));
+  by(DIMENSION.MOD, 2, row.ignoresMod ? [0, 1] : either(modOf(e.registerOnly, row.operands)));
+  by(DIMENSION.REG, 8, e.reg < 0 ? BITS(0xff) : [e.reg]);
+  by(DIMENSION.RM, 8, e.rm < 0 ? BITS(0xff) : [e.rm]);
+  return cells;
+}
+
+function dimensionsOf(rows: readonly Row[]): number {
+  let dimensions = 0;
+  for (const { encoding: e, modes, operands, ignoresMod } of rows) {
+    if (modes !== undefined && modes !== 'all') dimensions |= DIMENSION.MODE;
+    if (e.prefixes !== PREFIX.ANY) dimensions |= DIMENSION.PREFIX;
+    if (e.w >= 0) dimensions |= DIMENSION.W;
+    if (e.b >= 0) dimensions |= DIMENSION.B;
+    if (e.l >= 0) dimensions |= DIMENSION.L;
+    if (e.modrm && !ignoresMod && modOf(e.registerOnly, operands) >= 0) dimensions |= DIMENSION.MOD;
+    if (e.reg >= 0) dimensions |= DIMENSION.REG;
+    if (e.rm >= 0) dimensions |= DIMENSION.RM;
+    if (e.modrm) dimensions |= DIMENSION.MODRM;
+  }
+  return dimensions;
+}
+
+function sizeOf(dimensions: number): number {
+  const { MODE, PREFIX: P, W, B, L, MOD, REG, RM } = DIMENSION;
+  const sizes = [MODE, 2, P, 4, W, 2, B, 2, L, 2, MOD, 2, REG, 8, RM, 8];
+  let size = 1;
+  for (let i = 0; i < sizes.length; i += 2) if (dimensions & sizes[i]!) size *= sizes[i + 1]!;
+  return size;
+}
+
+export interface Tables {
+  /** By map << 8 | opcode: where the slot's cells begin, and its dimensions. */
+  readonly slotBase: Int32Array;
+  readonly slotDimensions: Uint16Array;
+  readonly cells: Uint16Array;
+  /** By row. */
+  readonly rowBits: Int32Array;
+  readonly rowWidth: Uint16Array;
+  readonly registerPlan: Int32Array;
+  readonly memoryPlan: Int32Array;
+  readonly rowForms: Int32Array;
+  readonly rowAddressings: Uint8Array;
+  readonly rowRepeats: Uint8Array;
+  /** By rowForms + ((width * repeats + repeat) * stacks + stack) * addressings + addressing: a form's index or -1. */
+  readonly formIndex: Int32Array;
+  readonly forms: readonly Form[];
+}
+
+/** Compiles rows. Throws if two equally specific rows claim the same bytes, or two rows a form that they execute differently. */
+export function compile(rows: readonly Row[]): Tables & { readonly list: FormList } {
+  const slots: Row[][] = Array.from({ length: MAPS * 256 }, () => []);
+  for (const row of rows) {
+    const { map, opcode, opcodes } = row.encoding;
+    for (let i = 0; i < opcodes; i++) slots[(map << 8) | (opcode + i)]!.push(row);
+  }
+  const indexOf = new Map(rows.map((row, index) => [row, index]));
+  const slotBase = new Int32Array(MAPS * 256);
+  const slotDimensions = new Uint16Array(MAPS * 256);
+  const cells: number[] = [0];
+  slots.forEach((slot, at) => {
+    if (slot.length === 0) return;
+    const dimensions = dimensionsOf(slot);
+    slotBase[at] = cells.length;
+    slotDimensions[at] = dimensions;
+    cells.push(...fill(slot, dimensions, indexOf));
+  });
+  return { slotBase, slotDimensions, cells: Uint16Array.from(cells), ...compileRows(rows) };
+}
+
+function fill(slot: readonly Row[], dimensions: number, indexOf: ReadonlyMap<Row, number>): number[] {
+  const cells: number[] = new Array<number>(sizeOf(dimensions)).fill(0);
+  const owners = new Array<Row | undefined>(cells.length);
+  for (const row of [...slot].sort((a, b) => specificity(b) - specificity(a))) {
+    for (const cell of cellsOf(row, dimensions)) {
+      const owner = owners[cell];
+      if (owner === undefined) {
+        cells[cell] = indexOf.get(row)! + 1;
+        owners[cell] = row;
+      } else if (specificity(owner) === specificity(row)) {
+        throw new Error(
+          `rows '${owner.text}' ${owner.mnemonic} and '${row.text}' ${row.mnemonic} claim the same encoding`,
+        );
+      }
+    }
+  }
+  return cells;
+}
+
+function compileRows(rows: readonly Row[]): Omit<Tables, 'slotBase' | 'slotDimensions' | 'cells'> & { list: FormList } {
+  const list = new FormList();
+  const formIndex: number[] = [];
+  const count = rows.length;
+  const t = {
+    rowBits: new Int32Array(count),
+    rowWidth: new Uint16Array(count),
+    registerPlan: new Int32Array(count),
+    memoryPlan: new Int32Array(count),
+    rowForms: new Int32Array(count),
+    rowAddressings: new Uint8Array(count),
+    rowRepeats: new Uint8Array(count),
+  };
+  rows.forEach((row, i) => {
+    const shape = shapeOf(row);
+    t.rowBits[i] = bitsOf(row, shape.rule, shape.addressing);
+    t.rowWidth[i] = shape.widths[0]!;
+    t.registerPlan[i] = planOf(row.operands, false);
+    t.memoryPlan[i] = planOf(row.operands, true);
+    t.rowForms[i] = formIndex.length;
+    t.rowAddressings[i] = shape.addressings;
+    t.rowRepeats[i] = shape.repeats.length;
+    list.add(row, shape, formIndex);
+  });
+  return { ...t, formIndex: Int32Array.from(formIndex), forms: list.forms, list };
+}
+
+const compiled = compile(ROWS);
+export const TABLES: Tables = compiled;
+
+/** All forms of all rows. */
+export const FORMS: readonly Form[] = compiled.forms;
+
+/** The form of that name (`add.32.m.r`), if there is one. */
+export const formByName = (name: string): Form | undefined => compiled.list.byName(name);
