@@ -141,7 +141,14 @@ export class ApicTimer implements HrtimerOwner {
     this.restartApicTimer();
   }
 
-  /** restart_apic_timer(): hands the deadline to whoever may carry it now. Also for a TSC that the VMM has moved. */
+  /** The guest's TSC was moved against host time: a deadline, which is a TSC, now lies elsewhere. A countdown does not. */
+  tscMoved(): void {
+    if (!this.tscDeadlineMode || this.pending > 0) return;
+    this.#hrtimer.cancel();
+    this.restartApicTimer();
+  }
+
+  /** restart_apic_timer(): hands the deadline to whoever may carry it now. */
   restartApicTimer(): void {
     if (!this.#periodic && this.pending > 0) return;
     if (!this.startHvTimer()) this.startSwTimer();

@@ -2,7 +2,7 @@
 
 import { deliverToApics } from './delivery.ts';
 import type { Lapic } from './lapic.ts';
-import { XAPIC_ID_SHIFT } from './registers.ts';
+import { APIC, registerAt, XAPIC_ID_SHIFT } from './registers.ts';
 
 /** Delivery modes: bits 10:8 of ICR and LVT entries. */
 export const DELIVERY = {
@@ -72,4 +72,27 @@ export function sendIpi(source: Lapic, low: number, high: number): void {
   }
   if (source.x2apic && irq.deliveryMode === DELIVERY.LOWEST && !owner.vm.quirks.x2apicLowestPriority) return;
   deliverToApics(owner.vm, source, irq);
+}
+
+/** In x2APIC mode, ICR bits 63:32 stand in the word behind the low half: a register has 16 bytes of the page. */
+export const ICR_HIGH = APIC.ICR + 4;
+const WORD = 32n;
+
+/** The 64-bit ICR of x2APIC mode. */
+export const readX2apicIcr = (lapic: Lapic): bigint =>
+  (BigInt(lapic.register(ICR_HIGH)) << WORD) | BigInt(lapic.register(APIC.ICR));
+
+/** kvm_x2apic_icr_write(): checked, sent, stored, traced, in this order. False is #GP. */
+export function writeX2apicIcr(lapic: Lapic, low: number, high: number): boolean {
+  const { reserved, keeps } = registerAt(APIC.ICR)!;
+  if ((low & reserved) !== 0) return false;
+  sendIpi(lapic, low & keeps, high);
+  lapic.setRegister(APIC.ICR, low & keeps);
+  lapic.setRegister(ICR_HIGH, high);
+  const { owner } = lapic;
+  if (owner.probes.active) {
+    const event = { vcpu: owner.id, write: true, register: APIC.ICR, value: readX2apicIcr(lapic) };
+    owner.probes.fire('kvm_apic', event, owner.now());
+  }
+  return true;
 }

@@ -7,7 +7,7 @@ import { ApicTimer } from '../timer.ts';
 import { mayWriteBase, modeOf, resetBase, type ApicMode } from './base.ts';
 import { x2apicLdr } from './destination.ts';
 import { InitSipiEvents } from './events.ts';
-import { DELIVERY, ICR, ICR_SELF, sendIpi } from './icr.ts';
+import { DELIVERY, ICR, ICR_HIGH, ICR_SELF, readX2apicIcr, sendIpi, writeX2apicIcr } from './icr.ts';
 import { lvtEntries, lvtValue, maskAllEntries, versionRegister } from './lvt.ts';
 import type { LapicOwner } from './owner.ts';
 import {
@@ -32,8 +32,6 @@ import {
   type ApicRegister,
 } from './registers.ts';
 
-/** ICR bits 63:32 in x2APIC mode stand in the word behind its low half, as the register page has 16 bytes for each register. */
-const ICR_HIGH = APIC.ICR + 4;
 const WORD = 32n;
 const LOW = 0xffff_ffffn;
 
@@ -41,6 +39,7 @@ const LOW = 0xffff_ffffn;
 const CR8_SHIFT = 4;
 const CR8_MAX = 15n;
 
+/** Not usable before its first `reset`, which the vCPU's own reset calls. */
 export class Lapic {
   readonly owner: LapicOwner;
   readonly regs: RegisterPage = new Uint32Array(REGISTER_PAGE / 4);
@@ -55,7 +54,6 @@ export class Lapic {
     this.owner = owner;
     this.events = new InitSipiEvents(owner);
     this.timer = new ApicTimer(this);
-    this.reset(false);
   }
 
   get mode(): ApicMode {
@@ -95,7 +93,7 @@ export class Lapic {
   readMsr(index: number): bigint | null {
     if (!this.x2apic) return null;
     const offset = offsetOfMsr(index);
-    if (offset === APIC.ICR) return (BigInt(this.register(ICR_HIGH)) << WORD) | BigInt(this.register(APIC.ICR));
+    if (offset === APIC.ICR) return readX2apicIcr(this);
     const value = this.readRegister(offset);
     return value === null ? null : BigInt(value);
   }
@@ -106,7 +104,7 @@ export class Lapic {
     const offset = offsetOfMsr(index);
     const high = Number(value >> WORD);
     const low = Number(value & LOW);
-    if (offset === APIC.ICR) return this.#writeX2apicIcr(low, high);
+    if (offset === APIC.ICR) return writeX2apicIcr(this, low, high);
     return high === 0 && this.writeRegister(offset, low);
   }
 
@@ -264,25 +262,6 @@ export class Lapic {
       default:
         effect satisfies never;
     }
-  }
-
-  /** kvm_x2apic_icr_write(): checked, sent, stored, traced, in this order. */
-  #writeX2apicIcr(low: number, high: number): boolean {
-    const { reserved, keeps } = registerAt(APIC.ICR)!;
-    if ((low & reserved) !== 0) return false;
-    const stored = (low & keeps) >>> 0;
-    sendIpi(this, stored, high);
-    this.setRegister(APIC.ICR, stored);
-    this.setRegister(ICR_HIGH, high);
-    if (this.owner.probes.active) {
-      const value = (BigInt(high) << WORD) | BigInt(stored);
-      this.owner.probes.fire(
-        'kvm_apic',
-        { vcpu: this.owner.id, write: true, register: APIC.ICR, value },
-        this.owner.now(),
-      );
-    }
-    return true;
   }
 
   #setTaskPriority(value: number): void {

@@ -32,23 +32,18 @@ import type { Cell } from '../../host/cells.ts';
 import type { GuestPage } from '../lapic/owner.ts';
 import type { ApicTimer } from '../timer.ts';
 
-/** MSR_KVM_LAZY_TSCDEADLINE: guest physical address of the shared words | 1. */
-export const MSR_KVM_LAZY_TSCDEADLINE = 0x4b564d09;
-/** KVM_FEATURE_LAZY_TSCDEADLINE: bit of CPUID 0x40000001 EAX. */
-export const KVM_FEATURE_LAZY_TSCDEADLINE = 18;
-
 /** struct kvm_lazy_tscdeadline: byte offsets; u32 flags at 16 and padding follow. */
 export const LAZY_TSCDEADLINE = { ARMED: 0, PENDING: 8, SIZE: 64, ALIGNMENT: 64 } as const;
 
-/** KVM_MSR_ENABLED. */
+/** KVM_MSR_ENABLED: bit 0 of the MSR. */
 const ENABLED = 1n;
-const ADDRESS_BITS_BELOW = BigInt(LAZY_TSCDEADLINE.ALIGNMENT - 1);
+const MISALIGNED = BigInt(LAZY_TSCDEADLINE.ALIGNMENT - 1);
 
 /** Why armed became 0. `fired`: an ordinary expiry; `expired`: past while being armed; `disarmed`: the guest wrote 0. */
 export type ClearCause = 'fired' | 'expired' | 'disarmed' | 'masked' | 'mode' | 'disabled';
 
 export interface LazyCounters {
-  /** Deadlines armed by WRMSR. */
+  /** Deadlines published: by the guest's WRMSR, and one for each re-arm. */
   updates: number;
   /** Armed deadlines that fired. */
   kicks: number;
@@ -64,7 +59,7 @@ type LazyOp = 'init' | 'exit' | 'update' | 'kick' | 'rearm' | 'clear' | 'refresh
 export class LazyTscDeadline {
   readonly #timer: ApicTimer;
   readonly #page: GuestPage;
-  /** What the guest wrote; 0: disabled. */
+  /** Address | 1; 0: disabled. */
   msrVal: Cell<bigint> = 0n;
   /** The host's trusted copy of armed: what the page says, or will say once it can be written. */
   cachedArmed: Cell<bigint> = 0n;
@@ -89,8 +84,13 @@ export class LazyTscDeadline {
     return this.msrVal !== 0n;
   }
 
+  /** RDMSR of MSR_KVM_LAZY_TSCDEADLINE. */
+  readMsr(): bigint {
+    return this.msrVal;
+  }
+
   /** WRMSR of MSR_KVM_LAZY_TSCDEADLINE; false is #GP: misaligned, or no memory there. */
-  setMsr(value: bigint): boolean {
+  writeMsr(value: bigint): boolean {
     if ((value & ENABLED) !== 0n) return this.init(value);
     this.clear('disabled');
     this.exit();
@@ -101,7 +101,11 @@ export class LazyTscDeadline {
   init(value: bigint): boolean {
     this.exit();
     const gpa = value - ENABLED;
-    if ((gpa & ADDRESS_BITS_BELOW) !== 0n || !this.#page.activate(gpa, LAZY_TSCDEADLINE.SIZE)) return false;
+    if ((gpa & MISALIGNED) !== 0n) return false;
+    if (!this.#page.activate(gpa, LAZY_TSCDEADLINE.SIZE)) {
+      this.#page.deactivate();
+      return false;
+    }
     this.msrVal = value;
     this.#publish(this.#timer.getLapicTscdeadlineMsr());
     this.#trace('init');
