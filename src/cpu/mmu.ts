@@ -1,0 +1,226 @@
+// A CPU's access to guest memory when generated code finds no tag: the slow paths that generated code imports, and the
+// reads and writes of microcode. It knows bytes and their parts; which page they are in is translation.ts's business.
+//
+// An access in several parts (across pages, or wider than a device takes) translates all its parts before any is made,
+// and touches devices before memory: what raises or leaves half way has changed nothing, and memory is written once.
+
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
+import { ACCESS, ACCESS_OF, type AccessKind, type Mode } from './access.ts';
+import { Fragments } from './fragments.ts';
+import type { MemoryContext } from './memoryContext.ts';
+import { pageAddress, STAGE } from './secondStage.ts';
+import { DEVICE, highOf, lowOf, Translation } from './translation.ts';
+
+/** The most that a device takes at once. */
+const FRAGMENT_BYTES = 8;
+
+export class Mmu {
+  readonly translation: Translation;
+  readonly fragments: Fragments;
+  readonly #context: MemoryContext;
+  readonly #u8: Uint8Array;
+  readonly #data: DataView;
+  readonly #bounce: number;
+
+  constructor(context: MemoryContext) {
+    const { state } = context;
+    this.#context = context;
+    this.fragments = new Fragments(state);
+    this.translation = new Translation(context, this.fragments);
+    this.#u8 = state.views.u8;
+    this.#data = state.views.data;
+    this.#bounce = state.at('bounce');
+  }
+
+  // What generated code imports. Linear addresses in halves; `access` is an access word: the size in bytes, perhaps with
+  // STACK, SYSTEM or USER.
+
+  /** Byte address in linear memory of the bytes to load: in their page, or in the bounce buffer until the next slow path. */
+  slowRead(low: number, high: number, access: number, record: number): number {
+    this.#context.record = record;
+    return this.#read(low, high, access);
+  }
+
+  /** As slowRead, for an instruction that will write these bytes: what its slowWrite would raise, this raises. */
+  slowOpen(low: number, high: number, access: number, record: number): number {
+    this.#context.record = record;
+    this.#probe(low, high, access | ACCESS.WRITE | ACCESS.PROBE, access & ACCESS.SIZE);
+    return this.#read(low, high, access);
+  }
+
+  /** Writes 1, 2, 4 or 8 bytes. */
+  slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): void {
+    this.#context.record = record;
+    this.#write(low, high, access | ACCESS.WRITE, valueLow, valueHigh);
+  }
+
+  /** Writes the 16 or 32 bytes that stand in the bounce buffer. */
+  slowWriteBounce(low: number, high: number, access: number, record: number): void {
+    this.#context.record = record;
+    this.#writeParts(low, high, access | ACCESS.WRITE);
+  }
+
+  // What microcode uses.
+
+  /** Reads 1, 2, 4 or 8 bytes, zero-extended. */
+  read(gva: bigint, size: number, access: AccessKind): bigint {
+    const at = this.#read(lowOf(gva), highOf(gva), size | ACCESS_OF[access]);
+    switch (size) {
+      case 1:
+        return BigInt(this.#u8[at]!);
+      case 2:
+        return BigInt(this.#data.getUint16(at, true));
+      case 4:
+        return BigInt(this.#data.getUint32(at, true));
+      default:
+        return this.#data.getBigUint64(at, true);
+    }
+  }
+
+  /** Writes the low 1, 2, 4 or 8 bytes of a value. */
+  write(gva: bigint, size: number, value: bigint, access: AccessKind): void {
+    this.#write(lowOf(gva), highOf(gva), size | ACCESS_OF[access] | ACCESS.WRITE, lowOf(value), highOf(value));
+  }
+
+  /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */
+  probe(gva: bigint, length: number, intent: 'read' | 'write', access: AccessKind): void {
+    const write = intent === 'write' ? ACCESS.WRITE | ACCESS.PROBE : 0;
+    this.#probe(lowOf(gva), highOf(gva), ACCESS_OF[access] | write, length);
+  }
+
+  /** Bytes at a linear address for an onlooker (debugger, trace), by the page tables as they stand; null where none are. */
+  peek(gva: bigint, length: number): Uint8Array | null {
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length; ) {
+      const at = gva + BigInt(done);
+      const gpa = this.translation.peek(lowOf(at), highOf(at));
+      const stage = gpa === null ? 0 : this.#context.secondStage.lookup(Number(gpa >> BigInt(PAGE_SHIFT)));
+      if ((stage & STAGE.PRESENT) === 0) return null;
+      const offset = lowOf(at) & PAGE_MASK;
+      const part = Math.min(PAGE_SIZE - offset, length - done);
+      bytes.set(this.#u8.subarray(pageAddress(stage) + offset, pageAddress(stage) + offset + part), done);
+      done += part;
+    }
+    return bytes;
+  }
+
+  #read(low: number, high: number, access: number): number {
+    const offset = low & PAGE_MASK;
+    if (offset + (access & ACCESS.SIZE) <= PAGE_SIZE) {
+      const page = this.translation.translate(low, high, access, this.translation.modeOf(access));
+      if (page !== DEVICE) return page + offset;
+    }
+    return this.#readParts(low, high, access);
+  }
+
+  #write(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
+    const size = access & ACCESS.SIZE;
+    const offset = low & PAGE_MASK;
+    if (offset + size <= PAGE_SIZE) {
+      const page = this.translation.translate(low, high, access, this.translation.modeOf(access));
+      if (page !== DEVICE) {
+        this.#store(page + offset, size, valueLow, valueHigh);
+        this.#context.arena.wrote(page + offset, size);
+        return;
+      }
+    }
+    this.#store(this.#bounce, FRAGMENT_BYTES, valueLow, valueHigh);
+    this.#writeParts(low, high, access);
+  }
+
+  #store(at: number, size: number, low: number, high: number): void {
+    if (size === 1) this.#u8[at] = low;
+    else if (size === 2) this.#data.setUint16(at, low, true);
+    else this.#data.setUint32(at, low, true);
+    if (size === 8) this.#data.setUint32(at + 4, high, true);
+  }
+
+  #probe(low: number, high: number, access: number, length: number): void {
+    const mode = this.translation.modeOf(access);
+    for (let left = length; left > 0; ) {
+      this.translation.translate(low, high, access, mode);
+      left -= PAGE_SIZE - (low & PAGE_MASK);
+      const next = nextPage(low);
+      high = next === 0 ? (high + 1) | 0 : high;
+      low = next;
+    }
+  }
+
+  /** Collects all the bytes of a read in the bounce buffer. */
+  #readParts(low: number, high: number, access: number): number {
+    const parts = this.#locate(low, high, access);
+    for (const part of parts) if (part.page === DEVICE) this.#readDevice(part);
+    for (const { page, at, low: from, size } of parts) {
+      const source = page + (from & PAGE_MASK);
+      if (page !== DEVICE) this.#u8.copyWithin(at, source, source + size);
+    }
+    return this.#bounce;
+  }
+
+  /** Writes the bytes of the bounce buffer to where they belong. */
+  #writeParts(low: number, high: number, access: number): void {
+    const mode = this.translation.modeOf(access);
+    const parts = this.#locate(low, high, access | ACCESS.PROBE);
+    for (const part of parts) if (part.page === DEVICE) this.#writeDevice(part, access, mode);
+    for (const part of parts) {
+      if (part.page === DEVICE) continue;
+      const target = this.translation.translate(part.low, part.high, access, mode) + (part.low & PAGE_MASK);
+      this.#u8.copyWithin(target, part.at, part.at + part.size);
+      this.#context.arena.wrote(target, part.size);
+    }
+  }
+
+  /** The parts of an access, one a page, each translated. */
+  #locate(low: number, high: number, access: number): readonly Part[] {
+    const mode = this.translation.modeOf(access);
+    const parts: Part[] = [];
+    for (let left = access & ACCESS.SIZE, at = this.#bounce; left > 0; ) {
+      const size = Math.min(left, PAGE_SIZE - (low & PAGE_MASK));
+      const page = this.translation.translate(low, high, access, mode);
+      const { gpaLow, gpaHigh } = this.translation;
+      parts.push({ low, high, size, at, page, gpaLow: gpaLow | (low & PAGE_MASK), gpaHigh });
+      left -= size;
+      at += size;
+      const next = nextPage(low);
+      high = next === 0 ? (high + 1) | 0 : high;
+      low = next;
+    }
+    return parts;
+  }
+
+  #readDevice({ low, high, size, at, gpaLow, gpaHigh }: Part): void {
+    for (let done = 0; done < size; done += FRAGMENT_BYTES) {
+      const bytes = Math.min(FRAGMENT_BYTES, size - done);
+      this.fragments.read(low + done, high, gpaLow + done, gpaHigh, bytes);
+      for (let i = 0; i < bytes; i++) {
+        this.#u8[at + done + i] = (i < 4 ? this.fragments.valueLow : this.fragments.valueHigh) >>> (8 * (i & 3));
+      }
+    }
+  }
+
+  #writeDevice({ low, high, size, at, gpaLow, gpaHigh }: Part, access: number, mode: Mode): void {
+    this.translation.translate(low, high, access, mode); // sets D
+    for (let done = 0; done < size; done += FRAGMENT_BYTES) {
+      const bytes = Math.min(FRAGMENT_BYTES, size - done);
+      const value: [number, number] = [0, 0];
+      for (let i = 0; i < bytes; i++) value[i >> 2]! |= this.#u8[at + done + i]! << (8 * (i & 3));
+      this.fragments.write(low + done, high, gpaLow + done, gpaHigh, bytes, ...value);
+    }
+  }
+}
+
+/** The piece of an access that lies in one page; `at` is its place in the bounce buffer. */
+interface Part {
+  readonly low: number;
+  readonly high: number;
+  readonly size: number;
+  readonly at: number;
+  /** As `Translation.translate` gives it. */
+  readonly page: number;
+  /** Guest physical address, for a device. */
+  readonly gpaLow: number;
+  readonly gpaHigh: number;
+}
+
+/** Low half of the first address after a page. */
+const nextPage = (low: number): number => ((low | PAGE_MASK) + 1) | 0;

@@ -1,0 +1,131 @@
+// The second stage: guest physical page -> page of the arena, nothing, or MMIO. A sparse radix table, consulted only when
+// a TLB view is filled. It enforces; which page should be where is the hypervisor's business (memory slots).
+
+import { MAXPHYADDR, PAGE_MASK, PAGE_SHIFT } from '../x86/names/paging.ts';
+import type { Arena } from './arena.ts';
+
+/** Low bits of an entry; the upper twenty are the page's byte address in linear memory. An entry of 0 is absent. */
+export const STAGE = {
+  PRESENT: 1 << 0,
+  WRITABLE: 1 << 1,
+  /** Writes to the page are logged: a clean page is in no write view. */
+  LOGGED: 1 << 2,
+  /** Belongs to a device: each access is an EPT misconfiguration exit. */
+  MMIO: 1 << 3,
+} as const;
+
+/** Who caches translations. */
+export interface StageObserver {
+  /** What was known of `count` guest physical pages from `first` on no longer holds. */
+  unmapped(first: number, count: number): void;
+}
+
+const LEAF_BITS = 9;
+const LEAF = 1 << LEAF_BITS;
+const NODE_SPAN = LEAF * LEAF;
+const PAGES = 2 ** (MAXPHYADDR - PAGE_SHIFT);
+
+type Node = (Int32Array | undefined)[];
+
+/** Guest physical pages are numbers (gpa >> 12, below 2^34). */
+export class SecondStage {
+  readonly #arena: Arena;
+  readonly #root: (Node | undefined)[] = [];
+  readonly #observers: StageObserver[] = [];
+
+  constructor(arena: Arena) {
+    this.#arena = arena;
+  }
+
+  observe(observer: StageObserver): void {
+    this.#observers.push(observer);
+  }
+
+  /** The entry of a page, as an i32: see STAGE. */
+  lookup(page: number): number {
+    const leaf = this.#root[Math.floor(page / NODE_SPAN)]?.[(page >>> LEAF_BITS) & (LEAF - 1)];
+    return leaf === undefined ? 0 : leaf[page & (LEAF - 1)]!;
+  }
+
+  /** Maps `count` pages from `first` on to consecutive pages of linear memory from byte `address` on. */
+  map(first: number, count: number, address: number, options: { writable: boolean; logged?: boolean }): void {
+    if ((address & PAGE_MASK) !== 0) throw new RangeError(`0x${address.toString(16)} is not the address of a page`);
+    const flags =
+      STAGE.PRESENT | (options.writable ? STAGE.WRITABLE : 0) | (options.logged === true ? STAGE.LOGGED : 0);
+    this.#update(first, count, (_, page) => (address + (page - first) * (PAGE_MASK + 1)) | flags);
+  }
+
+  /** Accesses will exit with EPT_VIOLATION. */
+  unmap(first: number, count: number): void {
+    this.#update(first, count, () => 0);
+  }
+
+  /** Accesses will exit with EPT_MISCONFIG, each a fragment that the host serves. */
+  markMmio(first: number, count: number): void {
+    this.#update(first, count, () => STAGE.MMIO);
+  }
+
+  /** Allows or forbids writes to the present pages of a range. */
+  protect(first: number, count: number, writable: boolean): void {
+    this.#setFlag(first, count, STAGE.WRITABLE, writable);
+  }
+
+  /** Starts (with every page clean) or ends logging of writes to the present pages of a range. */
+  setDirtyLogging(first: number, count: number, on: boolean): void {
+    this.#setFlag(first, count, STAGE.LOGGED, on);
+    if (on) this.takeDirty(first, count);
+  }
+
+  /** The pages of a range written since they were last taken (or since logging began); they are clean afterwards. */
+  takeDirty(first: number, count: number): number[] {
+    const dirty: number[] = [];
+    for (let page = first; page < first + count; page++) {
+      const entry = this.lookup(page);
+      if ((entry & STAGE.PRESENT) !== 0 && this.#arena.takeDirty(pageAddress(entry))) dirty.push(page);
+    }
+    return dirty;
+  }
+
+  #update(first: number, count: number, next: (old: number, page: number) => number): void {
+    this.#check(first, count);
+    let known = false;
+    for (let page = first; page < first + count; page++) {
+      const old = this.lookup(page);
+      known ||= old !== 0;
+      this.#set(page, next(old, page));
+    }
+    if (known) for (const observer of this.#observers) observer.unmapped(first, count);
+  }
+
+  #setFlag(first: number, count: number, flag: number, on: boolean): void {
+    this.#check(first, count);
+    for (let page = first; page < first + count; page++) {
+      const entry = this.lookup(page);
+      if ((entry & STAGE.PRESENT) === 0) continue;
+      this.#set(page, on ? entry | flag : entry & ~flag);
+      this.#arena.writeProtect(pageAddress(entry));
+    }
+  }
+
+  #set(page: number, entry: number): void {
+    const top = Math.floor(page / NODE_SPAN);
+    const middle = (page >>> LEAF_BITS) & (LEAF - 1);
+    let leaf = this.#root[top]?.[middle];
+    if (leaf === undefined) {
+      if (entry === 0) return;
+      leaf = new Int32Array(LEAF);
+      (this.#root[top] ??= [])[middle] = leaf;
+    }
+    leaf[page & (LEAF - 1)] = entry;
+  }
+
+  #check(first: number, count: number): void {
+    if (Number.isInteger(first) && first >= 0 && count >= 0 && first + count <= PAGES) return;
+    throw new RangeError(
+      `guest physical pages ${first} to ${first + count - 1} are not all below 2^${MAXPHYADDR - PAGE_SHIFT} (MAXPHYADDR is ${MAXPHYADDR})`,
+    );
+  }
+}
+
+/** Byte address in linear memory of the page that a present entry maps. */
+export const pageAddress = (entry: number): number => (entry & ~PAGE_MASK) >>> 0;
