@@ -1,7 +1,7 @@
 // The second stage: guest physical page -> page of the arena, nothing, or MMIO. A sparse radix table, consulted only when
 // a TLB view is filled. It enforces; which page should be where is the hypervisor's business (memory slots).
 
-import { MAXPHYADDR, PAGE_MASK, PAGE_SHIFT } from '../x86/names/paging.ts';
+import { MAXPHYADDR, PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
 import type { Arena } from './arena.ts';
 
 /** Low bits of an entry; the upper twenty are the page's byte address in linear memory. An entry of 0 is absent. */
@@ -43,26 +43,32 @@ export class SecondStage {
 
   /** The entry of a page, as an i32: see STAGE. */
   lookup(page: number): number {
-    const leaf = this.#root[Math.floor(page / NODE_SPAN)]?.[(page >>> LEAF_BITS) & (LEAF - 1)];
+    const leaf = this.#leaf(page);
     return leaf === undefined ? 0 : leaf[page & (LEAF - 1)]!;
   }
 
   /** Maps `count` pages from `first` on to consecutive pages of linear memory from byte `address` on. */
   map(first: number, count: number, address: number, options: { writable: boolean; logged?: boolean }): void {
     if ((address & PAGE_MASK) !== 0) throw new RangeError(`0x${address.toString(16)} is not the address of a page`);
-    const flags =
-      STAGE.PRESENT | (options.writable ? STAGE.WRITABLE : 0) | (options.logged === true ? STAGE.LOGGED : 0);
-    this.#update(first, count, (_, page) => (address + (page - first) * (PAGE_MASK + 1)) | flags);
+    const writable = options.writable ? STAGE.WRITABLE : 0;
+    const logged = options.logged === true ? STAGE.LOGGED : 0;
+    this.#fill(first, count, address | STAGE.PRESENT | writable | logged, PAGE_SIZE);
   }
 
   /** Accesses will exit with EPT_VIOLATION. */
   unmap(first: number, count: number): void {
-    this.#update(first, count, () => 0);
+    this.#check(first, count);
+    let known = false;
+    this.#visit(first, count, (leaf, index) => {
+      leaf[index] = 0;
+      known = true;
+    });
+    if (known) for (const observer of this.#observers) observer.unmapped(first, count);
   }
 
   /** Accesses will exit with EPT_MISCONFIG, each a fragment that the host serves. */
   markMmio(first: number, count: number): void {
-    this.#update(first, count, () => STAGE.MMIO);
+    this.#fill(first, count, STAGE.MMIO, 0);
   }
 
   /** Allows or forbids writes to the present pages of a range. */
@@ -70,53 +76,44 @@ export class SecondStage {
     this.#setFlag(first, count, STAGE.WRITABLE, writable);
   }
 
-  /** Starts (with every page clean) or ends logging of writes to the present pages of a range. */
+  /** Starts or ends logging of writes to the present pages of a range; which of them are clean, the arena knows. */
   setDirtyLogging(first: number, count: number, on: boolean): void {
     this.#setFlag(first, count, STAGE.LOGGED, on);
-    if (on) this.takeDirty(first, count);
   }
 
-  /** The pages of a range written since they were last taken (or since logging began); they are clean afterwards. */
-  takeDirty(first: number, count: number): number[] {
-    const dirty: number[] = [];
-    for (let page = first; page < first + count; page++) {
-      const entry = this.lookup(page);
-      if ((entry & STAGE.PRESENT) !== 0 && this.#arena.takeDirty(pageAddress(entry))) dirty.push(page);
+  #fill(first: number, count: number, entry: number, step: number): void {
+    this.unmap(first, count);
+    for (let i = 0; i < count; i++) {
+      const page = first + i;
+      const node = (this.#root[Math.floor(page / NODE_SPAN)] ??= []);
+      const leaf = (node[(page >>> LEAF_BITS) & (LEAF - 1)] ??= new Int32Array(LEAF));
+      leaf[page & (LEAF - 1)] = entry + i * step;
     }
-    return dirty;
-  }
-
-  #update(first: number, count: number, next: (old: number, page: number) => number): void {
-    this.#check(first, count);
-    let known = false;
-    for (let page = first; page < first + count; page++) {
-      const old = this.lookup(page);
-      known ||= old !== 0;
-      this.#set(page, next(old, page));
-    }
-    if (known) for (const observer of this.#observers) observer.unmapped(first, count);
   }
 
   #setFlag(first: number, count: number, flag: number, on: boolean): void {
     this.#check(first, count);
-    for (let page = first; page < first + count; page++) {
-      const entry = this.lookup(page);
-      if ((entry & STAGE.PRESENT) === 0) continue;
-      this.#set(page, on ? entry | flag : entry & ~flag);
+    this.#visit(first, count, (leaf, index) => {
+      const entry = leaf[index]!;
+      if ((entry & STAGE.PRESENT) === 0) return;
+      leaf[index] = on ? entry | flag : entry & ~flag;
       this.#arena.writeProtect(pageAddress(entry));
+    });
+  }
+
+  /** Calls for each entry of a range that is not absent. */
+  #visit(first: number, count: number, visit: (leaf: Int32Array, index: number) => void): void {
+    const end = first + count;
+    for (let page = first; page < end; ) {
+      const leafEnd = Math.min(end, (Math.floor(page / LEAF) + 1) * LEAF);
+      const leaf = this.#leaf(page);
+      if (leaf === undefined) page = leafEnd;
+      else for (; page < leafEnd; page++) if (leaf[page & (LEAF - 1)] !== 0) visit(leaf, page & (LEAF - 1));
     }
   }
 
-  #set(page: number, entry: number): void {
-    const top = Math.floor(page / NODE_SPAN);
-    const middle = (page >>> LEAF_BITS) & (LEAF - 1);
-    let leaf = this.#root[top]?.[middle];
-    if (leaf === undefined) {
-      if (entry === 0) return;
-      leaf = new Int32Array(LEAF);
-      (this.#root[top] ??= [])[middle] = leaf;
-    }
-    leaf[page & (LEAF - 1)] = entry;
+  #leaf(page: number): Int32Array | undefined {
+    return this.#root[Math.floor(page / NODE_SPAN)]?.[(page >>> LEAF_BITS) & (LEAF - 1)];
   }
 
   #check(first: number, count: number): void {
