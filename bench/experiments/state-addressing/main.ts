@@ -74,7 +74,7 @@ function load(addressing: Addressing, size: 32 | 64, lines: readonly Line[]): ()
   });
   const { run, state: global } = instance.exports as {
     run: (record: number, state?: number) => void;
-    state?: WebAssembly.Global;
+    state?: { value: number };
   };
   if (global) global.value = state;
   for (let i = 0; i < VIEW_ENTRIES; i++) u64.fill(~0n, (view + i * 32) >> 3, (view + i * 32 + 16) >> 3);
