@@ -46,8 +46,9 @@ export class PhysicalCpu {
     return this.#cycles[primitive]!;
   }
 
-  /** local_irq_disable(). */
+  /** local_irq_disable(): what became due before is taken first. */
   disableInterrupts(): void {
+    if (this.interruptsEnabled && this.events.next <= this.now) this.takeInterrupts();
     this.interruptsEnabled = false;
   }
 

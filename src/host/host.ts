@@ -62,8 +62,8 @@ export class Host {
     tscKhz = DEFAULT_TSC_KHZ,
   }: HostOptions) {
     if (!Number.isInteger(cpus) || cpus < 1) throw new Error(`a host needs at least one CPU, not ${cpus}`);
-    if (!Number.isInteger(quantum) || quantum < 0)
-      throw new Error(`a quantum is a whole number of cycles, not ${quantum}`);
+    if (!Number.isInteger(quantum) || quantum < 1)
+      throw new Error(`a quantum is at least one whole cycle, not ${quantum}`);
     this.cpus = Array.from({ length: cpus }, (_, id) => new PhysicalCpu(id, costs));
     this.costs = costs;
     this.quantum = quantum;

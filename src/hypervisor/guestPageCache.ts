@@ -10,14 +10,12 @@ import type { Cell } from '../host/cells.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { pageOf, type Memslots, type SlotObserver } from './memslots.ts';
 
-/** `EINVAL`: not active, or the range crosses a page; `EFAULT`: no writable slot holds the page. */
-export type CacheError = 'EINVAL' | 'EFAULT';
-
 export class GuestPageCache implements SlotObserver {
   active: Cell<boolean> = false;
-  valid: Cell<boolean> = false;
+  #valid: Cell<boolean> = false;
   readonly #slots: Memslots;
   #gpa = 0;
+  #length = 0;
   #address = 0;
   #generation = -1;
 
@@ -31,48 +29,48 @@ export class GuestPageCache implements SlotObserver {
     return this.#gpa;
   }
 
-  /** kvm_gpc_check(): whether `length` bytes from the cache's address may be accessed right now. */
-  check(length: number): boolean {
-    return (
-      this.active &&
-      this.valid &&
-      this.#generation === this.#slots.generation &&
-      (this.#gpa % PAGE_SIZE) + length <= PAGE_SIZE
-    );
+  /** kvm_gpc_check(): whether the range may be accessed right now. */
+  valid(): boolean {
+    return this.active && this.#valid && this.#generation === this.#slots.generation;
   }
 
-  /** kvm_gpc_refresh(): looks the page up again. null when it may be used now. */
-  refresh(length: number): CacheError | null {
-    if (!this.active || (this.#gpa % PAGE_SIZE) + length > PAGE_SIZE) return 'EINVAL';
-    if (this.check(length)) return null;
-    this.valid = false;
+  /** kvm_gpc_refresh(): looks the page up again. False (EINVAL, EFAULT): not active, or no writable slot holds the page. */
+  refresh(): boolean {
+    if (!this.active) return false;
+    if (this.valid()) return true;
+    this.#valid = false;
     const page = this.#slots.addressOf(pageOf(this.#gpa), true);
-    if (page < 0) return 'EFAULT';
+    if (page < 0) return false;
     this.#address = page + (this.#gpa % PAGE_SIZE);
     this.#generation = this.#slots.generation;
-    this.valid = true;
-    return null;
+    this.#valid = true;
+    return true;
   }
 
-  /** kvm_gpc_activate(): stands for `gpa` from now on. On EFAULT it is active and not valid. */
-  activate(gpa: number, length: number): CacheError | null {
-    if ((gpa % PAGE_SIZE) + length > PAGE_SIZE) return 'EINVAL';
-    this.#gpa = gpa;
-    this.valid = false;
+  /**
+   * kvm_gpc_activate(): stands for `length` bytes at `gpa` from now on. False: the range crosses a page, and the cache is as
+   * before (EINVAL); or there is no memory behind it (EFAULT), and the cache is active without being valid.
+   */
+  activate(gpa: bigint, length: number): boolean {
+    const start = Number(gpa);
+    if ((start % PAGE_SIZE) + length > PAGE_SIZE) return false;
+    this.#gpa = start;
+    this.#length = length;
+    this.#valid = false;
     this.active = true;
-    return this.refresh(length);
+    return this.refresh();
   }
 
   /** kvm_gpc_deactivate(). */
   deactivate(): void {
     this.active = false;
-    this.valid = false;
+    this.#valid = false;
   }
 
   /** gfn_to_pfn_cache_invalidate_start(). */
   invalidate(firstPage: number, pages: number): void {
     const page = pageOf(this.#gpa);
-    if (page >= firstPage && page < firstPage + pages) this.valid = false;
+    if (page >= firstPage && page < firstPage + pages) this.#valid = false;
   }
 
   /** The u64 at `offset` bytes from the cache's address. Only after a successful check. */
@@ -89,9 +87,9 @@ export class GuestPageCache implements SlotObserver {
   }
 
   #mustBeChecked(offset: number, length: number): void {
-    if (this.check(offset + length)) return;
+    if (this.valid() && offset + length <= this.#length) return;
     throw new Error(
-      `the guest page at 0x${this.#gpa.toString(16)} was accessed through a cache that is not valid: check() and refresh() come first`,
+      `the guest page at 0x${this.#gpa.toString(16)} was accessed through a cache that is not valid, or beyond its ${this.#length} bytes: valid() and refresh() come first`,
     );
   }
 }

@@ -1,6 +1,8 @@
 // The probes: every event that trapline records, with its fields, in KVM's names (Linux include/trace/events/kvm.h,
 // arch/x86/kvm/trace.h). Floors declare nothing else about tracing; sinks and reports know these types and nothing else.
 
+import type { Exit } from '../cpu/exit.ts';
+
 export interface ProbeEvents {
   kvm_entry: { vcpu: number; rip: bigint; intrInfo: number; errorCode: number; immediateExit: boolean };
   kvm_exit: {
@@ -16,6 +18,8 @@ export interface ProbeEvents {
     errorCode: number;
     requests: number;
   };
+  /** trapline's own: the hypervisor has dealt with an exit. `tsc`: the guest's at the exit; `action`: what was done, for a person. */
+  exit_handled: { vcpu: number; tsc: bigint; exit: Exit; action: string };
   kvm_msr: { vcpu: number; write: boolean; index: number; value: bigint; fault: boolean };
   kvm_cpuid: {
     vcpu: number;

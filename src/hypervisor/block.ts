@@ -1,0 +1,69 @@
+// How a vCPU that is not runnable waits (vcpu_block, kvm_vcpu_block), and what makes it runnable again (kvm_vcpu_has_events).
+
+import { block } from '../host/sleep.ts';
+import type { Sleep } from '../host/sleep.ts';
+import { CONTINUE, type Disposition } from './exits/handler.ts';
+import { NONE } from './lapic/priority.ts';
+import { KVM_REQ } from './requests.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** vcpu_block(): waits until the vCPU is runnable or somebody wants it to look; a runnable one leaves its halt. */
+export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
+  if (!isRunnable(vcpu)) {
+    const { timer } = vcpu.lapic;
+    const hvTimer = timer.hvTimerInUse;
+    // The preemption timer counts in guest mode only.
+    if (hvTimer) timer.switchToSwTimer();
+    yield* waitForEvent(vcpu);
+    if (hvTimer) timer.switchToHvTimer();
+    if (!isRunnable(vcpu)) return CONTINUE;
+  }
+  vcpu.lapic.events.accept();
+  if (vcpu.mpState === 'halted') {
+    vcpu.pvUnhalted = false;
+    vcpu.mpState = 'runnable';
+  }
+  return CONTINUE;
+}
+
+/** kvm_vcpu_block(). There is no halt polling yet. */
+function* waitForEvent(vcpu: Vcpu): Sleep<void> {
+  const start = vcpu.cpu.now;
+  let waited = false;
+  while (!shouldStopBlocking(vcpu)) {
+    waited = true;
+    yield* block(describeWait(vcpu));
+  }
+  if (!vcpu.probes.active) return;
+  const event = { vcpu: vcpu.id, cycles: vcpu.cpu.now - start, waited, valid: isRunnable(vcpu) };
+  vcpu.probes.fire('kvm_vcpu_wakeup', event, vcpu.cpu.now);
+}
+
+/** kvm_vcpu_check_block(). */
+function shouldStopBlocking(vcpu: Vcpu): boolean {
+  if (isRunnable(vcpu)) return true;
+  if (vcpu.lapic.timer.hasPendingTimer()) return true;
+  return vcpu.requests.check(KVM_REQ.UNBLOCK);
+}
+
+/** kvm_arch_vcpu_runnable(). */
+export function isRunnable(vcpu: Vcpu): boolean {
+  return vcpu.mpState === 'runnable' || hasEvents(vcpu);
+}
+
+/** kvm_vcpu_has_events(): something would make a halted vCPU run. */
+export function hasEvents(vcpu: Vcpu): boolean {
+  const { events, guest, lapic } = vcpu;
+  if (lapic.events.pending && vcpu.initSipiAllowed()) return true;
+  if (vcpu.pvUnhalted || events.exception.pending || events.nmi.pending > 0) return true;
+  return guest.interruptible() && lapic.pendingInterrupt() !== NONE;
+}
+
+/** What a blocked vCPU waits for, for the report of a machine in which nothing can happen any more. */
+export function describeWait(vcpu: Vcpu): string {
+  const { lapic, guest } = vcpu;
+  if (vcpu.mpState !== 'halted') return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
+  if (!guest.interruptible()) return `${vcpu.name} is halted with interrupts disabled`;
+  const timer = lapic.timer.tscdeadline === 0n ? 'no timer is armed' : 'its timer is armed';
+  return `${vcpu.name} is halted, ${timer}`;
+}

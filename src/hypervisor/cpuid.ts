@@ -1,0 +1,203 @@
+// CPUID: what a VM's processors say of themselves, as data. The processor model is what trapline executes; the leaves from
+// 0x40000000 on are KVM's. Which instructions really exist follows from this table (featuresFromCpuid).
+
+import { DEFAULT_PHYSICAL_ADDRESS_BITS, type CpuidResult } from '../cpu/features.ts';
+import { CPUID_FEATURE, CPUID_LEAF, type CpuidFeature, type CpuidRegister } from '../x86/names/cpuid.ts';
+import { CR4 } from '../x86/names/registers.ts';
+import { KVM_CPUID, KVM_FEATURE, KVM_SIGNATURE } from './names.ts';
+
+/** A processor model: identification, and the features it offers by name. */
+export interface CpuModel {
+  readonly vendor: string;
+  readonly brand: string;
+  readonly family: number;
+  readonly model: number;
+  readonly stepping: number;
+  readonly features: readonly CpuidFeature[];
+}
+
+/* prettier-ignore */
+/** Everything that trapline executes, and nothing else. */
+export const MAX_MODEL: CpuModel = {
+  vendor: 'GenuineIntel',
+  brand: 'trapline virtual processor',
+  // A Skylake server: the hosts that the published figures come from.
+  family: 6, model: 85, stepping: 4,
+  features: [
+    'DE', 'PSE', 'TSC', 'MSR', 'PAE', 'CX8', 'APIC', 'SEP', 'PGE', 'CMOV', 'PAT', 'PSE36', 'CLFLUSH',
+    'CX16', 'PCID', 'X2APIC', 'MOVBE', 'POPCNT', 'TSC_DEADLINE', 'HYPERVISOR',
+    'FSGSBASE', 'TSC_ADJUST', 'BMI1', 'BMI2', 'SMEP', 'ERMS', 'INVPCID', 'ADX', 'SMAP', 'UMIP', 'RDPID', 'FSRM',
+    'LAHF_LM', 'LZCNT', 'PREFETCHW', 'SYSCALL', 'NX', 'PAGE1GB', 'RDTSCP', 'LM', 'INVARIANT_TSC',
+  ],
+};
+
+/** Paravirtual features that a VM can be given, by the names users write. */
+export const PV_FEATURES = {
+  'lazy-tscdeadline': KVM_FEATURE.LAZY_TSCDEADLINE,
+} as const;
+export type PvFeature = keyof typeof PV_FEATURES;
+export const isPvFeature = (name: string): name is PvFeature => Object.hasOwn(PV_FEATURES, name);
+
+export interface CpuidOptions {
+  readonly model?: CpuModel;
+  readonly pvFeatures?: Iterable<PvFeature>;
+  readonly vcpus: number;
+  readonly tscKhz: number;
+  readonly apicBusKhz: number;
+}
+
+/** What a leaf says for one vCPU in its current state (kvm_update_cpuid_runtime). */
+export interface CpuidAsker {
+  readonly id: number;
+  /** IA32_APIC_BASE.EN. */
+  readonly apicEnabled: boolean;
+  readonly cr4: bigint;
+}
+
+const CRYSTAL_KHZ = 25_000;
+const NOTHING: CpuidResult = { eax: 0, ebx: 0, ecx: 0, edx: 0 };
+/** Topology level types of leaf 0xB. */
+const TOPOLOGY = { SMT: 1, CORE: 2 } as const;
+/** CLFLUSH line size in units of 8 bytes, leaf 1 EBX[15:8]. */
+const CLFLUSH_UNITS = 8;
+const LINEAR_ADDRESS_BITS = 48;
+
+type Leaf = (subleaf: number, asker: CpuidAsker) => CpuidResult;
+
+export class CpuidTable {
+  readonly options: CpuidOptions;
+  readonly model: CpuModel;
+  readonly #leaves = new Map<number, Leaf>();
+  readonly #maxBasic: number;
+  readonly #maxExtended: number;
+
+  constructor(options: CpuidOptions) {
+    this.options = options;
+    this.model = options.model ?? MAX_MODEL;
+    this.#defineBasic();
+    this.#defineHypervisor();
+    this.#defineExtended();
+    const numbers = [...this.#leaves.keys()];
+    this.#maxBasic = Math.max(...numbers.filter((n) => n < KVM_CPUID.SIGNATURE));
+    this.#maxExtended = Math.max(...numbers);
+  }
+
+  /**
+   * Executes CPUID for a vCPU. A leaf beyond the basic range answers as the highest basic leaf, as Intel's processors do;
+   * a hole answers zeroes. `found` is false in both cases.
+   */
+  answer(leaf: number, subleaf: number, asker: CpuidAsker): CpuidResult & { readonly found: boolean } {
+    const define = this.#leaves.get(leaf);
+    if (define !== undefined) return { ...define(subleaf, asker), found: true };
+    const inRange =
+      leaf <= this.#maxBasic || (leaf >= KVM_CPUID.SIGNATURE && leaf <= KVM_CPUID.TIMING) ||
+      (leaf >= CPUID_LEAF.EXTENDED_MAX && leaf <= this.#maxExtended); // prettier-ignore
+    if (inRange) return { ...NOTHING, found: false };
+    return { ...(this.#leaves.get(this.#maxBasic)?.(subleaf, asker) ?? NOTHING), found: false };
+  }
+
+  /** Whether the model offers a feature. */
+  offers(feature: CpuidFeature): boolean {
+    return this.model.features.includes(feature);
+  }
+
+  #define(leaf: number, answer: Leaf): void {
+    this.#leaves.set(leaf, answer);
+  }
+
+  /** The feature bits of one register of a leaf. */
+  #bits(leaf: number, subleaf: number, register: CpuidRegister): number {
+    let word = 0;
+    for (const name of this.model.features) {
+      const f = CPUID_FEATURE[name];
+      if (f.leaf === leaf && f.subleaf === subleaf && f.register === register) word |= 1 << f.bit;
+    }
+    return word >>> 0;
+  }
+
+  #defineBasic(): void {
+    const { model, options } = this;
+    const [ebx, edx, ecx] = text(model.vendor);
+    this.#define(CPUID_LEAF.VENDOR, () => ({ eax: this.#maxBasic, ebx: ebx!, ecx: ecx!, edx: edx! }));
+
+    const signature = versionSignature(model);
+    const ecx1 = this.#bits(CPUID_LEAF.FEATURES, 0, 'ecx');
+    const edx1 = this.#bits(CPUID_LEAF.FEATURES, 0, 'edx');
+    this.#define(CPUID_LEAF.FEATURES, (_, asker) => ({
+      eax: signature,
+      ebx: ((asker.id << 24) | (Math.min(options.vcpus, 255) << 16) | (CLFLUSH_UNITS << 8)) >>> 0,
+      ecx: mirror(ecx1, CPUID_FEATURE.OSXSAVE.bit, this.offers('XSAVE') && (asker.cr4 & CR4.OSXSAVE) !== 0n),
+      edx: mirror(edx1, CPUID_FEATURE.APIC.bit, this.offers('APIC') && asker.apicEnabled),
+    }));
+
+    const leaf7 = {
+      eax: 0,
+      ebx: this.#bits(CPUID_LEAF.EXTENDED_FEATURES, 0, 'ebx'),
+      ecx: this.#bits(CPUID_LEAF.EXTENDED_FEATURES, 0, 'ecx'),
+      edx: this.#bits(CPUID_LEAF.EXTENDED_FEATURES, 0, 'edx'),
+    };
+    this.#define(CPUID_LEAF.EXTENDED_FEATURES, (subleaf) => (subleaf === 0 ? leaf7 : NOTHING));
+
+    const shift = Math.ceil(Math.log2(options.vcpus));
+    this.#define(CPUID_LEAF.TOPOLOGY, (subleaf, asker) => {
+      if (subleaf === 0) return { eax: 0, ebx: 1, ecx: TOPOLOGY.SMT << 8, edx: asker.id };
+      if (subleaf === 1) return { eax: shift, ebx: options.vcpus, ecx: (TOPOLOGY.CORE << 8) | 1, edx: asker.id };
+      return { eax: 0, ebx: 0, ecx: subleaf & 0xff, edx: asker.id };
+    });
+
+    // TSC frequency = crystal * EBX / EAX; exact when the frequency is a multiple of half the crystal's.
+    const ratio = { eax: 2, ebx: Math.round((2 * options.tscKhz) / CRYSTAL_KHZ), ecx: CRYSTAL_KHZ * 1000, edx: 0 };
+    this.#define(CPUID_LEAF.TSC, () => ratio);
+    const mhz = Math.round(options.tscKhz / 1000);
+    this.#define(CPUID_LEAF.FREQUENCY, () => ({ eax: mhz, ebx: mhz, ecx: CRYSTAL_KHZ / 1000, edx: 0 }));
+  }
+
+  #defineHypervisor(): void {
+    const { pvFeatures = [], tscKhz, apicBusKhz } = this.options;
+    let features = 0;
+    for (const name of pvFeatures) features |= 1 << PV_FEATURES[name];
+    this.#define(KVM_CPUID.SIGNATURE, () => ({ eax: KVM_CPUID.TIMING, ...KVM_SIGNATURE }));
+    this.#define(KVM_CPUID.FEATURES, () => ({ ...NOTHING, eax: features >>> 0 }));
+    this.#define(KVM_CPUID.TIMING, () => ({ ...NOTHING, eax: tscKhz, ebx: apicBusKhz }));
+  }
+
+  #defineExtended(): void {
+    this.#define(CPUID_LEAF.EXTENDED_MAX, () => ({ ...NOTHING, eax: this.#maxExtended }));
+    const extended = {
+      ...NOTHING,
+      ecx: this.#bits(CPUID_LEAF.EXTENDED, 0, 'ecx'),
+      edx: this.#bits(CPUID_LEAF.EXTENDED, 0, 'edx'),
+    };
+    this.#define(CPUID_LEAF.EXTENDED, () => extended);
+    const brand = text(this.model.brand.padEnd(48, '\0'));
+    for (let i = 0; i < 3; i++) {
+      const [eax, ebx, ecx, edx] = brand.slice(4 * i) as [number, number, number, number];
+      this.#define(CPUID_LEAF.BRAND + i, () => ({ eax, ebx, ecx, edx }));
+    }
+    const power = { ...NOTHING, edx: this.#bits(CPUID_LEAF.ADVANCED_POWER, 0, 'edx') };
+    this.#define(CPUID_LEAF.ADVANCED_POWER, () => power);
+    const sizes = (LINEAR_ADDRESS_BITS << 8) | DEFAULT_PHYSICAL_ADDRESS_BITS;
+    const ecx = this.options.vcpus - 1;
+    this.#define(CPUID_LEAF.ADDRESS_SIZES, () => ({ ...NOTHING, eax: sizes, ecx }));
+  }
+}
+
+/** Leaf 1 EAX (SDM vol. 2, CPUID, figure 3-6). */
+function versionSignature({ family, model, stepping }: CpuModel): number {
+  const extendedFamily = Math.max(0, family - 15);
+  const usesExtendedModel = family === 6 || family >= 15;
+  const extendedModel = usesExtendedModel ? model >> 4 : 0;
+  return (
+    (extendedFamily << 20) | (extendedModel << 16) | (Math.min(family, 15) << 8) | ((model & 15) << 4) | stepping
+  ); // prettier-ignore
+}
+
+/** ASCII text as little-endian words. */
+function text(value: string): number[] {
+  const bytes = Uint8Array.from(value, (c) => c.charCodeAt(0));
+  return Array.from(new Uint32Array(bytes.buffer));
+}
+
+/** A word with one bit forced. */
+const mirror = (word: number, bit: number, set: boolean): number =>
+  (set ? word | (1 << bit) : word & ~(1 << bit)) >>> 0;

@@ -1,0 +1,34 @@
+// What a guest asked for in vain (unknown MSRs, ports, hypercalls, physical addresses): counted, so that a run can name each
+// once at its end. Nothing here decides what the guest was answered.
+
+export type AskedFor = 'msr-read' | 'msr-write' | 'port-in' | 'port-out' | 'mmio-read' | 'mmio-write' | 'hypercall';
+
+export interface Diagnostic {
+  readonly what: AskedFor;
+  /** MSR index, port, guest physical address or hypercall number. */
+  readonly index: number;
+  /** What the guest got: "#GP(0)", "all ones". */
+  readonly answer: string;
+  /** RIP of the first time. */
+  readonly rip: bigint;
+  readonly vcpu: number;
+  count: number;
+}
+
+export class Diagnostics {
+  readonly #found = new Map<string, Diagnostic>();
+
+  /** Counts one vain request. */
+  note(what: AskedFor, index: number, answer: string, vcpu: { id: number; guest: { state: { rip: bigint } } }): void {
+    const key = `${what} ${index}`;
+    const known = this.#found.get(key);
+    if (known === undefined) {
+      this.#found.set(key, { what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: 1 });
+    } else known.count++;
+  }
+
+  /** In order of first appearance. */
+  get list(): readonly Diagnostic[] {
+    return [...this.#found.values()];
+  }
+}

@@ -1,0 +1,24 @@
+// CPUID: kvm_emulate_cpuid. What is answered is in ../cpuid.ts.
+
+import { COST } from '../../host/costs.ts';
+import { GPR } from '../../x86/names/registers.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { say, skipInstruction, type Disposition } from './handler.ts';
+
+export function handleCpuid(vcpu: Vcpu): Disposition {
+  const { state } = vcpu.guest;
+  const leaf = state.gpr32(GPR.RAX);
+  const subleaf = state.gpr32(GPR.RCX);
+  const { eax, ebx, ecx, edx, found } = vcpu.vm.cpuid.answer(leaf, subleaf, vcpu.cpuidAsker);
+  vcpu.cpu.charge(COST.cpuidLookup);
+  state.setGpr32(GPR.RAX, eax);
+  state.setGpr32(GPR.RBX, ebx);
+  state.setGpr32(GPR.RCX, ecx);
+  state.setGpr32(GPR.RDX, edx);
+  if (vcpu.probes.active) {
+    const event = { vcpu: vcpu.id, leaf, subleaf, rax: eax, rbx: ebx, rcx: ecx, rdx: edx, found };
+    vcpu.probes.fire('kvm_cpuid', event, vcpu.cpu.now);
+    say(vcpu, `leaf 0x${leaf.toString(16)}.${subleaf} answered${found ? '' : ', no such leaf'}`);
+  }
+  return skipInstruction(vcpu);
+}

@@ -1,0 +1,51 @@
+// EPT_VIOLATION and EPT_MISCONFIG: handle_ept_violation and handle_ept_misconfig. A page of a slot becomes present when it is
+// first touched; what no slot holds belongs to a device.
+
+import { COST } from '../../host/costs.ts';
+import { pageOf } from '../memslots.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { CONTINUE, exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
+
+export function handleEptViolation(vcpu: Vcpu): Disposition {
+  const { gpa, access, rip } = exitAs(vcpu, 'EPT_VIOLATION');
+  const { memslots } = vcpu.vm;
+  const page = pageOf(Number(gpa));
+  const slot = memslots.at(page);
+  vcpu.stat.pfTaken++;
+  vcpu.cpu.charge(COST.pageFault);
+  if (vcpu.probes.active) {
+    const errorCode = Number(vcpu.guest.state.exitQualification);
+    vcpu.probes.fire('kvm_page_fault', { vcpu: vcpu.id, rip, gpa, errorCode }, vcpu.cpu.now);
+  }
+  if (slot === undefined) {
+    // As KVM's MMIO entries: from now on each access is a misconfiguration that carries its data.
+    memslots.secondStage.markMmio(page, 1);
+    if (vcpu.probes.active) say(vcpu, `no memory at 0x${gpa.toString(16)}: marked as MMIO`);
+    return CONTINUE;
+  }
+  if (access === 'write' && slot.readOnly) {
+    vcpu.userspace = {
+      reason: 'INTERNAL_ERROR',
+      what: `a write to read-only memory at 0x${gpa.toString(16)} (slot ${slot.slot})`,
+      hint: 'make the slot writable: writes to read-only slots are not handed to userspace yet',
+    };
+    return TO_USERSPACE;
+  }
+  const address = memslots.addressOf(page, false);
+  memslots.secondStage.map(page, 1, address, { writable: !slot.readOnly, logged: slot.logDirty });
+  if (vcpu.probes.active) say(vcpu, `page 0x${page.toString(16)} populated from slot ${slot.slot}`);
+  return CONTINUE;
+}
+
+export function handleEptMisconfig(vcpu: Vcpu): Disposition {
+  const { gpa, size, access, value } = exitAs(vcpu, 'EPT_MISCONFIG');
+  const write = access === 'write';
+  vcpu.stat.mmioExits++;
+  vcpu.userspace = { reason: 'MMIO', gpa: Number(gpa), size, write, value };
+  if (vcpu.probes.active) {
+    const event = { vcpu: vcpu.id, write, gpa, length: size, value, satisfied: write };
+    vcpu.probes.fire('kvm_mmio', event, vcpu.cpu.now);
+    say(vcpu, `MMIO ${write ? 'write' : 'read'} goes to userspace`);
+  }
+  return TO_USERSPACE;
+}

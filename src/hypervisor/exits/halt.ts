@@ -1,0 +1,20 @@
+// HLT and PAUSE: kvm_emulate_halt and handle_pause. How a halted vCPU blocks is in ../block.ts.
+
+import { hasEvents } from '../block.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
+
+export function handleHalt(vcpu: Vcpu): Disposition {
+  vcpu.stat.haltExits++;
+  skipInstruction(vcpu);
+  const awake = hasEvents(vcpu);
+  vcpu.mpState = awake ? 'runnable' : 'halted';
+  if (vcpu.probes.active) say(vcpu, awake ? 'an event waits: goes on' : 'halts until an event');
+  return CONTINUE;
+}
+
+/** Pause-loop exiting: the vCPU spins, so others may go first. There is no directed yield yet. */
+export function handlePause(vcpu: Vcpu): Disposition {
+  if (vcpu.probes.active) say(vcpu, 'lets others go first');
+  return skipInstruction(vcpu);
+}

@@ -1,0 +1,16 @@
+// IO_INSTRUCTION: handle_io. No port is served in the kernel; userspace completes the access.
+
+import type { Vcpu } from '../vcpu.ts';
+import { exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
+
+export function handleIo(vcpu: Vcpu): Disposition {
+  const { port, size, direction, value } = exitAs(vcpu, 'IO_INSTRUCTION');
+  vcpu.stat.ioExits++;
+  vcpu.userspace = { reason: 'IO', port, size, direction, value };
+  if (vcpu.probes.active) {
+    const write = direction === 'out';
+    vcpu.probes.fire('kvm_pio', { vcpu: vcpu.id, write, port, size, count: 1, value }, vcpu.cpu.now);
+    say(vcpu, `${write ? 'OUT to' : 'IN from'} port 0x${port.toString(16)} goes to userspace`);
+  }
+  return TO_USERSPACE;
+}

@@ -1,0 +1,50 @@
+// MSR_READ and MSR_WRITE: kvm_emulate_rdmsr and kvm_emulate_wrmsr. What each MSR does is in msrs.ts.
+
+import { COST } from '../../host/costs.ts';
+import { GPR } from '../../x86/names/registers.ts';
+import { injectGp } from '../inject.ts';
+import { nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
+import type { Vcpu } from '../vcpu.ts';
+import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
+
+/** EDX:EAX as one number without arithmetic on bigints. */
+const halves = new Uint32Array(2);
+const whole = new BigUint64Array(halves.buffer);
+
+export function handleMsrRead(vcpu: Vcpu): Disposition {
+  const { state } = vcpu.guest;
+  const index = state.gpr32(GPR.RCX);
+  const value = readMsr(vcpu, index);
+  vcpu.cpu.charge(COST.msrDispatch);
+  trace(vcpu, false, index, value ?? 0n, value === null);
+  if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
+  whole[0] = value;
+  state.setGpr32(GPR.RAX, halves[0]!);
+  state.setGpr32(GPR.RDX, halves[1]!);
+  return skipInstruction(vcpu);
+}
+
+export function handleMsrWrite(vcpu: Vcpu): Disposition {
+  const { state } = vcpu.guest;
+  const index = state.gpr32(GPR.RCX);
+  halves[0] = state.gpr32(GPR.RAX);
+  halves[1] = state.gpr32(GPR.RDX);
+  const value = whole[0]!;
+  const accepted = writeMsr(vcpu, index, value);
+  vcpu.cpu.charge(COST.msrDispatch);
+  trace(vcpu, true, index, value, !accepted);
+  if (!accepted) return refuse(vcpu, `WRMSR of ${nameOfMsr(index)}`);
+  return skipInstruction(vcpu);
+}
+
+function refuse(vcpu: Vcpu, what: string): Disposition {
+  injectGp(vcpu);
+  if (vcpu.probes.active) say(vcpu, `${what} refused: #GP(0)`);
+  return CONTINUE;
+}
+
+function trace(vcpu: Vcpu, write: boolean, index: number, value: bigint, fault: boolean): void {
+  if (!vcpu.probes.active) return;
+  vcpu.probes.fire('kvm_msr', { vcpu: vcpu.id, write, index, value, fault }, vcpu.cpu.now);
+  if (!fault) say(vcpu, `${nameOfMsr(index)} ${write ? 'written' : 'read'}`);
+}

@@ -1,0 +1,170 @@
+// Events on their way into the guest: what is queued on a vCPU, and KVM's order of injecting it (kvm_check_and_inject_events
+// in Linux arch/x86/kvm/x86.c). How an event is delivered is the processor's affair.
+//
+// Theory: an event is *pending* until it is handed to the processor, *injected* until the processor has delivered it. When
+// delivery itself exits (the IDT or the stack is not mapped, say), the exit names the event in its vectoring information,
+// and it must be injected again before anything else. Only one event fits into an entry; for the others a window is opened:
+// the processor exits as soon as it could take them.
+
+import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/interruption.ts';
+import { COST } from '../host/costs.ts';
+import { VECTOR } from '../x86/names/vectors.ts';
+import { NONE } from './lapic/priority.ts';
+import { KVM_REQ } from './requests.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** NMIs that can wait: one in service, one behind it (KVM's nmi_pending limit). */
+const NMI_LIMIT = 2;
+
+export class QueuedEvents {
+  readonly exception = { pending: false, injected: false, vector: 0, errorCode: null as number | null };
+  readonly interrupt = { injected: false, soft: false, vector: 0 };
+  readonly nmi = { pending: 0, injected: false };
+
+  /** kvm_event_needs_reinjection(). */
+  get needsReinjection(): boolean {
+    return this.exception.injected || this.interrupt.injected || this.nmi.injected;
+  }
+
+  /** kvm_clear_exception_queue() and kvm_clear_interrupt_queue(). */
+  clear(): void {
+    this.exception.pending = this.exception.injected = this.interrupt.injected = this.nmi.injected = false;
+    this.nmi.pending = 0;
+  }
+
+  /** Nothing waits: the common case of every entry. */
+  get idle(): boolean {
+    return !this.exception.pending && this.nmi.pending === 0 && !this.needsReinjection;
+  }
+}
+
+/** kvm_queue_exception(): the guest takes the exception at the next entry. */
+export function queueException(vcpu: Vcpu, vector: number, errorCode: number | null): void {
+  const { exception } = vcpu.events;
+  exception.pending = true;
+  exception.injected = false;
+  exception.vector = vector;
+  exception.errorCode = errorCode;
+}
+
+/** kvm_inject_gp(vcpu, 0). */
+export function injectGp(vcpu: Vcpu): void {
+  queueException(vcpu, VECTOR.GP, 0);
+}
+
+/** kvm_inject_nmi() and process_nmi(): false when two wait already and this one is lost, as on hardware. */
+export function queueNmi(vcpu: Vcpu): boolean {
+  if (vcpu.events.nmi.pending >= NMI_LIMIT) return false;
+  vcpu.events.nmi.pending++;
+  return true;
+}
+
+/** kvm_check_and_inject_events(): hands at most one event to the processor and opens the windows for those that wait. */
+export function checkAndInjectEvents(vcpu: Vcpu): void {
+  const { events, guest } = vcpu;
+  const { exception, interrupt, nmi } = events;
+  let canInject = !events.needsReinjection;
+
+  if (exception.injected) injectException(vcpu, true);
+  else if (!exception.pending) {
+    if (nmi.injected) guest.inject({ type: 'nmi', vector: VECTOR.NMI, errorCode: null });
+    else if (interrupt.injected) injectInterrupt(vcpu, true);
+  }
+
+  if (exception.pending) {
+    exception.pending = false;
+    exception.injected = true;
+    injectException(vcpu, false);
+    canInject = false;
+  }
+
+  if (nmi.pending > 0) {
+    if (canInject && nmiAllowed(vcpu)) {
+      nmi.pending--;
+      nmi.injected = true;
+      guest.inject({ type: 'nmi', vector: VECTOR.NMI, errorCode: null });
+      canInject = false;
+    }
+    if (nmi.pending > 0) guest.controls.nmiWindow = true;
+  }
+
+  let vector = vcpu.lapic.pendingInterrupt();
+  if (vector === NONE) return;
+  if (canInject && guest.interruptible()) {
+    vcpu.lapic.acknowledge(vector);
+    interrupt.injected = true;
+    interrupt.soft = false;
+    interrupt.vector = vector;
+    injectInterrupt(vcpu, false);
+    vector = vcpu.lapic.pendingInterrupt();
+  }
+  if (vector !== NONE) guest.controls.interruptWindow = true;
+}
+
+/** vmx_nmi_allowed(): no NMI in service, no shadow. */
+function nmiAllowed(vcpu: Vcpu): boolean {
+  const { state } = vcpu.guest;
+  return state.nmiBlocked === 0 && state.shadow === 0;
+}
+
+function injectException(vcpu: Vcpu, reinjected: boolean): void {
+  const { vector, errorCode } = vcpu.events.exception;
+  vcpu.cpu.charge(COST.inject);
+  vcpu.guest.inject({ type: 'exception', vector, errorCode });
+  const { probes } = vcpu.vm;
+  if (probes.active) {
+    probes.fire('kvm_inj_exception', { vcpu: vcpu.id, vector, errorCode, reinjected }, vcpu.cpu.now);
+  }
+}
+
+function injectInterrupt(vcpu: Vcpu, reinjected: boolean): void {
+  const { vector, soft } = vcpu.events.interrupt;
+  vcpu.cpu.charge(COST.inject);
+  vcpu.stat.irqInjections++;
+  vcpu.guest.inject({ type: soft ? 'soft' : 'external', vector, errorCode: null });
+  const { probes } = vcpu.vm;
+  if (probes.active) {
+    probes.fire('kvm_inj_virq', { vcpu: vcpu.id, vector, soft, reinjected }, vcpu.cpu.now);
+  }
+}
+
+/**
+ * vmx_complete_interrupts(): after an exit, decides what became of the injected event. Delivered: forgotten. Delivery
+ * exited: injected again at the next entry. Never entered: likewise.
+ */
+export function completeInterrupts(vcpu: Vcpu): void {
+  const { events } = vcpu;
+  const { state } = vcpu.guest;
+  if (isValid(state.entryEvent)) {
+    cancelInjection(vcpu);
+    return;
+  }
+  const info = state.vectoringEvent;
+  if (!isValid(info)) {
+    if (!events.needsReinjection) return;
+    events.exception.injected = false;
+    events.interrupt.injected = false;
+    events.nmi.injected = false;
+    return;
+  }
+  const type = typeOf(info);
+  events.nmi.injected = type === EVENT_TYPE.NMI;
+  events.interrupt.injected = type === EVENT_TYPE.EXTERNAL || type === EVENT_TYPE.SOFT_INTERRUPT;
+  events.exception.injected = !events.nmi.injected && !events.interrupt.injected;
+  if (events.interrupt.injected) {
+    events.interrupt.vector = vectorOf(info);
+    events.interrupt.soft = type === EVENT_TYPE.SOFT_INTERRUPT;
+  } else if (events.exception.injected) {
+    events.exception.vector = vectorOf(info);
+    events.exception.errorCode = errorCodeOf(info, state.vectoringErrorCode);
+  }
+  vcpu.requests.make(KVM_REQ.EVENT);
+}
+
+/** vmx_cancel_injection(): takes an event back that the processor has not seen; it stays injected, so it comes first again. */
+export function cancelInjection(vcpu: Vcpu): void {
+  const { state } = vcpu.guest;
+  if (!isValid(state.entryEvent)) return;
+  state.entryEvent = 0;
+  vcpu.requests.make(KVM_REQ.EVENT);
+}

@@ -1,0 +1,136 @@
+// The MSRs that a guest finds: one record each. The registers of the processor itself are behind `GuestCpu.readMsr`, those
+// of the local APIC behind the LAPIC; here is who answers what. An index without record is #GP, counted and named.
+
+import { APIC_BASE, MSR, msrName, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
+import { KVM_MSR, kvmMsrName } from './names.ts';
+import type { Vcpu } from './vcpu.ts';
+
+export interface MsrRecord {
+  readonly index: number;
+  readonly name: string;
+  /** Value after power-on, where it is a constant. */
+  readonly reset: bigint;
+  /** In the list that a VMM saves and restores (KVM_GET_MSR_INDEX_LIST). */
+  readonly saved: boolean;
+  /** The value; null is #GP. */
+  read(vcpu: Vcpu): bigint | null;
+  /** False is #GP, and nothing has changed. */
+  write(vcpu: Vcpu, value: bigint): boolean;
+}
+
+/** The name of any MSR that has one; its number in hexadecimal otherwise. */
+export const nameOfMsr = (index: number): string =>
+  msrName(index) ?? kvmMsrName(index) ?? `0x${(index >>> 0).toString(16)}`;
+
+const MASK = 0xffff_ffff_ffff_ffffn;
+const named = (index: number, rest: Omit<MsrRecord, 'index' | 'name'>): MsrRecord => ({
+  index,
+  name: nameOfMsr(index),
+  ...rest,
+});
+
+/** Registers of the processor itself (src/cpu). */
+const processor = (index: number, reset = 0n): MsrRecord =>
+  named(index, {
+    reset,
+    saved: true,
+    read: ({ guest }) => guest.readMsr(index),
+    write: ({ guest }, value) => guest.writeMsr(index, value),
+  });
+
+/** Constants that firmware and kernels read; a write of anything is ignored or refused. */
+const constant = (index: number, reset: bigint, writes: 'ignored' | 'refused'): MsrRecord =>
+  named(index, { reset, saved: false, read: () => reset, write: () => writes === 'ignored' });
+
+/** IA32_TSC and IA32_TSC_ADJUST are one state: a write of either moves both (SDM vol. 3, 18.17.3). */
+function moveTsc(vcpu: Vcpu, by: bigint): void {
+  vcpu.tsc.offset += by;
+  vcpu.tscAdjust = (vcpu.tscAdjust + by) & MASK;
+  vcpu.syncTsc();
+}
+
+/** Microcode revision 1.0, in the upper half. */
+const MICROCODE_REVISION = 1n << 32n;
+/** IA32_MISC_ENABLE.FAST_STRING. */
+const MISC_ENABLE_RESET = 1n;
+
+/* prettier-ignore */
+const RECORDS: readonly MsrRecord[] = [
+  named(MSR.TSC, {
+    reset: 0n, saved: true,
+    read: (vcpu) => vcpu.guestTsc(),
+    write: (vcpu, value) => { moveTsc(vcpu, value - vcpu.guestTsc()); return true; },
+  }),
+  named(MSR.TSC_ADJUST, {
+    reset: 0n, saved: true,
+    read: (vcpu) => vcpu.tscAdjust,
+    write: (vcpu, value) => { moveTsc(vcpu, value - vcpu.tscAdjust); return true; },
+  }),
+  named(MSR.APIC_BASE, {
+    reset: APIC_BASE.DEFAULT_ADDRESS | APIC_BASE.EN, saved: true,
+    read: ({ lapic }) => lapic.base,
+    write: ({ lapic }, value) => lapic.writeBase(value),
+  }),
+  named(MSR.TSC_DEADLINE, {
+    reset: 0n, saved: true,
+    read: ({ lapic }) => lapic.timer.getLapicTscdeadlineMsr(),
+    write: ({ lapic }, value) => { lapic.timer.setLapicTscdeadlineMsr(value); return true; },
+  }),
+  named(KVM_MSR.LAZY_TSCDEADLINE, {
+    reset: 0n, saved: true,
+    read: ({ vm, lapic }) => (vm.pvFeatures.has('lazy-tscdeadline') ? lapic.timer.lazy.readMsr() : null),
+    write: ({ vm, lapic }, value) => vm.pvFeatures.has('lazy-tscdeadline') && lapic.timer.lazy.writeMsr(value),
+  }),
+  constant(MSR.BIOS_SIGN_ID, MICROCODE_REVISION, 'ignored'),
+  constant(MSR.MISC_ENABLE, MISC_ENABLE_RESET, 'ignored'),
+  constant(MSR.FEATURE_CONTROL, 0n, 'refused'),
+  processor(MSR.EFER), processor(MSR.STAR), processor(MSR.LSTAR), processor(MSR.CSTAR), processor(MSR.FMASK),
+  processor(MSR.FS_BASE), processor(MSR.GS_BASE), processor(MSR.KERNEL_GS_BASE), processor(MSR.TSC_AUX),
+  processor(MSR.SYSENTER_CS), processor(MSR.SYSENTER_ESP), processor(MSR.SYSENTER_EIP),
+  processor(MSR.PAT, 0x0007040600070406n),
+];
+
+/** The LAPIC's registers; saved with the LAPIC, not as MSRs. */
+const x2apic = (index: number): MsrRecord =>
+  named(index, {
+    reset: 0n,
+    saved: false,
+    read: ({ lapic }) => lapic.readMsr(index),
+    write: ({ lapic }, value) => lapic.writeMsr(index, value),
+  });
+
+/** Every MSR by index. */
+export const MSRS: ReadonlyMap<number, MsrRecord> = new Map(
+  [...RECORDS, ...Object.values(X2APIC_MSR).map(x2apic)].map((record) => [record.index, record]),
+);
+
+const isX2apic = (index: number): boolean => index >= X2APIC_FIRST && index <= X2APIC_LAST;
+
+/** kvm_get_msr(): the value; null is #GP. An unknown index is counted. */
+export function readMsr(vcpu: Vcpu, index: number): bigint | null {
+  if (isX2apic(index)) return vcpu.lapic.readMsr(index);
+  const record = MSRS.get(index);
+  if (record !== undefined) return record.read(vcpu);
+  vcpu.vm.diagnostics.note('msr-read', index, '#GP(0)', vcpu);
+  return null;
+}
+
+/** kvm_set_msr(): false is #GP. An unknown index is counted. */
+export function writeMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
+  if (isX2apic(index)) return vcpu.lapic.writeMsr(index, value);
+  const record = MSRS.get(index);
+  if (record !== undefined) return record.write(vcpu, value);
+  vcpu.vm.diagnostics.note('msr-write', index, '#GP(0)', vcpu);
+  return false;
+}
+
+/** MSRs that the guest reaches without an exit: vmx_possible_passthrough_msrs, and the TSC for reading. */
+export const PASSTHROUGH: readonly { readonly index: number; readonly direction: 'read' | 'both' }[] = [
+  { index: MSR.TSC, direction: 'read' },
+  { index: MSR.FS_BASE, direction: 'both' },
+  { index: MSR.GS_BASE, direction: 'both' },
+  { index: MSR.KERNEL_GS_BASE, direction: 'both' },
+  { index: MSR.SYSENTER_CS, direction: 'both' },
+  { index: MSR.SYSENTER_ESP, direction: 'both' },
+  { index: MSR.SYSENTER_EIP, direction: 'both' },
+];

@@ -1,0 +1,183 @@
+// KVM_RUN: the outer loop (vcpu_run), one entry (vcpu_enter_guest) and its VMX half (vmx_vcpu_run), step by step in KVM's
+// order (Linux 6.16 arch/x86/kvm/x86.c, vmx/vmx.c). What single exits mean is in exits/, how a vCPU blocks in block.ts.
+//
+// Theory: the vCPU's thread runs until userspace is needed. An entry services requests, injects events, turns interrupts
+// off, says IN_GUEST and only then looks for a reason not to enter; whoever makes a request after that kicks, and the kick
+// ends guest mode. After the exit the host's own interrupts are handled first, then the exit. The exit's reason travels by
+// value. Two yields belong to the model and not to KVM: SETTLE, until this CPU is the one furthest behind, so that handlers
+// see and do things in the order of time; and SLICE, which only lets `Host.step` return. Neither changes what happens.
+
+import { EXIT, type Exit, type ExitReason } from '../cpu/exit.ts';
+import { stopSignal } from '../cpu/fault.ts';
+import { COST } from '../host/costs.ts';
+import { SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
+import type { Sleep } from '../host/sleep.ts';
+import { vcpuBlock } from './block.ts';
+import { CONTINUE, TO_USERSPACE, type Disposition } from './exits/handler.ts';
+import { EXIT_HANDLERS } from './exits/table.ts';
+import { cancelInjection, checkAndInjectEvents, completeInterrupts } from './inject.ts';
+import { KVM_REQ } from './requests.ts';
+import type { UserspaceExit } from './userspace.ts';
+import { VCPU_MODE, type Vcpu } from './vcpu.ts';
+
+/** KVM_RUN: runs the guest until userspace has something to do, and says what. */
+export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
+  const { timer } = vcpu.lapic;
+  vcpu.userspace = null;
+  for (;;) {
+    const disposition: Disposition = vcpu.mpState === 'runnable' ? yield* vcpuEnterGuest(vcpu) : yield* vcpuBlock(vcpu);
+    if (disposition === TO_USERSPACE) return leaveToUserspace(vcpu);
+    vcpu.requests.clear(KVM_REQ.UNBLOCK);
+    if (timer.hasPendingTimer()) timer.injectApicTimerIrqs();
+  }
+}
+
+function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
+  const exit = vcpu.userspace;
+  if (exit === null) throw new Error(`${vcpu.name} returned to userspace without saying why`);
+  vcpu.cpu.charge(COST.userspaceReturn);
+  return exit;
+}
+
+/** vcpu_enter_guest(): one entry and the handling of its exit. */
+function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
+  const { cpu, requests } = vcpu;
+  if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
+  if (requests.pending) {
+    serviceRequests(vcpu);
+    if (requests.check(KVM_REQ.EVENT)) {
+      vcpu.stat.reqEvent++;
+      vcpu.lapic.events.accept();
+      if (vcpu.mpState !== 'runnable') return CONTINUE;
+      checkAndInjectEvents(vcpu);
+    }
+  }
+
+  cpu.disablePreemption();
+  cpu.charge(COST.guestSwitch);
+  cpu.disableInterrupts();
+  vcpu.mode = VCPU_MODE.IN_GUEST;
+  cpu.charge(COST.srcu);
+  if (exitRequested(vcpu)) {
+    vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
+    cpu.enableInterrupts();
+    cpu.enablePreemption();
+    cpu.charge(COST.srcu);
+    cancelInjection(vcpu);
+    return CONTINUE;
+  }
+
+  // KVM loops here while a fast path has handled the exit; every exit goes the slow way so far.
+  const reason = yield* vmxVcpuRun(vcpu);
+
+  cpu.charge(COST.guestSwitch);
+  vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
+  handleExitIrqoff(vcpu, reason);
+  // Interrupts that became due meanwhile are taken in this window.
+  cpu.charge(COST.interruptWindow);
+  cpu.enableInterrupts();
+  vcpu.stat.exits++;
+  cpu.enablePreemption();
+  cpu.charge(COST.srcu);
+  return handleExit(vcpu, reason);
+}
+
+/** kvm_vcpu_exit_request(): something came up between the service of requests and the entry. */
+function exitRequested(vcpu: Vcpu): boolean {
+  return vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending;
+}
+
+/** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */
+function serviceRequests(vcpu: Vcpu): void {
+  const { requests } = vcpu;
+  if (requests.check(KVM_REQ.MIGRATE_TIMER)) vcpu.lapic.timer.migrate();
+  // process_nmi(): the NMI is counted already; it has to be looked for.
+  if (requests.check(KVM_REQ.NMI)) requests.make(KVM_REQ.EVENT);
+}
+
+/** vmx_vcpu_run(): from the last host instruction before the entry to the first one after the exit. */
+function* vmxVcpuRun(vcpu: Vcpu): Sleep<ExitReason> {
+  const { cpu, guest, probes } = vcpu;
+  const { host } = vcpu.vm;
+  if (probes.active) traceEntry(vcpu);
+  cpu.charge(COST.vmEntry);
+  vcpu.syncTsc();
+
+  let reason: ExitReason;
+  let horizon: number;
+  for (;;) {
+    horizon = host.horizon(cpu);
+    const end = Math.min(cpu.events.next, horizon + host.quantum, host.stopAt, cpu.now + STEP_UNITS);
+    reason = EXIT.BUDGET;
+    if (end > cpu.now) {
+      reason = guest.enter(end - cpu.now, Math.max(Math.min(horizon, end) - cpu.now, -1));
+      cpu.now += guest.used;
+      host.stepUnits += guest.used;
+      if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) break;
+    }
+    if (cpu.interruptPending) {
+      reason = EXIT.EXTERNAL_INTERRUPT;
+      break;
+    }
+    yield reason === EXIT.AHEAD || cpu.now >= horizon + host.quantum ? SETTLE : SLICE;
+  }
+
+  vcpu.exitTsc = vcpu.probes.active ? vcpu.tsc.at(cpu.now) : 0n;
+  cpu.charge(COST.vmExit);
+  host.stepExits++;
+  if (cpu.now > horizon) yield SETTLE;
+  else if (host.stepIsOver) yield SLICE;
+  completeInterrupts(vcpu);
+  if (probes.active) traceExit(vcpu, reason);
+  return reason;
+}
+
+/** vmx_handle_exit_irqoff(): the interrupt that ended guest mode is handled while interrupts are still off. */
+function handleExitIrqoff(vcpu: Vcpu, reason: ExitReason): void {
+  if (reason === EXIT.EXTERNAL_INTERRUPT) vcpu.cpu.takeInterrupts();
+}
+
+/** vmx_handle_exit(). */
+function handleExit(vcpu: Vcpu, reason: ExitReason): Disposition {
+  const { cpu, probes } = vcpu;
+  if (reason === EXIT.STOPPED) {
+    vcpu.userspace = { reason: 'INTERNAL_ERROR', what: stopSignal.what, hint: stopSignal.hint };
+    return TO_USERSPACE;
+  }
+  cpu.charge(COST.exitDispatch);
+  if (!probes.active) return EXIT_HANDLERS[reason]!(vcpu);
+
+  const exit = describedExit(vcpu, reason);
+  vcpu.action = '';
+  const disposition = EXIT_HANDLERS[reason]!(vcpu);
+  probes.fire('exit_handled', { vcpu: vcpu.id, tsc: vcpu.exitTsc, exit, action: vcpu.action }, cpu.now);
+  return disposition;
+}
+
+/** The exit before its handler changes the registers that it is described by. */
+function describedExit(vcpu: Vcpu, reason: ExitReason): Exit {
+  if (reason !== EXIT.EXTERNAL_INTERRUPT) return vcpu.guest.exit();
+  return { reason: 'EXTERNAL_INTERRUPT', rip: vcpu.guest.state.rip, length: 0 };
+}
+
+function traceEntry({ id, guest: { state }, cpu, probes }: Vcpu): void {
+  const event = { vcpu: id, rip: state.rip, intrInfo: state.entryEvent, errorCode: state.entryErrorCode };
+  probes.fire('kvm_entry', { ...event, immediateExit: false }, cpu.now);
+}
+
+function traceExit({ id, guest: { state }, cpu, probes, requests }: Vcpu, reason: ExitReason): void {
+  if (reason === EXIT.STOPPED) return;
+  const external = reason === EXIT.EXTERNAL_INTERRUPT;
+  const event = {
+    vcpu: id,
+    reason,
+    rip: state.rip,
+    length: external ? 0 : state.exitLength,
+    info1: external ? 0n : state.exitQualification,
+    info2: 0n,
+    intrInfo: state.vectoringEvent,
+    errorCode: state.vectoringErrorCode,
+    requests: requests.bits,
+  };
+  probes.fire('kvm_exit', event, cpu.now);
+}

@@ -1,0 +1,30 @@
+// What KVM_RUN returns to userspace with: struct kvm_run as a union. Accesses carry no data pointer: userspace answers them
+// through `GuestCpu.complete`, and the instruction is executed again with the answer.
+
+import type { KVM_EXIT } from './names.ts';
+
+export type UserspaceExit =
+  | {
+      readonly reason: 'IO';
+      readonly port: number;
+      readonly size: 1 | 2 | 4;
+      readonly direction: 'in' | 'out';
+      /** `out`: the value written. */
+      readonly value: number;
+    }
+  | {
+      readonly reason: 'MMIO';
+      readonly gpa: number;
+      /** Bytes, 1 to 8. */
+      readonly size: number;
+      readonly write: boolean;
+      readonly value: bigint;
+    }
+  /** Triple fault. */
+  | { readonly reason: 'SHUTDOWN' }
+  /** A signal: nothing more than a chance to look. */
+  | { readonly reason: 'INTR' }
+  /** The hypervisor or the processor met what they do not implement. */
+  | { readonly reason: 'INTERNAL_ERROR'; readonly what: string; readonly hint: string };
+
+export type UserspaceReason = UserspaceExit['reason'] & keyof typeof KVM_EXIT;

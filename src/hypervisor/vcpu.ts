@@ -1,0 +1,170 @@
+// A virtual CPU as the hypervisor owns it: struct kvm_vcpu. What it does is in run.ts, inject.ts and exits/; here is its
+// state, its clock and the kick protocol.
+
+import { OFFSET } from '../cpu/state.ts';
+import type { Cell } from '../host/cells.ts';
+import { COST } from '../host/costs.ts';
+import type { PhysicalCpu } from '../host/cpu.ts';
+import { Hrtimer, type HrtimerOwner } from '../host/hrtimer.ts';
+import { HostEvent, type EventOwner } from '../host/queue.ts';
+import type { Thread } from '../host/thread.ts';
+import type { Probes } from '../trace/probes.ts';
+import { APIC_BASE } from '../x86/names/msrs.ts';
+import type { CpuidAsker } from './cpuid.ts';
+import type { GuestCpu } from './guestCpu.ts';
+import { GuestPageCache } from './guestPageCache.ts';
+import { GuestTsc } from './guestTsc.ts';
+import { QueuedEvents, queueNmi } from './inject.ts';
+import { Lapic } from './lapic/lapic.ts';
+import type { LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
+import { KVM_REQ, Requests } from './requests.ts';
+import { resetVcpu, startAtSipi } from './reset.ts';
+import type { UserspaceExit } from './userspace.ts';
+import type { Vm } from './vm.ts';
+
+/**
+ * Where a vCPU stands with respect to its guest (vcpu->mode). A sender sets its request, then reads the mode; the vCPU sets
+ * the mode, then reads its requests: so one of both sees the other.
+ */
+export const VCPU_MODE = { OUTSIDE_GUEST: 0, IN_GUEST: 1, EXITING_GUEST: 2 } as const;
+export type VcpuMode = (typeof VCPU_MODE)[keyof typeof VCPU_MODE];
+
+/** Per-vCPU statistics in the sense of KVM's struct kvm_vcpu_stat. */
+export class VcpuStat {
+  exits = 0;
+  haltExits = 0;
+  haltWakeup = 0;
+  irqExits = 0;
+  irqWindowExits = 0;
+  nmiWindowExits = 0;
+  ioExits = 0;
+  mmioExits = 0;
+  irqInjections = 0;
+  reqEvent = 0;
+  hypercalls = 0;
+  pfTaken = 0;
+  invlpg = 0;
+}
+
+export class Vcpu implements EventOwner, LapicOwner {
+  readonly vm: Vm;
+  /** vcpu_id, and the APIC id. */
+  readonly id: number;
+  readonly name: string;
+  readonly guest: GuestCpu;
+  readonly probes: Probes;
+  readonly features: LapicFeatures;
+  readonly events = new QueuedEvents();
+  readonly requests = new Requests();
+  readonly stat = new VcpuStat();
+  readonly tsc = new GuestTsc();
+  /** IA32_TSC_ADJUST. */
+  tscAdjust = 0n;
+  readonly lapic: Lapic;
+  mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
+  mpState: Cell<MpState> = 'runnable';
+  /** The physical CPU that it is loaded on. */
+  cpu: PhysicalCpu;
+  /** The thread that runs it; null until it is started. */
+  thread: Thread | null = null;
+  /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
+  userspace: UserspaceExit | null = null;
+  /** Guest TSC at the last exit; kept only while probes are active. */
+  exitTsc = 0n;
+  /** What the last exit handler did, for a person; filled only while probes are active. */
+  action = '';
+  readonly #kickIpi: HostEvent;
+
+  constructor(vm: Vm, id: number, guest: GuestCpu, cpu: PhysicalCpu) {
+    this.vm = vm;
+    this.id = id;
+    this.name = `vCPU ${id}`;
+    this.guest = guest;
+    this.probes = vm.probes;
+    this.cpu = cpu;
+    this.#kickIpi = new HostEvent(this, 'reschedule');
+    this.features = vm.lapicFeatures;
+    this.lapic = new Lapic(this);
+  }
+
+  /** Position of the calling physical CPU, in cycles: ktime_get(). */
+  now(): number {
+    return this.vm.host.thisCpu.now;
+  }
+
+  /** Guest TSC at that position: kvm_read_l1_tsc(vcpu, rdtsc()). */
+  guestTsc(): bigint {
+    return this.tsc.at(this.vm.host.thisCpu.now);
+  }
+
+  /** Brings the TSC that guest code sees to the position of its CPU. */
+  syncTsc(): void {
+    const { state } = this.guest;
+    this.tsc.store(this.cpu.now, state.views.u32, (state.base + OFFSET.tsc) >>> 2);
+  }
+
+  hrtimer(owner: HrtimerOwner, kind: string): Hrtimer {
+    return new Hrtimer(this.vm.host, owner, kind);
+  }
+
+  guestPage(): GuestPageCache {
+    return new GuestPageCache(this.vm.memslots);
+  }
+
+  /** What CPUID depends on, for this vCPU in its current state. */
+  get cpuidAsker(): CpuidAsker {
+    const { apicBase, cr4 } = this.guest.state;
+    return { id: this.id, apicEnabled: (apicBase & APIC_BASE.EN) !== 0n, cr4 };
+  }
+
+  /** kvm_vcpu_wake_up(): true when the vCPU was blocked. */
+  wakeUp(): boolean {
+    if (this.thread === null || !this.vm.host.wakeUp(this.thread)) return false;
+    this.stat.haltWakeup++;
+    return true;
+  }
+
+  /** kvm_vcpu_kick(): makes the vCPU look at its requests soon, whether it is blocked or in guest mode. */
+  kick(): void {
+    if (this.wakeUp()) return;
+    const { thisCpu } = this.vm.host;
+    thisCpu.charge(COST.barrier);
+    if (this.mode !== VCPU_MODE.IN_GUEST) return;
+    this.mode = VCPU_MODE.EXITING_GUEST;
+    // On its own CPU the vCPU sees the mode before it enters again.
+    if (thisCpu !== this.cpu) this.vm.host.sendIpi(this.cpu, this.#kickIpi);
+  }
+
+  /** The reschedule IPI has no handler of its own: taking it made the vCPU leave guest mode. */
+  onEvent(): void {}
+
+  injectNmi(): void {
+    if (queueNmi(this)) this.requests.make(KVM_REQ.NMI);
+  }
+
+  /** kvm_pv_kick_cpu_op() reached this vCPU: a halted one becomes runnable. */
+  pvUnhalt(): void {
+    this.pvUnhalted = true;
+    this.requests.make(KVM_REQ.EVENT);
+    this.kick();
+  }
+  /** pv.pv_unhalted: ends the next block; lost when the vCPU runs. */
+  pvUnhalted: Cell<boolean> = false;
+
+  reset(init: boolean): void {
+    resetVcpu(this, init);
+  }
+
+  deliverSipi(vector: number): void {
+    startAtSipi(this, vector);
+  }
+
+  /** No SMM and no nested virtualisation here that would block it. */
+  initSipiAllowed(): boolean {
+    return true;
+  }
+
+  apicBaseChanged(value: bigint): void {
+    this.guest.state.apicBase = value;
+  }
+}

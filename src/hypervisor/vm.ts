@@ -1,0 +1,99 @@
+// A virtual machine: struct kvm. Its memory slots, vCPUs, what CPUID offers, and what the guest asked for in vain. What
+// userspace does with it (devices, loaders) is in src/vmm.
+
+import type { Arena } from '../cpu/arena.ts';
+import type { SecondStage } from '../cpu/secondStage.ts';
+import { DEFAULT_PHYSICAL_ADDRESS_BITS } from '../cpu/features.ts';
+import type { PhysicalCpu } from '../host/cpu.ts';
+import type { Host } from '../host/host.ts';
+import { Probes } from '../trace/probes.ts';
+import { CpuidTable, type CpuModel, type PvFeature } from './cpuid.ts';
+import { Diagnostics } from './diagnostics.ts';
+import type { GuestCpu } from './guestCpu.ts';
+import { GuestMemory } from './guestMemory.ts';
+import { ApicMap } from './lapic/apicMap.ts';
+import type { Lapic } from './lapic/lapic.ts';
+import type { LapicFeatures, LapicVm } from './lapic/owner.ts';
+import { KVM_QUIRKS, type LapicQuirks } from './lapic/quirks.ts';
+import { Memslots } from './memslots.ts';
+
+import { Vcpu } from './vcpu.ts';
+
+export interface VmOptions {
+  readonly host: Host;
+  /** One for each vCPU. */
+  readonly guests: readonly GuestCpu[];
+  /** The physical CPU of each vCPU. */
+  readonly cpus: readonly PhysicalCpu[];
+  readonly arena: Arena;
+  readonly secondStage: SecondStage;
+  readonly probes?: Probes;
+  readonly model?: CpuModel;
+  readonly pvFeatures?: readonly PvFeature[];
+  readonly quirks?: LapicQuirks;
+  /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. */
+  readonly apicBusCycleNs?: number;
+}
+
+const NS_PER_MS = 1_000_000;
+
+export class Vm implements LapicVm {
+  readonly host: Host;
+  readonly probes: Probes;
+  readonly memslots: Memslots;
+  readonly memory: GuestMemory;
+  readonly cpuid: CpuidTable;
+  readonly diagnostics = new Diagnostics();
+  readonly pvFeatures: ReadonlySet<PvFeature>;
+  readonly vcpus: readonly Vcpu[];
+  readonly lapics: Lapic[] = [];
+  readonly apicMap = new ApicMap();
+  readonly quirks: LapicQuirks;
+  readonly tscKhz: number;
+  readonly apicBusCycleNs: number;
+  readonly bspId = 0;
+  readonly lapicFeatures: LapicFeatures;
+
+  constructor(options: VmOptions) {
+    const {
+      host,
+      guests,
+      cpus,
+      arena,
+      secondStage,
+      pvFeatures = [],
+      quirks = KVM_QUIRKS,
+      apicBusCycleNs = 1,
+    } = options;
+    this.host = host;
+    this.probes = options.probes ?? new Probes();
+    this.memslots = new Memslots(arena, secondStage);
+    this.memory = new GuestMemory(this.memslots);
+    this.pvFeatures = new Set(pvFeatures);
+    this.quirks = quirks;
+    this.tscKhz = host.tscKhz;
+    this.apicBusCycleNs = apicBusCycleNs;
+    this.cpuid = new CpuidTable({
+      ...(options.model === undefined ? {} : { model: options.model }),
+      pvFeatures,
+      vcpus: guests.length,
+      tscKhz: host.tscKhz,
+      apicBusKhz: NS_PER_MS / apicBusCycleNs,
+    });
+    this.lapicFeatures = {
+      x2apic: this.cpuid.offers('X2APIC'),
+      tscDeadline: this.cpuid.offers('TSC_DEADLINE'),
+      physicalAddressBits: DEFAULT_PHYSICAL_ADDRESS_BITS,
+      cmci: false,
+    };
+    this.vcpus = guests.map((guest, id) => {
+      const vcpu = new Vcpu(this, id, guest, cpus[id]!);
+      this.lapics.push(vcpu.lapic);
+      return vcpu;
+    });
+    for (const vcpu of this.vcpus) vcpu.reset(false);
+  }
+
+  /** There is no IOAPIC yet that would want to know. */
+  ioapicEoi(): void {}
+}
