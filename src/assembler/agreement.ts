@@ -1,0 +1,108 @@
+// Compares what was asked for with what the disassembler reads back: mnemonic class, registers, address and immediates. Both
+// sides are brought to one spelling first, so that `jz` is `je`, `movq` is `mov` and -1 is 0xff where a byte is meant.
+
+import type { Decoded } from './decoder.ts';
+import { evaluate, type Expression, type Position } from './expression.ts';
+import { type MemoryOperand, type Operand, parseOperands } from './operand.ts';
+import { reject, Rejection } from './problem.ts';
+import { Cursor } from './token.ts';
+
+// prettier-ignore
+const CONDITION: Record<string, string> = {
+  z: 'e', nz: 'ne', c: 'b', nae: 'b', nb: 'ae', nc: 'ae', na: 'be', nbe: 'a', pe: 'p', po: 'np', nge: 'l', nl: 'ge', ng: 'le', nle: 'g',
+};
+
+// prettier-ignore
+const SAME: Record<string, string> = {
+  sal: 'shl', sall: 'shl', salq: 'shl', salb: 'shl', salw: 'shl',
+  cbtw: 'cbw', cwtl: 'cwde', cltq: 'cdqe', cwtd: 'cwd', cltd: 'cdq', cqto: 'cqo',
+  movabs: 'mov', movabsq: 'mov', movabsl: 'mov', movabsw: 'mov', movabsb: 'mov',
+  movsbl: 'movsb', movsbw: 'movsb', movsbq: 'movsb', movswl: 'movsw', movswq: 'movsw', movslq: 'movsl', movsxd: 'movsl',
+  movzbl: 'movzb', movzbw: 'movzb', movzbq: 'movzb', movzwl: 'movzw', movzwq: 'movzw',
+  xlatb: 'xlat', int1: 'icebp', int3: 'int', wait: 'fwait', ud2a: 'ud2', loopz: 'loope', loopnz: 'loopne',
+  fcompi: 'fcomip', fucompi: 'fucomip', retf: 'lret', retfq: 'lret', iretd: 'iret', sysexitl: 'sysexit', sysretl: 'sysret',
+};
+
+/** The mnemonic's class: aliases and operand size removed. */
+function mnemonicClass(text: string): string {
+  const word = text.trim().split(/\s+/).at(-1) ?? '';
+  const conditional = /^(j|set|cmov)(n?[abceglopsz]e?|pe|po|nae|nbe|nge|nle)([lqw]?)$/.exec(word);
+  if (conditional !== null && word !== 'jmpe') return conditional[1] + (CONDITION[conditional[2]] ?? conditional[2]);
+  return SAME[word] ?? word;
+}
+
+/** Whether two mnemonics name one instruction; either may carry a size suffix. */
+export function sameMnemonic(a: string, b: string): boolean {
+  const x = mnemonicClass(a);
+  const y = mnemonicClass(b);
+  if (x === y) return true;
+  const strip = (word: string): string => SAME[word.replace(/[bwlq]$/, '')] ?? word.replace(/[bwlq]$/, '');
+  return strip(x) === y || x === strip(y) || strip(x) === strip(y);
+}
+
+const NO_POSITION: Position = { here: () => reject('no position'), local: () => reject('no position') };
+
+const value = (expression: Expression | null): bigint =>
+  expression === null ? 0n : evaluate(expression, (name) => reject(`symbol ${name}`));
+
+function sameMemory(asked: MemoryOperand, found: MemoryOperand): boolean {
+  const isPseudo = (name: string | null): boolean => name === 'riz' || name === 'eiz';
+  const index = (operand: MemoryOperand): string | null => (isPseudo(operand.index) ? null : operand.index);
+  const samePlaces =
+    asked.base === found.base &&
+    index(asked) === index(found) &&
+    (index(asked) === null || asked.scale === found.scale);
+  // GNU and capstone disagree about showing a segment that is the default; an override that matters is a prefix byte and was asked for.
+  const sameSegment =
+    (asked.segment ?? '') === (found.segment ?? '') ||
+    ['ds', 'es', 'ss', 'cs'].includes(found.segment ?? asked.segment ?? '');
+  const distance = value(asked.displacement) - value(found.displacement);
+  return (
+    samePlaces && sameSegment && BigInt.asUintN(found.base === null && asked.base === null ? 64 : 32, distance) === 0n
+  );
+}
+
+/** The port in %dx is written with and without parentheses. */
+const isPort = (operand: Operand): boolean =>
+  (operand.kind === 'register' && operand.name === 'dx') || (operand.kind === 'memory' && operand.base === 'dx');
+
+function sameOperand(asked: Operand, found: Operand, immediateBytes: number): boolean {
+  if (isPort(asked) && isPort(found)) return true;
+  if (asked.kind === 'register' && found.kind === 'register') return asked.name === found.name;
+  if (asked.kind === 'immediate' && found.kind === 'immediate') {
+    return BigInt.asUintN(8 * immediateBytes, value(asked.value) - value(found.value)) === 0n;
+  }
+  if (asked.kind === 'memory' && found.kind === 'memory') return sameMemory(asked, found);
+  return false;
+}
+
+/** What was asked of the encoder. Operands hold numbers only. */
+export interface Request {
+  mnemonic: string;
+  operands: readonly Operand[];
+  /** Width of an immediate operand. */
+  immediateBytes: number;
+}
+
+/**
+ * Whether the disassembler read back what was asked for. Operand lists of different length are not compared: assemblers
+ * and disassemblers differ in which implicit operands they write.
+ */
+export function agrees(request: Request, decoded: Decoded): boolean {
+  // XCHG of the accumulator with itself is NOP.
+  if (decoded.mnemonic === 'nop' && /^xchg/.test(request.mnemonic)) return true;
+  if (!sameMnemonic(request.mnemonic, decoded.mnemonic)) return false;
+  let found: Operand[];
+  try {
+    found = parseOperands(new Cursor(decoded.operands), NO_POSITION);
+  } catch (thrown) {
+    if (thrown instanceof Rejection) return true;
+    throw thrown;
+  }
+  if (found.length !== request.operands.length) return true;
+  const matches = (list: readonly Operand[]): boolean =>
+    list.every((operand, i) => sameOperand(operand, found[i], request.immediateBytes));
+  // XCHG and TEST are symmetrical: GNU and capstone write their operands in either order.
+  const mayReverse = found.length === 2 && /^(xchg|test)/.test(request.mnemonic);
+  return matches(request.operands) || (mayReverse && matches([...request.operands].reverse()));
+}

@@ -1,0 +1,126 @@
+// The assembler's front door: AT&T source in, guest image out. Pure but for the reader that it is given; the two engines are
+// loaded when something is assembled for the first time.
+
+import type { Image, ListingLine, Segment } from '../vmm/image.ts';
+import { type GuestSymbol, SymbolTable } from '../vmm/symbols.ts';
+import { Assembly } from './assembly.ts';
+import { Decoder } from './decoder.ts';
+import { Encoder } from './encoder.ts';
+import { Expander, type Reader } from './expander.ts';
+import { evaluate } from './expression.ts';
+import { Layout } from './layout.ts';
+import { AssemblerError } from './problem.ts';
+import { isPublicName } from './scope.ts';
+import type { Section } from './section.ts';
+
+export interface AssembleOptions {
+  /** How the source is called in messages and listings, and what `.include` is relative to. */
+  file: string;
+  /** Guest physical address of the first byte. */
+  origin: bigint | number;
+  read: Reader;
+}
+
+/** x86-64 processors have at most 52 bits of physical address. */
+const MAX_ADDRESS = 1n << 52n;
+
+/** Assembles a source and everything that it includes. Throws AssemblerError with every problem found. */
+export async function assemble(source: string, options: AssembleOptions): Promise<Image> {
+  const origin = BigInt(options.origin);
+  if (origin < 0n || origin >= MAX_ADDRESS) {
+    throw new RangeError(
+      `origin 0x${origin.toString(16)} is no guest physical address; it must be below 0x${MAX_ADDRESS.toString(16)}`,
+    );
+  }
+  const [encoder, decoder] = await Promise.all([Encoder.load(), Decoder.load()]);
+  const assembly = new Assembly(encoder, decoder);
+  const { problems } = assembly;
+  new Expander(assembly, options.read).file(source, options.file);
+  const sections = assembly.sections.ordered();
+  if (problems.list.length === 0 && sections.every((section) => section.items.every(({ kind }) => kind === 'label'))) {
+    const text = source.trim().split('\n')[0] ?? '';
+    throw new AssemblerError([
+      {
+        file: options.file,
+        line: 1,
+        text,
+        message: 'nothing to assemble',
+        hint: 'the source has no instruction and no data',
+        within: null,
+      },
+    ]);
+  }
+  problems.throwIfAny();
+  const layout = new Layout(sections, assembly.scope, problems);
+  layout.place(origin);
+  problems.throwIfAny();
+  const contents = new Map(sections.map((section) => [section, layout.emit(section)]));
+  problems.throwIfAny();
+
+  const placed = sections.filter((section) => section.size > 0);
+  const segments: Segment[] = placed.map((section) => ({
+    gpa: Number(section.address),
+    bytes: contents.get(section) ?? new Uint8Array(0),
+    memorySize: section.size,
+  }));
+  const symbols = symbolTable(assembly, placed);
+  const listing = placed.flatMap((section) => sectionListing(section, contents.get(section) ?? new Uint8Array(0)));
+  return { format: 'assembly', entry: symbols.find('_start')?.address ?? origin, segments, symbols, listing };
+}
+
+function symbolTable({ scope, problems }: Assembly, sections: readonly Section[]): SymbolTable {
+  const symbols: GuestSymbol[] = [];
+  const valueOf = (name: string): bigint => scope.valueOf(name);
+  for (const { name, address, place } of scope.labels.values()) {
+    if (!isPublicName(name)) continue;
+    const size = scope.sizes.get(name);
+    const symbol: GuestSymbol = {
+      name,
+      address,
+      size: 0,
+      kind: scope.types.get(name) ?? 'label',
+      global: scope.globals.has(name),
+    };
+    if (size !== undefined) problems.guard(place, () => void (symbol.size = Number(evaluate(size, valueOf))));
+    symbols.push(symbol);
+  }
+  for (const [name, value] of scope.constants()) {
+    if (!isPublicName(name)) continue;
+    try {
+      const address = BigInt.asUintN(64, evaluate(value, valueOf));
+      symbols.push({ name, address, size: 0, kind: 'absolute', global: scope.globals.has(name) });
+    } catch {
+      // A constant that nobody used and that mentions nothing defined: not worth a word.
+    }
+  }
+  const ranges = sections.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
+  return new SymbolTable(symbols, ranges);
+}
+
+/** One line for each statement; what several items of one statement emitted stands together. */
+function sectionListing(section: Section, contents: Uint8Array): ListingLine[] {
+  const lines: ListingLine[] = [];
+  let last: { place: unknown; line: ListingLine } | null = null;
+  for (const item of section.items) {
+    if (item.size === 0 || section.kind === '.bss') continue;
+    const start = Number(item.address - section.address);
+    const isCode = item.kind === 'branch' || (item.kind === 'bytes' && item.isCode);
+    if (last !== null && last.place === item.place && last.line.isCode === isCode && !isCode) {
+      const first = Number(last.line.address - section.address);
+      last.line.bytes = contents.subarray(first, start + item.size);
+      continue;
+    }
+    const { file, line, text } = item.place;
+    const entry: ListingLine = {
+      address: item.address,
+      bytes: contents.subarray(start, start + item.size),
+      file,
+      line,
+      text,
+      isCode,
+    };
+    lines.push(entry);
+    last = { place: item.place, line: entry };
+  }
+  return lines;
+}
