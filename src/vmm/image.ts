@@ -40,3 +40,14 @@ export const DEFAULT_ORIGIN = 0x10_0000;
 export function imageEnd(image: Image): number {
   return image.segments.reduce((end, { gpa, memorySize }) => Math.max(end, gpa + memorySize), 0);
 }
+
+/** A file that cannot become an image: what was found, where, and what to try. */
+export class ImageError extends Error {
+  readonly hint: string;
+
+  constructor(message: string, hint: string) {
+    super(message);
+    this.name = 'ImageError';
+    this.hint = hint;
+  }
+}

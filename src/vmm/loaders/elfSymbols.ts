@@ -1,0 +1,80 @@
+// The symbol table of an ELF64 file. A stripped file simply has none; a broken one is refused.
+
+import { ImageError } from '../image.ts';
+import type { GuestSymbol, SymbolKind } from '../symbols.ts';
+import { ELF } from './elfNames.ts';
+import type { FileView } from './fileView.ts';
+
+/** Names may share bytes in the string table; a file whose names unfold to much more than itself is no honest one. */
+const MAX_UNFOLDING = 4;
+const MIN_NAME_BUDGET = 1 << 20;
+
+interface SectionHeader {
+  type: number;
+  offset: number;
+  size: number;
+  link: number;
+}
+
+function refuse(message: string): never {
+  throw new ImageError(message, 'strip the symbols (strip -s), or build the file again');
+}
+
+function readSection(file: FileView, tableOffset: number, index: number): SectionHeader {
+  const at = tableOffset + index * ELF.SECTION_SIZE;
+  const name = `section ${index}`;
+  const header = { type: file.u32(at + 4), offset: 0, size: 0, link: file.u32(at + 0x28) };
+  if (header.type !== ELF.SHT_SYMTAB && header.type !== ELF.SHT_STRTAB) return header;
+  header.offset = file.offset(at + 0x18, name);
+  const size = file.u64(at + 0x20);
+  if (size > BigInt(file.bytes.length)) refuse(`${name} claims ${size} bytes, more than the file has`);
+  header.size = Number(size);
+  file.require(header.offset, header.size, name);
+  return header;
+}
+
+function kindOf(type: number, section: number): SymbolKind | null {
+  if (section === ELF.SHN_UNDEF) return null;
+  if (type !== ELF.STT_NOTYPE && type !== ELF.STT_OBJECT && type !== ELF.STT_FUNC) return null;
+  if (section === ELF.SHN_ABS) return 'absolute';
+  return type === ELF.STT_FUNC ? 'function' : type === ELF.STT_OBJECT ? 'object' : 'label';
+}
+
+/** The named symbols of a file; sections and file names are left out. */
+export function readSymbols(file: FileView, tableOffset: number, sectionCount: number): GuestSymbol[] {
+  if (tableOffset === 0 || sectionCount === 0) return [];
+  file.require(tableOffset, sectionCount * ELF.SECTION_SIZE, 'the section headers');
+  const symbols: GuestSymbol[] = [];
+  const decoder = new TextDecoder();
+  let budget = Math.max(MIN_NAME_BUDGET, MAX_UNFOLDING * file.bytes.length);
+  for (let index = 0; index < sectionCount; index++) {
+    const table = readSection(file, tableOffset, index);
+    if (table.type !== ELF.SHT_SYMTAB) continue;
+    if (table.link >= sectionCount)
+      refuse(`the symbol table names section ${table.link}, and there are ${sectionCount}`);
+    const strings = readSection(file, tableOffset, table.link);
+    if (strings.type !== ELF.SHT_STRTAB)
+      refuse(`section ${table.link}, which should hold the symbols' names, is no string table`);
+    const names = file.bytes.subarray(strings.offset, strings.offset + strings.size);
+    for (let at = table.offset; at + ELF.SYMBOL_SIZE <= table.offset + table.size; at += ELF.SYMBOL_SIZE) {
+      const info = file.bytes[at + 4];
+      const kind = kindOf(info & 15, file.u16(at + 6));
+      const start = file.u32(at);
+      if (kind === null || start === 0) continue;
+      const end = names.indexOf(0, start);
+      if (start >= names.length || end < 0)
+        refuse(`the name of symbol ${(at - table.offset) / ELF.SYMBOL_SIZE} is outside of its string table`);
+      budget -= end - start;
+      if (budget < 0) refuse("the symbols' names overlap until they are many times the size of the file");
+      const size = file.u64(at + 16);
+      symbols.push({
+        name: decoder.decode(names.subarray(start, end)),
+        address: file.u64(at + 8),
+        size: size > BigInt(Number.MAX_SAFE_INTEGER) ? 0 : Number(size),
+        kind,
+        global: info >> 4 !== ELF.STB_LOCAL,
+      });
+    }
+  }
+  return symbols;
+}
