@@ -2,7 +2,7 @@
 
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Form } from '../x86/forms.ts';
-import { FORMS } from '../x86/decoder.ts';
+import { FORMS } from '../x86/tables.ts';
 import { addressWidthOf, describe } from '../x86/places.ts';
 import type { Width } from '../x86/flags.ts';
 import type { HandlerBackEnd, MemoryShape } from './emit.ts';
@@ -47,10 +47,9 @@ const SPECIALS: readonly Handler[] = [
   special('notImplemented', (b) => b.microcode()),
 ];
 
-/** Whether 64-bit code can reach a form that is executed at all. */
+/** Whether 64-bit code can reach a form that is executed at all. (Its first row may be one of other modes.) */
 const isExecuted = (form: Form): boolean =>
   (form.row.semantics !== undefined || form.row.microcode !== undefined) &&
-  form.row.modes !== 'no64' &&
   !form.segmentedStack &&
   form.addressSize !== 16;
 

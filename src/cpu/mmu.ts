@@ -4,12 +4,16 @@
 // An access in several parts (across pages, or wider than a device takes) translates all its parts before any is made,
 // and touches devices before memory: what raises or leaves half way has changed nothing, and memory is written once.
 
+import { CR0, CR3, CR4, EFER } from '../x86/names/registers.ts';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
 import { ACCESS, ACCESS_OF, type AccessKind, type Mode } from './access.ts';
 import { Fragments } from './fragments.ts';
 import type { MemoryContext } from './memoryContext.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { DEVICE, highOf, lowOf, Translation } from './translation.ts';
+
+/** INVPCID types (SDM vol. 2, INVPCID). */
+export const INVPCID = { ADDRESS: 0, CONTEXT: 1, ALL: 2, ALL_BUT_GLOBAL: 3 } as const;
 
 /** The most that a device takes at once. */
 const FRAGMENT_BYTES = 8;
@@ -102,6 +106,55 @@ export class Mmu {
       done += part;
     }
     return bytes;
+  }
+
+  // What changes of registers invalidate (SDM vol. 3, 4.10.4). The register has its new value already; `old` is the one before.
+
+  /** CPL or EFLAGS.AC changed. */
+  selectViews(): void {
+    this.translation.selectViews();
+  }
+
+  cr0Changed(old: bigint): void {
+    const changed = old ^ this.#context.state.cr0;
+    if ((changed & CR0.PG) !== 0n) this.translation.flushAll(false);
+    else if ((changed & CR0.WP) !== 0n) this.translation.rightsChanged();
+  }
+
+  /** `keep`: bit 63 of the source was set, so the new PCID's translations stay. */
+  cr3Changed(keep: boolean): void {
+    if (keep) this.translation.addressSpaceChanged();
+    else this.translation.flushPcid(this.#pcid, true);
+  }
+
+  cr4Changed(old: bigint): void {
+    const now = this.#context.state.cr4;
+    const changed = old ^ now;
+    const flushing = CR4.PGE | CR4.PAE | CR4.LA57;
+    if ((changed & flushing) !== 0n || (old & ~now & CR4.PCIDE) !== 0n) this.translation.flushAll(false);
+    else if ((changed & now & CR4.SMEP) !== 0n) this.translation.flushPcid(this.#pcid, false);
+    if (changed !== 0n) this.translation.rightsChanged();
+  }
+
+  /** Rights hold NX as the walk saw it, so a change of NXE invalidates everything. */
+  eferChanged(old: bigint): void {
+    if (((old ^ this.#context.state.efer) & (EFER.NXE | EFER.LMA)) !== 0n) this.translation.flushAll(false);
+  }
+
+  invlpg(gva: bigint): void {
+    this.translation.invlpg(gva);
+  }
+
+  /** INVPCID, whose operands were checked. */
+  invpcid(type: number, pcid: number, gva: bigint): void {
+    if (type === INVPCID.ADDRESS) this.translation.invlpgPcid(gva, pcid);
+    else if (type === INVPCID.CONTEXT) this.translation.flushPcid(pcid, true);
+    else this.translation.flushAll(type === INVPCID.ALL_BUT_GLOBAL);
+  }
+
+  get #pcid(): number {
+    const { cr3, cr4 } = this.#context.state;
+    return (cr4 & CR4.PCIDE) === 0n ? 0 : Number(cr3 & CR3.PCID_MASK);
   }
 
   #read(low: number, high: number, access: number): number {

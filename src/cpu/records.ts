@@ -50,27 +50,33 @@ export function registerOf(offset: number): number {
 
 const RIP_BASE = 16;
 
+/** What is the same in all records of a form. */
+export interface RecordShape {
+  /** A relative branch: links take the place of displacement and upper immediate. */
+  readonly isBranch: boolean;
+  /** Which operand slots are general registers, kept as state offsets; others keep the register's number. */
+  readonly generalSlots: readonly boolean[];
+}
+
 /**
- * Writes the record of a decoded instruction at byte `at`. `remaining` counts units to the end of the block; `ripOffset` is
- * the offset of the instruction within its page. `generalSlots` says which operand slots are general registers; others
- * keep the register's number.
+ * Writes the record of a decoded instruction at byte `at`, except `remaining`, which the block fills in when it is complete.
+ * `ripOffset` is the offset of the instruction within its page.
  */
 export function writeRecord(
   views: Views,
   at: number,
   handler: number,
   insn: Decoded,
-  remaining: number,
   ripOffset: number,
-  options: { readonly isBranch: boolean; readonly generalSlots: readonly boolean[] },
+  shape: RecordShape,
 ): void {
   const { u8, u16, i32 } = views;
   const h = at >> 1;
   const w = at >> 2;
   u16[h] = handler;
-  u16[h + 1] = remaining;
-  u16[h + 2] = slot(insn.reg0, options.generalSlots[0]);
-  u16[h + 3] = slot(insn.reg1, options.generalSlots[1]);
+  u16[h + 1] = 0;
+  u16[h + 2] = slot(insn.reg0, shape.generalSlots[0]);
+  u16[h + 3] = slot(insn.reg1, shape.generalSlots[1]);
   let { disp } = insn;
   let index = insn.index < 0 ? OFFSET.zero : OFFSET.gpr + 8 * insn.index;
   let { scale } = insn;
@@ -89,11 +95,11 @@ export function writeRecord(
   u8[at + RECORD.scale] = scale | (MASK_INDEX[insn.addressSize]! << 6);
   u8[at + RECORD.length] = insn.length;
   u16[h + 7] = ripOffset;
-  i32[w + 4] = options.isBranch ? 0 : disp;
+  i32[w + 4] = shape.isBranch ? 0 : disp;
   u16[h + 10] = OFFSET.segments + SEGMENT_SIZE * insn.segment;
-  u16[h + 11] = insn.imm2 !== 0 ? insn.imm2 : slot(insn.reg2, options.generalSlots[2]);
+  u16[h + 11] = insn.imm2 !== 0 ? insn.imm2 : slot(insn.reg2, shape.generalSlots[2]);
   i32[w + 6] = insn.immLo;
-  i32[w + 7] = options.isBranch ? 0 : insn.immHi;
+  i32[w + 7] = shape.isBranch ? 0 : insn.immHi;
 }
 
 function slot(register: number, general: boolean | undefined): number {

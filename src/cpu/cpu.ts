@@ -1,0 +1,410 @@
+// One logical CPU: enters guest mode, runs blocks, delivers what they raise, and leaves with an exit. It knows no
+// hypervisor; what exits is said by its controls.
+
+import { MODE } from '../x86/decoder.ts';
+import { RFLAGS } from '../x86/names/registers.ts';
+import type { Arena } from './arena.ts';
+import type { Blocks } from './blocks.ts';
+import { Controls } from './controls.ts';
+import { deliverEntryEvent, deliverFault, deliverSingleStep } from './delivery.ts';
+import { STATUS } from './emit.ts';
+import { EXIT, type Exit, type ExitReason } from './exit.ts';
+import { exitSignal, guestFault, stopSignal } from './fault.ts';
+import { featuresOf, type CpuidResult, type Features } from './features.ts';
+import { HANDLERS, SPECIAL } from './handlers.ts';
+import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
+import type { MemoryContext } from './memoryContext.ts';
+import type { MicrocodeCpu } from './microcode/microcode.ts';
+import { Mmu } from './mmu.ts';
+import { readMsr, writeMsr } from './msrs.ts';
+import { nameInstruction } from './nameInstruction.ts';
+import { emptyOperands, microcodeShape, readOperands } from './operands.ts';
+import { RECORD, RECORD_SIZE } from './records.ts';
+import type { SecondStage } from './secondStage.ts';
+import { FETCH_ENTRIES, JUMP_ENTRIES, OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
+import type { Views } from './layout.ts';
+import { readExit } from './vmexit.ts';
+
+/** An event for the next entry (SDM vol. 3, 26.6). */
+export interface Injection {
+  readonly type: 'external' | 'nmi' | 'exception' | 'soft';
+  readonly vector: number;
+  readonly errorCode: number | null;
+}
+
+/** What the CPUs of a VM share. */
+export interface Shared {
+  readonly views: Views;
+  readonly arena: Arena;
+  readonly secondStage: SecondStage;
+  readonly blocks: Blocks;
+  /** Runs generated code from a record on until it leaves. */
+  run(cpu: Cpu, record: number): void;
+}
+
+/** Why the machine stopped by name. */
+export interface Stopped {
+  readonly what: string;
+  readonly hint: string;
+}
+
+const PAGE_MASK = 0xfff;
+/** `shadow`: the instruction that the shadow covers is being executed; it ends when that retires. */
+const SHADOW_AGEING = 0x40;
+const STACK_SEGMENT = OFFSET.segments + SEGMENT_SIZE * SEGMENTS.indexOf('ss');
+const EVENT_TYPES = {
+  external: EVENT_TYPE.EXTERNAL,
+  nmi: EVENT_TYPE.NMI,
+  exception: EVENT_TYPE.EXCEPTION,
+  soft: EVENT_TYPE.SOFT_INTERRUPT,
+} as const;
+
+/** Handlers whose records are linked to their targets. */
+const IS_LINKED = Uint8Array.from(HANDLERS, ({ form }, index) =>
+  index === SPECIAL.FALL_THROUGH || form?.row.operands.some((o) => o.immediate.startsWith('j')) ? 1 : 0,
+);
+
+/** What running goes on with. */
+const CONTINUE = null;
+
+export class Cpu implements MicrocodeCpu, MemoryContext {
+  readonly id: number;
+  readonly state: CpuState;
+  readonly arena: Arena;
+  readonly secondStage: SecondStage;
+  controls = new Controls();
+  readonly mmu: Mmu;
+  /** Units used by the last `enter`. */
+  used = 0;
+  /** Why `enter` last returned STOPPED. */
+  stopped: Stopped | null = null;
+  /** The record under execution, while a slow path or microcode runs. */
+  record = 0;
+  /** Answers CPUID where it does not exit. */
+  cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
+  readonly #shared: Shared;
+  readonly #operands = emptyOperands();
+  readonly #u32: Uint32Array;
+  readonly #rip: number;
+  readonly #ripPage: number;
+  #features: Features = featuresOf([]);
+  #generation = 0;
+  #running = false;
+
+  constructor(id: number, base: number, shared: Shared) {
+    this.id = id;
+    this.#shared = shared;
+    this.arena = shared.arena;
+    this.secondStage = shared.secondStage;
+    this.state = stateAt(shared.views, base);
+    this.#u32 = shared.views.u32;
+    this.#rip = (base + OFFSET.rip) >> 2;
+    this.#ripPage = (base + OFFSET.ripPage) >> 2;
+    const { state } = this;
+    state.pageUnit = 4096n;
+    [~0n, 0xffff_ffffn, 0xffffn].forEach((mask, i) => (shared.views.u64[(state.at('addressMask') >> 3) + i] = BigInt.asUintN(64, mask)));
+    state.rflags = RFLAGS.FIXED;
+    this.mmu = new Mmu(this);
+  }
+
+  get features(): Features {
+    return this.#features;
+  }
+  /** What CPUID offers decides which instructions exist: all decoded code is dropped. */
+  set features(features: Features) {
+    this.#features = features;
+    this.#shared.blocks.dropAll();
+  }
+  get fragments(): Mmu['fragments'] {
+    return this.mmu.fragments;
+  }
+  usesStackSegment(record: number): boolean {
+    return this.state.views.u16[(record + RECORD.segment) >> 1] === STACK_SEGMENT;
+  }
+
+  // What a hypervisor does with it
+
+  /**
+   * Runs guest code until exactly `budget` units are used, a VM exit, or (AHEAD) an instruction that observes time once more
+   * than `horizon` units are used. Returns the reason; `used` and `state.tsc` tell the units.
+   */
+  enter(budget: number, horizon: number): ExitReason {
+    const { state } = this;
+    state.budget = budget;
+    state.aheadBelow = Math.max(budget - horizon, -0x8000_0000);
+    this.#addUnits(OFFSET.tscEnd, OFFSET.tsc, budget);
+    this.mmu.fragments.resetReplay();
+    state.vectoringEvent = 0;
+    let reason: ExitReason | null = CONTINUE;
+    while (reason === CONTINUE) {
+      try {
+        reason = this.#advance();
+      } catch (thrown) {
+        reason = this.#caught(thrown);
+      }
+    }
+    this.used = budget - state.budget;
+    this.#addUnits(OFFSET.tsc, OFFSET.tscEnd, -state.budget);
+    state.exitReason = reason;
+    return reason;
+  }
+
+  exit(): Exit {
+    return readExit(this.state);
+  }
+
+  /** Steps over the exited instruction: RIP, interrupt shadow, one unit of time (KVM: kvm_skip_emulated_instruction). */
+  skip(): void {
+    const { state } = this;
+    this.#addUnits(OFFSET.rip, OFFSET.rip, state.exitLength);
+    this.#addUnits(OFFSET.tsc, OFFSET.tsc, 1);
+    state.shadow = 0;
+    if (state.rflags & RFLAGS.TF) state.pendingDb = 1;
+    this.mmu.fragments.drop();
+  }
+
+  /** Answers the access that exited; the next entry executes its instruction again with it. */
+  complete(value: bigint): void {
+    this.mmu.fragments.complete(value);
+  }
+
+  /** Delivers an event at the next entry. */
+  inject({ type, vector, errorCode }: Injection): void {
+    const { state } = this;
+    state.entryEvent = interruption(EVENT_TYPES[type], vector, errorCode !== null);
+    state.entryErrorCode = errorCode ?? 0;
+    state.entryLength = state.exitLength;
+  }
+
+  /** An external interrupt could be delivered now. */
+  interruptible(): boolean {
+    const { state } = this;
+    return (
+      (state.rflags & RFLAGS.IF) !== 0 && state.shadow === 0 && !isValid(state.entryEvent) && !this.mmu.fragments.pending
+    );
+  }
+
+  /** Goes on elsewhere: what the abandoned instruction had begun is forgotten. */
+  setRip(rip: bigint): void {
+    this.state.rip = rip;
+    this.mmu.fragments.drop();
+  }
+
+  readMsr(index: number): bigint | null {
+    return readMsr(this, index);
+  }
+  writeMsr(index: number, value: bigint): boolean {
+    return writeMsr(this, index, value);
+  }
+
+  /** to = from + units, for 64-bit fields, without a bigint. */
+  #addUnits(to: number, from: number, units: number): void {
+    const base = this.state.base;
+    const low = this.#u32[(base + from) >> 2]! + units;
+    const carry = Math.floor(low / 0x1_0000_0000);
+    this.#u32[(base + to) >> 2] = low;
+    this.#u32[(base + to + 4) >> 2] = this.#u32[(base + from + 4) >> 2]! + carry;
+  }
+
+  // Running
+
+  /** One step of the run loop: an event, or generated code until it leaves. */
+  #advance(): ExitReason | null {
+    const { state, controls } = this;
+    if (state.activity !== 0) return EXIT.HLT;
+    if (state.budget <= 0) return EXIT.BUDGET;
+    const fragments = this.mmu.fragments.pending;
+    if (!fragments) {
+      if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this));
+      if (state.pendingDb !== 0) return this.#deliver(() => deliverSingleStep(this));
+      if (controls.interruptWindow && this.interruptible()) return this.#window(EXIT.INTERRUPT_WINDOW);
+      if (controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0) return this.#window(EXIT.NMI_WINDOW);
+    }
+    const block = this.#find();
+    if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0) return this.#runOne();
+    return this.#runBlock(block);
+  }
+
+  #window(reason: ExitReason): ExitReason {
+    this.state.exitLength = 0;
+    return reason;
+  }
+
+  /** Delivers an event, which costs a unit. */
+  #deliver(event: () => void): null {
+    event();
+    this.state.budget--;
+    this.state.shadow = 0;
+    return CONTINUE;
+  }
+
+  /** Byte address of the page that RIP lies in. Raises what the fetch raises. */
+  #fetchPage(low: number, high: number): number {
+    const entry = (this.state.fetchView >> 2) + ((low >>> 12) & (FETCH_ENTRIES - 1)) * 4;
+    if (this.#u32[entry] === (low & ~PAGE_MASK) >>> 0 && this.#u32[entry + 1] === high >>> 0) return this.#u32[entry + 2]!;
+    return this.mmu.translation.translateFetch(low, high);
+  }
+
+  /** The block at RIP; fills the jump cache. */
+  #find(): number {
+    const { blocks } = this.#shared;
+    const low = this.#u32[this.#rip]!;
+    const high = this.#u32[this.#rip + 1]!;
+    const page = this.#fetchPage(low, high);
+    const block = blocks.find(page, low & PAGE_MASK, MODE.CODE64);
+    if (blocks.generation !== this.#generation) {
+      this.#generation = blocks.generation;
+      this.mmu.translation.dropDerived();
+    }
+    if (block === 0) return blocks.straddling(page, low & PAGE_MASK, this.#nextPage(low, high), MODE.CODE64);
+    const entry = (this.state.jumpCache >> 2) + (low & (JUMP_ENTRIES - 1)) * 4;
+    this.#u32[entry] = low;
+    this.#u32[entry + 1] = high;
+    this.#u32[entry + 2] = block;
+    return block;
+  }
+
+  /** Byte address of the page behind that of an address. */
+  #nextPage(low: number, high: number): number {
+    const next = (low & ~PAGE_MASK) + 4096;
+    return this.#fetchPage(next | 0, next === 0 ? (high + 1) | 0 : high);
+  }
+
+  /** A copy of the first `count` instructions at RIP that stops behind them. */
+  #scratch(count: number): number {
+    const { blocks } = this.#shared;
+    const low = this.#u32[this.#rip]!;
+    const high = this.#u32[this.#rip + 1]!;
+    const page = this.#fetchPage(low, high);
+    const block = blocks.scratch(page, low & PAGE_MASK, MODE.CODE64, count);
+    return block || blocks.scratchStraddling(page, low & PAGE_MASK, this.#nextPage(low, high), MODE.CODE64);
+  }
+
+  #remaining(record: number): number {
+    return this.state.views.u16[(record + RECORD.remaining) >> 1]!;
+  }
+
+  #runBlock(found: number): ExitReason | null {
+    const { state } = this;
+    const left = state.budget;
+    const block = this.#remaining(found) > left ? this.#scratch(left) : found;
+    state.budget = left - this.#remaining(block);
+    return this.#run(block);
+  }
+
+  /** Exactly one instruction (one iteration of a REP), then what is due behind it. */
+  #runOne(): ExitReason | null {
+    const { state } = this;
+    const rest = state.budget - 1;
+    const trap = (state.rflags & RFLAGS.TF) !== 0;
+    state.shadow |= SHADOW_AGEING;
+    this.#setRest(rest);
+    let left: ExitReason | null;
+    try {
+      state.budget = 0;
+      left = this.#run(this.#scratch(1));
+    } finally {
+      this.#setRest(-rest);
+      state.budget += rest;
+      if (state.budget > rest) state.shadow &= ~SHADOW_AGEING;
+    }
+    if (left === EXIT.AHEAD) return left;
+    if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
+    if (trap) state.pendingDb = 1;
+    this.mmu.fragments.drop();
+    return CONTINUE;
+  }
+
+  /** Keeps `rest` units out of the budget, which generated code reckons time from. */
+  #setRest(rest: number): void {
+    this.#addUnits(OFFSET.tscEnd, OFFSET.tscEnd, -rest);
+    this.state.aheadBelow = Math.max(this.state.aheadBelow - rest, -0x8000_0000);
+  }
+
+  #run(record: number): ExitReason | null {
+    const { state } = this;
+    this.#u32[this.#ripPage] = this.#u32[this.#rip]! & ~PAGE_MASK;
+    this.#u32[this.#ripPage + 1] = this.#u32[this.#rip + 1]!;
+    this.#running = true;
+    this.#shared.run(this, record);
+    this.#running = false;
+    switch (state.status) {
+      case STATUS.JUMP:
+        this.#link(state.lastRecord);
+        return CONTINUE;
+      case STATUS.AHEAD:
+        this.#undo(state.lastRecord);
+        return EXIT.AHEAD;
+      case STATUS.RESYNC:
+        this.#undo(state.lastRecord);
+        return CONTINUE;
+      default:
+        return CONTINUE;
+    }
+  }
+
+  /** Takes back what was paid for a record and those behind it; RIP is the record's. */
+  #undo(record: number): void {
+    this.state.budget += this.#remaining(record);
+    this.#ripFrom(record, 0);
+  }
+
+  /** RIP = the record's address + `extra`. */
+  #ripFrom(record: number, extra: number): void {
+    const low = this.#u32[this.#ripPage]! + this.state.views.u16[(record + RECORD.ripOffset) >> 1]! + extra;
+    this.#u32[this.#rip] = low;
+    this.#u32[this.#rip + 1] = this.#u32[this.#ripPage + 1]! + (low > 0xffff_ffff ? 1 : 0);
+  }
+
+  /** Links a branch that left for a RIP in its own page to the block there. */
+  #link(record: number): void {
+    const { blocks, views } = this.#shared;
+    if (!blocks.isShared(record) || IS_LINKED[views.u16[record >> 1]!] === 0) return;
+    const low = this.#u32[this.#rip]!;
+    if (this.#u32[this.#ripPage] !== (low & ~PAGE_MASK) >>> 0 || this.#u32[this.#ripPage + 1] !== this.#u32[this.#rip + 1]) return;
+    const { generation } = blocks;
+    const block = blocks.find(this.#fetchPage(low, this.#u32[this.#rip + 1]!), low & PAGE_MASK, MODE.CODE64);
+    if (block === 0 || blocks.generation !== generation) return;
+    const next = views.u16[(record + RECORD.ripOffset) >> 1]! + views.u8[record + RECORD.length]!;
+    if (next + views.i32[(record + RECORD.imm) >> 2]! === (low & PAGE_MASK)) views.i32[(record + RECORD.taken) >> 2] = block;
+    if (next === (low & PAGE_MASK)) views.i32[(record + RECORD.fallThrough) >> 2] = block;
+  }
+
+  #caught(thrown: unknown): ExitReason | null {
+    const { state } = this;
+    if (this.#running) {
+      this.#running = false;
+      this.#undo(this.record);
+    }
+    if (thrown === guestFault) {
+      if (state.budget <= 0) return EXIT.BUDGET; // delivery costs a unit: the instruction will fault again
+      try {
+        this.mmu.fragments.drop();
+        return this.#deliver(() => deliverFault(this));
+      } catch (second) {
+        return this.#caught(second);
+      }
+    }
+    state.shadow &= ~SHADOW_AGEING;
+    if (thrown === exitSignal) return state.exitReason as ExitReason;
+    if (thrown !== stopSignal) throw thrown;
+    this.stopped = { what: stopSignal.what, hint: stopSignal.hint };
+    return EXIT.STOPPED;
+  }
+
+  /** Microcode, as generated code calls it. 0: the next record follows. */
+  microcode(record: number): number {
+    const { state } = this;
+    this.record = record;
+    this.#ripFrom(record, 0);
+    const shape = microcodeShape(state.views.u16[record >> 1]!);
+    if (shape === null) return nameInstruction(this);
+    if (shape.observesTime) this.#addUnits(OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
+    const operands = readOperands(state, record, shape, this.#operands);
+    const outcome = shape.run(this, operands);
+    if (outcome === 'next') return 0;
+    if (outcome === 'end') this.#ripFrom(record, operands.length);
+    state.budget += this.#remaining(record) - 1;
+    return RECORD_SIZE;
+  }
+}

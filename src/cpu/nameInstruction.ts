@@ -1,0 +1,25 @@
+// Stops the machine at an instruction that is decoded but not executed, and says which.
+
+import { Decoded, MODE, decode } from '../x86/decoder.ts';
+import { FORMS } from '../x86/tables.ts';
+import type { Cpu } from './cpu.ts';
+import { stop } from './fault.ts';
+
+const LONGEST = 15;
+const PAGE_SIZE = 4096;
+
+/** Decodes the instruction at RIP again for its name. */
+export function nameInstruction(cpu: Cpu): never {
+  const { rip } = cpu.state;
+  const inPage = PAGE_SIZE - Number(rip & 0xfffn);
+  const bytes = cpu.mmu.peek(rip, LONGEST) ?? cpu.mmu.peek(rip, Math.min(inPage, LONGEST)) ?? new Uint8Array();
+  const insn = new Decoded();
+  const length = decode(bytes, 0, bytes.length, MODE.CODE64, insn);
+  const form = length > 0 ? FORMS[insn.form] : undefined;
+  const text = [...bytes.subarray(0, Math.max(length, 1))].map((b) => b.toString(16).padStart(2, '0')).join(' ');
+  const needs = form?.row.cpuid === undefined ? '' : `; CPUID offers ${form.row.cpuid}: take that away`;
+  return stop(
+    `${form?.name ?? 'instruction'} (${text}) is not implemented`,
+    `compile the guest without it (gcc -mgeneral-regs-only), or see 'trapline isa' for what is executed${needs}`,
+  );
+}

@@ -1,0 +1,88 @@
+// The processors of one VM: its linear memory, the generated code over it, the arena, the second stage, the code cache and
+// the logical CPUs.
+
+import { Arena } from './arena.ts';
+import { Blocks } from './blocks.ts';
+import { Cpu, type Shared } from './cpu.ts';
+import { raise } from './fault.ts';
+import { HANDLERS } from './handlers.ts';
+import { HOT_FORMS } from './hot.ts';
+import { buildInterpreter, type InterpreterImports } from './interpreter.ts';
+import { Views } from './layout.ts';
+import { CODE_BITMAP, memoryMap, type MemoryMap } from './memoryMap.ts';
+import { SecondStage } from './secondStage.ts';
+import { STATE_SIZE } from './state.ts';
+import { VECTOR } from '../x86/names/vectors.ts';
+
+export interface ProcessorOptions {
+  /** Logical CPUs. */
+  readonly cpus: number;
+  /** Bytes of guest memory that can be handed out to slots. */
+  readonly arenaBytes: number;
+  /** Run every form by call, none inlined in the dispatcher: slower, and every handler is on the stack under its name. */
+  readonly noHot?: boolean;
+}
+
+type Run = (record: number, state: number) => void;
+
+const modules = new Map<boolean, WebAssembly.Module>();
+
+/** The interpreter as a compiled module, shared by all VMs of the process. */
+function interpreterModule(noHot: boolean): WebAssembly.Module {
+  let module = modules.get(noHot);
+  if (!module) {
+    module = new WebAssembly.Module(buildInterpreter(HANDLERS, new Set(noHot ? [] : HOT_FORMS)));
+    modules.set(noHot, module);
+  }
+  return module;
+}
+
+const PAGE_64K = 0x1_0000;
+
+export class Processor implements Shared {
+  readonly map: MemoryMap;
+  readonly views: Views;
+  readonly arena: Arena;
+  readonly secondStage: SecondStage;
+  readonly blocks: Blocks;
+  readonly cpus: readonly Cpu[];
+  readonly #run: Run;
+  #current: Cpu;
+
+  constructor(options: ProcessorOptions) {
+    this.map = memoryMap(options.cpus, options.arenaBytes);
+    const pages = this.map.end / PAGE_64K;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    this.views = new Views(memory.buffer);
+    this.blocks = new Blocks(this.views, this.map, () => this.cpus[0]!.features);
+    this.arena = new Arena(this.views, this.map.arena, this.map.end, CODE_BITMAP, this.blocks);
+    this.blocks.attach(this.arena);
+    this.secondStage = new SecondStage(this.arena);
+    this.cpus = Array.from({ length: options.cpus }, (_, id) => new Cpu(id, this.map.states + id * STATE_SIZE, this));
+    this.#current = this.cpus[0]!;
+    const host = { memory, ...this.#imports() };
+    const instance = new WebAssembly.Instance(interpreterModule(options.noHot ?? false), { host });
+    this.#run = instance.exports.run as Run;
+  }
+
+  run(cpu: Cpu, record: number): void {
+    this.#current = cpu;
+    this.#run(record, cpu.state.base);
+  }
+
+  /** Generated code calls the CPU that is running. */
+  #imports(): InterpreterImports {
+    return {
+      slowRead: (low, high, access, record) => this.#current.mmu.slowRead(low, high, access, record),
+      slowOpen: (low, high, access, record) => this.#current.mmu.slowOpen(low, high, access, record),
+      slowWrite: (low, high, access, record, valueLow, valueHigh) =>
+        this.#current.mmu.slowWrite(low, high, access, record, valueLow, valueHigh),
+      raise: (vector, record) => {
+        this.#current.record = record;
+        if (vector === VECTOR.DE) return raise.de();
+        return vector === VECTOR.UD ? raise.ud() : raise.gp(0);
+      },
+      microcode: (record) => this.#current.microcode(record),
+    };
+  }
+}
