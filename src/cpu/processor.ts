@@ -4,6 +4,7 @@
 import { Arena } from './arena.ts';
 import { Blocks } from './blocks.ts';
 import { Cpu, type Shared } from './cpu.ts';
+import { evaluateRun } from './evaluator.ts';
 import { raise } from './fault.ts';
 import { HANDLERS } from './handlers.ts';
 import { HOT_FORMS } from './hot.ts';
@@ -21,6 +22,8 @@ export interface ProcessorOptions {
   readonly arenaBytes: number;
   /** Run every form by call, none inlined in the dispatcher: slower, and every handler is on the stack under its name. */
   readonly noHot?: boolean;
+  /** What executes the semantics: generated WebAssembly, or the slow evaluator that checks it. */
+  readonly engine?: 'wasm' | 'bigint';
 }
 
 type Run = (record: number, state: number) => void;
@@ -46,7 +49,7 @@ export class Processor implements Shared {
   readonly secondStage: SecondStage;
   readonly blocks: Blocks;
   readonly cpus: readonly Cpu[];
-  readonly #run: Run;
+  readonly #run: Run | null;
   #current: Cpu;
 
   constructor(options: ProcessorOptions) {
@@ -60,14 +63,18 @@ export class Processor implements Shared {
     this.secondStage = new SecondStage(this.arena);
     this.cpus = Array.from({ length: options.cpus }, (_, id) => new Cpu(id, this.map.states + id * STATE_SIZE, this));
     this.#current = this.cpus[0]!;
-    const host = { memory, ...this.#imports() };
-    const instance = new WebAssembly.Instance(interpreterModule(options.noHot ?? false), { host });
-    this.#run = instance.exports.run as Run;
+    if (options.engine === 'bigint') this.#run = null;
+    else {
+      const host = { memory, ...this.#imports() };
+      const instance = new WebAssembly.Instance(interpreterModule(options.noHot ?? false), { host });
+      this.#run = instance.exports.run as Run;
+    }
   }
 
   run(cpu: Cpu, record: number): void {
     this.#current = cpu;
-    this.#run(record, cpu.state.base);
+    if (this.#run) this.#run(record, cpu.state.base);
+    else evaluateRun(cpu, record);
   }
 
   /** Generated code calls the CPU that is running. */

@@ -30,8 +30,8 @@ export interface Bare {
 }
 
 /** Builds one CPU over `MEMORY` bytes; all features that trapline knows are offered unless told otherwise. */
-export function bareCpu(options: { features?: Iterable<CpuidFeature>; noHot?: boolean } = {}): Bare {
-  const processor = new Processor({ cpus: 1, arenaBytes: MEMORY, noHot: options.noHot ?? false });
+export function bareCpu(options: { features?: Iterable<CpuidFeature>; noHot?: boolean; engine?: 'wasm' | 'bigint' } = {}): Bare {
+  const processor = new Processor({ cpus: 1, arenaBytes: MEMORY, noHot: options.noHot ?? false, engine: options.engine ?? 'wasm' });
   const cpu = processor.cpus[0]!;
   const ram = processor.arena.allocate(MEMORY);
   processor.secondStage.map(0, MEMORY / 4096, ram, { writable: true });
