@@ -180,10 +180,7 @@ export function decode(bytes: Uint8Array, at: number, end: number, mode: Mode, o
       vvvv = (~last >> 3) & 15;
       vexL = (last >> 2) & 1;
       prefix = last & 3;
-      if (!is64) {
-        rex = 0;
-        vvvv &= 7;
-      }
+      if (!is64) rex &= REX_W;
       if (p >= limit) return short;
       byte = bytes[p++]!;
     }
@@ -236,7 +233,7 @@ export function decode(bytes: Uint8Array, at: number, end: number, mode: Mode, o
     let dispBytes = mod === 1 ? 1 : 0;
     if (addressSize === 16) {
       if (mod === 2) dispBytes = 2;
-      if (bits & ROW.VSIB) return INVALID;
+      if (bits & ROW.SIB) return INVALID;
       if (mod === 0 && rm === 6) dispBytes = 2;
       else {
         base = BASE16[rm]!;
@@ -256,7 +253,7 @@ export function decode(bytes: Uint8Array, at: number, end: number, mode: Mode, o
           base = -1;
           dispBytes = 4;
         }
-      } else if (bits & ROW.VSIB) return INVALID;
+      } else if (bits & ROW.SIB) return INVALID;
       else if (rm === BP && mod === 0) {
         dispBytes = 4;
         if (is64) base = RIP;
@@ -307,7 +304,7 @@ export function decode(bytes: Uint8Array, at: number, end: number, mode: Mode, o
     if (place === PLAN.REG) register = ((modrm >> 3) & 7) | ((rex & REX_R) << 1);
     else if (place === PLAN.RM) register = (modrm & 7) | ((rex & REX_B) << 3);
     else if (place === PLAN.OPCODE) register = (opcode & 7) | ((rex & REX_B) << 3);
-    else if (place === PLAN.VVVV) register = vvvv;
+    else if (place === PLAN.VVVV) register = is64 ? vvvv : vvvv & 7;
     else if (place === PLAN.IS4) register = is64 ? immLo >> 4 : (immLo >> 4) & 7;
     else register = (plan >> PLAN.NUMBER_SHIFT) & 7;
     if (plan & PLAN.NO_EXTENSION) register &= 7;
@@ -319,8 +316,8 @@ export function decode(bytes: Uint8Array, at: number, end: number, mode: Mode, o
   }
   out.base = base;
   out.index = index;
-  const check = (bits >> ROW_SHIFT.CHECK) & 7;
-  if (check !== CHECK.NONE && !admits(check, ((modrm >> 3) & 7) | ((rex & REX_R) << 1), out)) return INVALID;
+  const check = (bits >> ROW_SHIFT.CHECK) & 15;
+  if (check !== CHECK.NONE && !admits(check, modrm, rex, is64 ? vvvv : vvvv & 7, out)) return INVALID;
 
   // Form.
   const rule = (bits >> ROW_SHIFT.RULE) & 7;
@@ -387,7 +384,7 @@ export function decode(bytes: Uint8Array, at: number, end: number, mode: Mode, o
   out.addressSize = addressSize;
   out.lock = lock;
   out.rep = rep;
-  out.vvvv = vvvv;
+  out.vvvv = is64 ? vvvv : vvvv & 7;
   out.vexL = vexL;
   out.length = p - at;
   return out.length;
@@ -416,21 +413,27 @@ function immediateSize(kind: number, operandSize: number, addressSize: number): 
 }
 
 const CONTROL_REGISTERS = 0b1_0001_1101;
-const DEBUG_REGISTERS = 8;
 const SEGMENT_REGISTERS = 6;
 const CS = 1;
 
-/** Whether the register in the reg field exists and may be so used, or the registers of a gather differ. */
-function admits(check: number, reg: number, { reg0, reg1, index }: Decoded): boolean {
+/** Whether the registers that an instruction names exist and may be used so. */
+function admits(check: number, modrm: number, rex: number, vvvv: number, { reg0, reg1, reg2, index }: Decoded): boolean {
+  const field = (modrm >> 3) & 7;
+  const reg = field | ((rex & REX_R) << 1);
   switch (check) {
     case CHECK.CONTROL:
       return ((CONTROL_REGISTERS >> reg) & 1) !== 0;
     case CHECK.DEBUG:
-      return reg < DEBUG_REGISTERS;
+    case CHECK.TILE:
+      return reg < 8;
     case CHECK.SEGMENT_LOAD:
-      return (reg & 7) !== CS && (reg & 7) < SEGMENT_REGISTERS;
+      return field !== CS && field < SEGMENT_REGISTERS;
     case CHECK.SEGMENT_STORE:
-      return (reg & 7) < SEGMENT_REGISTERS;
+      return field < SEGMENT_REGISTERS;
+    case CHECK.MASK:
+      return reg < 8 && vvvv < 8;
+    case CHECK.TILES:
+      return reg < 8 && vvvv < 8 && !(rex & REX_B) && reg0 !== reg1 && reg1 !== reg2 && reg0 !== reg2;
     default:
       return reg0 !== index && reg1 !== index && reg0 !== reg1;
   }

@@ -10,7 +10,7 @@
 //   0F, 0F 38, 0F 3A    opcode map; then the opcode byte
 //   +r, +cc             the low 3 bits are a register, the low 4 bits a condition
 //   /r, /0 .. /7        a ModRM byte; a digit fixes its reg field. Operands say whether rm may be a register or memory
-//   /C1, /C0+i          two digits: the whole ModRM byte; +i: all eight bytes of that rm field
+//   /C1, /C0+i, /C0+r   two digits: the whole ModRM byte; +i: any rm field, +r: any reg field
 // Of two rows that match the same bytes the more specific one wins (F3 90 pause before 90 xchg); equally specific ones are an error.
 
 /** Opcode maps, in the order of the decoder's tables. */
@@ -109,9 +109,9 @@ function parseModrm(text: string, e: Draft): void {
     return;
   }
   const byte = parseInt(text, 16);
-  if (!/^[C-F][0-9A-F](\+i)?$/.test(text))
+  if (!/^[C-F][0-9A-F](\+[ir])?$/.test(text))
     throw new Error(`'/${text}' is neither /r, a digit nor a ModRM byte with mod = 3`);
   e.registerOnly = true;
-  e.reg = (byte >> 3) & 7;
+  if (!text.endsWith('+r')) e.reg = (byte >> 3) & 7;
   if (!text.endsWith('+i')) e.rm = byte & 7;
 }

@@ -5,20 +5,21 @@
 //   E rm: general register or memory   F the flags register             G general register     H vector register by VEX.vvvv
 //   I immediate   J relative target    L vector register by imm8[7:4]   M rm: memory only       N rm: MMX register
 //   O memory at an offset in the instruction   P MMX register           Q rm: MMX or memory    R rm: general register
-//   S segment register                                                 U rm: vector register  V vector register
+//   S segment register                 U rm: vector register            V vector register
 //   W rm: vector register or memory    X memory at DS:rSI               Y memory at ES:rDI     Z register in the opcode
-//   K tile register by reg             KH tile register by VEX.vvvv     KM rm: tile register   VM memory, vector-indexed
+//   K KH KN KQ mask registers: by reg, by VEX.vvvv, by rm, by rm or memory    T TH TN tile registers: by reg, vvvv, rm
+//   VM memory with a vector of indices
 //   Ry/Mb: as a register of one size or memory of another
 // Sizes: b w d q t(80 bits) dq(128) qq(256) fixed; v = operand size, z = operand size at most 32, y = 32 or 64 by REX.W,
 //   n = 64 in 64-bit mode else 32, am = address size; x ps pd = vector length, h f e = a half, a fourth, an eighth of it;
 //   ss sd = a scalar in a vector register; bs = byte, sign-extended; p = far pointer, s = pseudo-descriptor, a = BOUND's pair;
-//   env state fx xsave = x87 environment, x87 state, FXSAVE area, XSAVE area.
+//   env state fx xsave = x87 environment, x87 state, FXSAVE area, XSAVE area; sib = rows of a tile, which need a SIB byte.
 // Named registers: AL AH AX CL DX CX .. ; eAX = operand size at most 32; rAX = operand size; ES .. GS; ST0, STi; XMM0; 1 = the constant.
 
 export type Access = 'r' | 'w' | 'rw' | 'n';
 
 /** Which registers a register operand counts. */
-export type RegisterFile = 'gpr' | 'segment' | 'control' | 'debug' | 'mmx' | 'vector' | 'x87' | 'tile';
+export type RegisterFile = 'gpr' | 'segment' | 'control' | 'debug' | 'mmx' | 'vector' | 'x87' | 'mask' | 'tile';
 
 /** Where the decoder finds the register number (or that there is none). */
 export type Place = 'reg' | 'rm' | 'vvvv' | 'opcode' | 'is4' | 'fixed' | 'none';
@@ -59,8 +60,9 @@ const LETTERS: Readonly<Record<string, Kind>> = {
   A: kind('far', null, 'none'),         B: kind('r', 'gpr', 'vvvv'),         C: kind('cr', 'control', 'reg'),
   D: kind('dr', 'debug', 'reg'),        E: kind('r', 'gpr', 'rm', 'or'),     F: kind('flags', null, 'none'),
   G: kind('r', 'gpr', 'reg'),           H: kind('x', 'vector', 'vvvv'),      I: kind('i', null, 'none'),
-  J: kind('j', null, 'none'),           K: kind('tmm', 'tile', 'reg'),       KH: kind('tmm', 'tile', 'vvvv'),
-  KM: kind('tmm', 'tile', 'rm'),        L: kind('x', 'vector', 'is4'),       M: kind('m', null, 'none', 'only'),
+  J: kind('j', null, 'none'),           K: kind('k', 'mask', 'reg'),         KH: kind('k', 'mask', 'vvvv'),
+  KN: kind('k', 'mask', 'rm'),          KQ: kind('k', 'mask', 'rm', 'or'),   T: kind('tmm', 'tile', 'reg'),
+  TH: kind('tmm', 'tile', 'vvvv'),      TN: kind('tmm', 'tile', 'rm'),       L: kind('x', 'vector', 'is4'),       M: kind('m', null, 'none', 'only'),
   N: kind('mm', 'mmx', 'rm'),           O: kind('m', null, 'none', 'only'),  P: kind('mm', 'mmx', 'reg'),
   Q: kind('mm', 'mmx', 'rm', 'or'),     R: kind('r', 'gpr', 'rm'),           S: kind('sreg', 'segment', 'reg'),
   U: kind('x', 'vector', 'rm'),         V: kind('x', 'vector', 'reg'),       VM: kind('m', null, 'none', 'only'),

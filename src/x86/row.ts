@@ -70,7 +70,9 @@ export interface RowOptions {
   readonly addressed?: 'memory' | 'count';
   /** MOV CR/DR: mod is ignored and rm always a register. */
   readonly ignoresMod?: boolean;
+  /** CPUID bit that offers it; `cpuid256`: what its 256-bit form needs instead. */
   readonly cpuid?: CpuidFeature;
+  readonly cpuid256?: CpuidFeature;
   readonly semantics?: Semantics;
   /** Executed by the TypeScript microcode of this name. */
   readonly microcode?: string;

@@ -29,11 +29,13 @@ export const ROW = {
   /** The memory operand is at ES:rDI alone: no segment override. */
   DESTINATION_STRING: 1 << 9,
   IMM2: 1 << 10,
+  /** The memory operand must have a SIB byte. */
+  SIB: 1 << 27,
 } as const;
-export const ROW_SHIFT = { REP: 11, CHECK: 13, RULE: 16, ADDRESSING: 19, IMMEDIATE: 22 } as const;
+export const ROW_SHIFT = { REP: 11, CHECK: 13, RULE: 17, ADDRESSING: 20, IMMEDIATE: 23 } as const;
 
 /** What must hold of the decoded operands, beyond the tables. */
-export const CHECK = { NONE: 0, CONTROL: 1, DEBUG: 2, SEGMENT_LOAD: 3, SEGMENT_STORE: 4, GATHER: 5 } as const;
+export const CHECK = { NONE: 0, CONTROL: 1, DEBUG: 2, SEGMENT_LOAD: 3, SEGMENT_STORE: 4, GATHER: 5, MASK: 6, TILE: 7, TILES: 8 } as const;
 
 /** Kinds of immediate, in the order of operand.ts. */
 export const IMMEDIATES = ['', 'b', 'bs', 'w', 'z', 'v', 'jb', 'jz', 'p', 'o', 'is4'] as const;
@@ -67,6 +69,9 @@ function checkOf(row: Row): number {
   const { operands } = row;
   if (operands.some((o) => o.file === 'control')) return CHECK.CONTROL;
   if (operands.some((o) => o.file === 'debug')) return CHECK.DEBUG;
+  if (operands.some((o) => o.file === 'mask' && o.place !== 'rm')) return CHECK.MASK;
+  const tiles = operands.filter((o) => o.file === 'tile').length;
+  if (tiles > 0) return tiles > 1 ? CHECK.TILES : CHECK.TILE;
   const segment = operands.findIndex((o) => o.notation === 'Sw');
   if (segment >= 0) return segment === 0 ? CHECK.SEGMENT_LOAD : CHECK.SEGMENT_STORE;
   return operands.some((o) => o.addressing === 'vector') ? CHECK.GATHER : CHECK.NONE;
@@ -83,7 +88,8 @@ function bitsOf(row: Row, rule: number, addressing: number): number {
   if (row.f64) bits |= ROW.F64;
   if (row.lock && operands[0]!.memory !== 'no') bits |= ROW.LOCK;
   if (operands.some((o) => o.place === 'vvvv')) bits |= ROW.VVVV;
-  if (operands.some((o) => o.addressing === 'vector')) bits |= ROW.VSIB;
+  if (operands.some((o) => o.addressing === 'vector')) bits |= ROW.VSIB | ROW.SIB;
+  if (operands.some((o) => o.size === 'sib')) bits |= ROW.SIB;
   if (row.ignoresMod) bits |= ROW.IGNORES_MOD;
   if (row.stack) bits |= ROW.STACK;
   if (strings.length > 0 && strings.every((o) => o.addressing === 'di')) bits |= ROW.DESTINATION_STRING;
@@ -99,7 +105,7 @@ function bitsOf(row: Row, rule: number, addressing: number): number {
   );
 }
 
-const NO_EXTENSION = new Set(['segment', 'mmx', 'x87', 'tile']);
+const NO_EXTENSION = new Set(['segment', 'mmx', 'x87', 'mask', 'tile']);
 
 /** Packs where the register operands come from, a byte each; `memory`: the rm operand is memory. */
 function planOf(operands: readonly Operand[], memory: boolean): number {

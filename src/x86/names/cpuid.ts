@@ -41,6 +41,7 @@ const leaf7b = at(7, 0, 'ebx');
 const leaf7c = at(7, 0, 'ecx');
 const leaf7d = at(7, 0, 'edx');
 const leaf7s1a = at(7, 1, 'eax');
+const leaf7s1d = at(7, 1, 'edx');
 const leafDs1a = at(0xd, 1, 'eax');
 const leaf14b = at(0x14, 0, 'ebx');
 const leaf19b = at(0x19, 0, 'ebx');
@@ -73,8 +74,9 @@ export const CPUID_FEATURE = {
   FSRM: leaf7d(4), UINTR: leaf7d(5), SERIALIZE: leaf7d(14), TSXLDTRK: leaf7d(16), PCONFIG: leaf7d(18), CET_IBT: leaf7d(20),
   AMX_BF16: leaf7d(22), AVX512_FP16: leaf7d(23), AMX_TILE: leaf7d(24), AMX_INT8: leaf7d(25), ARCH_CAPABILITIES: leaf7d(29),
   SHA512: leaf7s1a(0), SM3: leaf7s1a(1), SM4: leaf7s1a(2), RAO_INT: leaf7s1a(3), AVX_VNNI: leaf7s1a(4), AVX512_BF16: leaf7s1a(5),
-  CMPCCXADD: leaf7s1a(7), FRED: leaf7s1a(17), LKGS: leaf7s1a(18), WRMSRNS: leaf7s1a(19), AVX_IFMA: leaf7s1a(23), LAM: leaf7s1a(26),
-  MSRLIST: leaf7s1a(27),
+  CMPCCXADD: leaf7s1a(7), FRED: leaf7s1a(17), LKGS: leaf7s1a(18), WRMSRNS: leaf7s1a(19), AMX_FP16: leaf7s1a(21), HRESET: leaf7s1a(22), AVX_IFMA: leaf7s1a(23),
+  LAM: leaf7s1a(26), MSRLIST: leaf7s1a(27), AVX_VNNI_INT8: leaf7s1d(4), AVX_NE_CONVERT: leaf7s1d(5), AMX_COMPLEX: leaf7s1d(8),
+  AVX_VNNI_INT16: leaf7s1d(10),
   // Other basic leaves
   XSAVEOPT: leafDs1a(0), XSAVEC: leafDs1a(1), XGETBV1: leafDs1a(2), XSAVES: leafDs1a(3), PTWRITE: leaf14b(4), AESKLE: leaf19b(0),
   WIDE_KL: leaf19b(2),
