@@ -66,12 +66,15 @@ export class ApicTimer implements HrtimerOwner {
 
   // ---- What the guest writes and reads
 
-  /** WRMSR of IA32_TSC_DEADLINE: ignored outside TSC-deadline mode. 0 disarms; a past deadline expires at once. */
-  setLapicTscdeadlineMsr(value: bigint): void {
+  /**
+   * WRMSR of IA32_TSC_DEADLINE: ignored outside TSC-deadline mode. 0 disarms; a past deadline expires at once.
+   * `hostInitiated`: the VMM restores a vCPU.
+   */
+  setLapicTscdeadlineMsr(value: bigint, hostInitiated = false): void {
     if (!this.lapic.hardwareEnabled || !this.tscDeadlineMode) return;
     this.#hrtimer.cancel();
     this.tscdeadline = value;
-    this.lazy.update(value);
+    this.lazy.update(value, hostInitiated);
     this.startApicTimer();
   }
 

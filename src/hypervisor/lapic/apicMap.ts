@@ -74,12 +74,11 @@ export class ApicMap {
     for (const lapic of present) this.#addLogical(lapic);
   }
 
-  /** kvm_apic_is_broadcast_dest(). */
+  /** kvm_apic_is_broadcast_dest(): whether a destination may mean everybody, to somebody. */
   #isBroadcast(vm: LapicVm, source: Lapic | null, dest: number): boolean {
-    if (!vm.quirks.x2apicBroadcast) {
-      return dest === X2APIC_BROADCAST || (dest === XAPIC_BROADCAST && this.#logicalMode !== 'x2apic');
-    }
-    return dest === (source !== null && source.x2apic ? X2APIC_BROADCAST : XAPIC_BROADCAST);
+    if (dest === X2APIC_BROADCAST) return true;
+    if (dest !== XAPIC_BROADCAST) return false;
+    return vm.quirks.x2apicBroadcast ? source === null || !source.x2apic : this.#logicalMode !== 'x2apic';
   }
 
   /** The members of a logical destination, with gaps where a bit names nobody; null: not answerable. */
@@ -120,16 +119,16 @@ export class ApicMap {
   #addLogical(lapic: Lapic): void {
     const ldr = lapic.register(APIC.LDR);
     if (this.#logicalMode === 'disabled' || !lapic.softwareEnabled || ldr === 0) return;
-    const flat = lapic.register(APIC.DFR) === DFR.FLAT;
-    const mode = lapic.x2apic ? 'x2apic' : flat ? 'xapic-flat' : 'xapic-cluster';
+    const mode = logicalModeOf(lapic);
     if (this.#logicalMode === 'none') this.#logicalMode = mode;
     if (this.#logicalMode !== mode) {
       this.#logicalMode = 'disabled';
       return;
     }
     // The physical map serves x2APIC clusters: an id determines its LDR.
-    if (mode === 'x2apic') return;
+    if (mode === 'x2apic' || mode === 'disabled') return;
     const id = ldr >>> XAPIC_ID_SHIFT;
+    const flat = mode === 'xapic-flat';
     const group = flat ? this.#flat : this.#clusters[id >>> 4]!;
     const bits = flat ? id : id & 0xf;
     if (bits === 0) return;
@@ -137,6 +136,13 @@ export class ApicMap {
     if (bits !== 1 << bit || group[bit] !== undefined) this.#logicalMode = 'disabled';
     else group[bit] = lapic;
   }
+}
+
+/** The mode of one APIC; `disabled` for a DFR that is neither model, which matches nothing. */
+function logicalModeOf(lapic: Lapic): Exclude<LogicalMode, 'none'> {
+  if (lapic.x2apic) return 'x2apic';
+  const dfr = lapic.register(APIC.DFR);
+  return dfr === DFR.FLAT ? 'xapic-flat' : dfr === DFR.CLUSTER ? 'xapic-cluster' : 'disabled';
 }
 
 const members = (group: readonly Slot[], bits: number, size: number): Slot[] =>

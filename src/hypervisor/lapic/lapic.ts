@@ -125,7 +125,7 @@ export class Lapic {
     if (register === undefined || !this.#offers(register) || this.#access(register)[1] !== 'w') return false;
     const reserved = register.effect === 'eoi' && this.owner.vm.quirks.eoiIgnoresValue ? 0 : register.reserved;
     if (this.x2apic && (value & reserved) !== 0) return false;
-    this.#apply(register, value & register.keeps);
+    this.#apply(register, value);
     return true;
   }
 
@@ -179,7 +179,7 @@ export class Lapic {
     const bsp = owner.id === owner.vm.bspId;
     if (!init) this.#setBase(resetBase(bsp));
     const { x2apicId, xapicId } = this;
-    for (const { offset, reset } of APIC_REGISTERS) this.setRegister(offset, reset);
+    for (const row of APIC_REGISTERS) this.setRegister(row.offset, this.#offers(row) ? row.reset : 0);
     this.setRegister(ICR_HIGH, 0);
     this.setRegister(APIC.LVR, versionRegister(this));
     if (bsp && owner.vm.quirks.lint0Reenabled) this.setRegister(APIC.LVT0, DELIVERY.EXTINT << ICR.MODE_SHIFT);
@@ -209,7 +209,8 @@ export class Lapic {
     return name !== 'LVTCMCI' || lvtEntries(this).includes(offset);
   }
 
-  #apply({ offset, effect, keeps }: ApicRegister, value: number): void {
+  #apply({ offset, effect, keeps }: ApicRegister, written: number): void {
+    const value = written & keeps;
     switch (effect) {
       case 'ignore':
         return;
@@ -243,10 +244,10 @@ export class Lapic {
         this.setRegister(offset, value);
         return;
       case 'lvt':
-        this.setRegister(offset, lvtValue(this, offset, value, keeps));
+        this.setRegister(offset, lvtValue(this, offset, written, keeps));
         return;
       case 'lvtTimer':
-        this.setRegister(offset, lvtValue(this, offset, value, keeps));
+        this.setRegister(offset, lvtValue(this, offset, written, keeps));
         this.timer.updateLvtt();
         return;
       case 'initialCount':

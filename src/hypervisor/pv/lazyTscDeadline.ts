@@ -25,8 +25,9 @@
 //
 // Further than V3: the mapping follows memory slots. While the page cannot be written, cachedArmed is the truth; the page
 // is brought up to date before the next entry (`stale`, `refresh`), and a deadline that fires meanwhile is an ordinary one.
-// Enabling publishes a deadline that is armed already, so that a restored vCPU may get its two MSRs in any order. A WRMSR
-// whose value is not in `pending` did not come from set_next_event: whatever pending holds then is no extension of it.
+// Enabling publishes a deadline that is armed already, so that a restored vCPU may get its two MSRs in any order. A guest's
+// WRMSR whose value is not in `pending` did not come from set_next_event (a kernel before or after this one, say): what
+// pending holds then is no extension of it, and must not put it off.
 
 import type { Cell } from '../../host/cells.ts';
 import type { GuestPage } from '../lapic/owner.ts';
@@ -123,8 +124,11 @@ export class LazyTscDeadline {
     this.#unrelated = 0n;
   }
 
-  /** The guest wrote IA32_TSC_DEADLINE, or a pending deadline takes its place: called before the timer is started. */
-  update(deadline: bigint): void {
+  /**
+   * IA32_TSC_DEADLINE was written, by the guest, by the VMM that restores one, or by kick(): called before the timer is
+   * started. A restored deadline may be extended already.
+   */
+  update(deadline: bigint, hostInitiated = false): void {
     if (!this.enabled) return;
     if (deadline === 0n) {
       this.clear('disarmed');
@@ -133,7 +137,7 @@ export class LazyTscDeadline {
     this.counters.updates++;
     this.#publish(deadline);
     const pending = this.#pending();
-    this.#unrelated = pending === deadline ? 0n : pending;
+    this.#unrelated = hostInitiated || pending === deadline ? 0n : pending;
     this.#trace('update');
   }
 
