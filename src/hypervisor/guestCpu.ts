@@ -17,6 +17,8 @@ export interface GuestCpu {
   /** Units used by the last `enter`. */
   readonly used: number;
   readonly controls: Controls;
+  /** Why `enter` last returned STOPPED. */
+  readonly stopped: { readonly what: string; readonly hint: string } | null;
 
   /**
    * Runs guest code: until exactly `budget` units are used, at a VM exit, or (AHEAD) at an instruction that observes time
@@ -33,6 +35,8 @@ export interface GuestCpu {
   inject(event: Injection): void;
   /** RFLAGS.IF is set, no interrupt shadow, no event queued. */
   interruptible(): boolean;
+  /** The host has written registers of the state block: what the processor derives from them follows. */
+  registersReplaced(): void;
   /** The architectural MSRs that live in the processor; null: no such MSR. */
   readMsr(index: number): bigint | null;
   /** False: no such MSR, or a value that raises #GP. */

@@ -71,6 +71,7 @@ export function resetVcpu(vcpu: Vcpu, init: boolean): void {
   state.activity = ACTIVITY.ACTIVE;
   state.entryEvent = state.vectoringEvent = 0;
   vcpu.events.clear();
+  vcpu.guest.registersReplaced();
   if (init) return;
   state.pat = RESET_PAT;
   state.xcr0 = 1n;
@@ -84,4 +85,5 @@ export function startAtSipi(vcpu: Vcpu, vector: number): void {
   const { state } = vcpu.guest;
   writeSegment(state, SEGMENT.CS, segment(CODE, vector << 8, BigInt(vector) << 12n));
   state.rip = 0n;
+  vcpu.guest.registersReplaced();
 }

@@ -8,7 +8,6 @@
 // see and do things in the order of time; and SLICE, which only lets `Host.step` return. Neither changes what happens.
 
 import { EXIT, type Exit, type ExitReason } from '../cpu/exit.ts';
-import { stopSignal } from '../cpu/fault.ts';
 import { COST } from '../host/costs.ts';
 import { SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
 import type { Sleep } from '../host/sleep.ts';
@@ -141,9 +140,11 @@ function handleExitIrqoff(vcpu: Vcpu, reason: ExitReason): void {
 function handleExit(vcpu: Vcpu, reason: ExitReason): Disposition {
   const { cpu, probes } = vcpu;
   if (reason === EXIT.STOPPED) {
-    vcpu.userspace = { reason: 'INTERNAL_ERROR', what: stopSignal.what, hint: stopSignal.hint };
+    const { what, hint } = vcpu.guest.stopped!;
+    vcpu.userspace = { reason: 'INTERNAL_ERROR', what, hint };
     return TO_USERSPACE;
   }
+  vcpu.stat.byReason[reason]++;
   cpu.charge(COST.exitDispatch);
   if (!probes.active) return EXIT_HANDLERS[reason]!(vcpu);
 

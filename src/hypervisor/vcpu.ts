@@ -1,6 +1,7 @@
 // A virtual CPU as the hypervisor owns it: struct kvm_vcpu. What it does is in run.ts, inject.ts and exits/; here is its
 // state, its clock and the kick protocol.
 
+import { EXIT } from '../cpu/exit.ts';
 import { OFFSET } from '../cpu/state.ts';
 import type { Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
@@ -29,9 +30,16 @@ import type { Vm } from './vm.ts';
 export const VCPU_MODE = { OUTSIDE_GUEST: 0, IN_GUEST: 1, EXITING_GUEST: 2 } as const;
 export type VcpuMode = (typeof VCPU_MODE)[keyof typeof VCPU_MODE];
 
+/** One more than the largest basic exit reason. */
+const REASONS = 1 + Math.max(...Object.values(EXIT));
+
 /** Per-vCPU statistics in the sense of KVM's struct kvm_vcpu_stat. */
 export class VcpuStat {
   exits = 0;
+  /** Exits by basic reason. */
+  readonly byReason = new Uint32Array(REASONS);
+  /** Exits of WRMSR by MSR index. */
+  readonly msrWrites = new Map<number, number>();
   haltExits = 0;
   haltWakeup = 0;
   irqExits = 0;

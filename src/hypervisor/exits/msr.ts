@@ -30,6 +30,8 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   halves[0] = state.gpr32(GPR.RAX);
   halves[1] = state.gpr32(GPR.RDX);
   const value = whole[0]!;
+  const { msrWrites } = vcpu.stat;
+  msrWrites.set(index, (msrWrites.get(index) ?? 0) + 1);
   const accepted = writeMsr(vcpu, index, value);
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, true, index, value, !accepted);

@@ -1,0 +1,196 @@
+// A machine: one VM on a modelled host, with its devices, booted from an image and run step by step. The noun that people
+// start from.
+
+import { Processor } from '../cpu/processor.ts';
+import { featuresFromCpuid } from '../cpu/features.ts';
+import { costModel, type CostModel } from '../host/costs.ts';
+import { Host } from '../host/host.ts';
+import type { PhysicalCpu } from '../host/cpu.ts';
+import type { CpuModel, PvFeature } from '../hypervisor/cpuid.ts';
+import type { Diagnostic } from '../hypervisor/diagnostics.ts';
+import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
+import { PASSTHROUGH } from '../hypervisor/msrs.ts';
+import type { Vcpu } from '../hypervisor/vcpu.ts';
+import { Vm } from '../hypervisor/vm.ts';
+import { Probes } from '../trace/probes.ts';
+import { PAGE_SIZE } from '../x86/names/paging.ts';
+import { GuestConsole } from './console.ts';
+import { countersOf, type Counters } from './counters.ts';
+import { debugcon } from './devices/debugcon.ts';
+import { debugExit } from './devices/debugExit.ts';
+import { powerOff } from './devices/powerOff.ts';
+import { serial } from './devices/serial.ts';
+import { digest } from './digest.ts';
+import type { Image } from './image.ts';
+import { bootDirect, BootError } from './loaders/direct.ts';
+import { MmioBus } from './mmio.ts';
+import { PortBus } from './ports.ts';
+import type { RunResult } from './result.ts';
+import { vcpuThread, type Userspace } from './userspace.ts';
+import { reportVcpu } from './vcpuReport.ts';
+
+export interface BootOptions {
+  readonly image: Image;
+  /** Default 1. */
+  readonly vcpus?: number;
+  /** Bytes of RAM from guest physical address 0 on, whole pages. Default 64 MiB. */
+  readonly memory?: number;
+  readonly features?: readonly PvFeature[];
+  readonly model?: CpuModel;
+  readonly quirks?: LapicQuirks;
+  /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. Default 1. */
+  readonly apicBusCycleNs?: number;
+  /** The host to run on, with a free CPU for each vCPU; default: one of its own. */
+  readonly host?: Host;
+  /** Of the machine's own host: a cost model or the name of a preset, and the cycles that guest code may run ahead. */
+  readonly costs?: CostModel | string;
+  readonly quantum?: number;
+  readonly tscKhz?: number;
+  readonly probes?: Probes;
+  /** Run every instruction form by call (see ProcessorOptions). */
+  readonly noHot?: boolean;
+}
+
+export interface RunOptions {
+  /** Asked after each step; true ends the run with `until`. */
+  readonly until?: (machine: Machine) => boolean;
+  /** Cycles from boot after which the run ends with `budget`. Default: no limit. */
+  readonly maxCycles?: number;
+}
+
+const DEFAULT_MEMORY = 64 * 2 ** 20;
+
+export class Machine implements Userspace {
+  readonly host: Host;
+  readonly vm: Vm;
+  readonly processor: Processor;
+  readonly image: Image;
+  readonly memory: number;
+  readonly probes: Probes;
+  readonly console = new GuestConsole();
+  readonly ports = new PortBus();
+  readonly mmio = new MmioBus();
+  /** How the machine ended; null while it can go on. */
+  result: RunResult | null = null;
+  active: Vcpu | null = null;
+
+  /** A machine that stands at the image's entry. Throws BootError, or a RangeError for more memory than fits. */
+  static boot(options: BootOptions): Machine {
+    return new Machine(options);
+  }
+
+  private constructor(options: BootOptions) {
+    const { image, vcpus = 1, memory = DEFAULT_MEMORY } = options;
+    if (!Number.isInteger(vcpus) || vcpus < 1) throw new BootError(`a machine has at least one vCPU, not ${vcpus}`);
+    if (!Number.isInteger(memory) || memory <= 0 || memory % PAGE_SIZE !== 0) {
+      throw new BootError(`memory is a number of whole pages of ${PAGE_SIZE} bytes, not ${memory} bytes`);
+    }
+    this.image = image;
+    this.memory = memory;
+    this.host = options.host ?? new Host(hostOptions(options, vcpus));
+    this.probes = options.probes ?? new Probes();
+    this.processor = new Processor({ cpus: vcpus, arenaBytes: memory, noHot: options.noHot ?? false });
+    this.vm = new Vm({
+      host: this.host,
+      guests: this.processor.cpus,
+      cpus: freeCpus(this.host, vcpus),
+      arena: this.processor.arena,
+      secondStage: this.processor.secondStage,
+      probes: this.probes,
+      pvFeatures: options.features ?? [],
+      ...(options.model && { model: options.model }),
+      ...(options.quirks && { quirks: options.quirks }),
+      ...(options.apicBusCycleNs && { apicBusCycleNs: options.apicBusCycleNs }),
+    });
+    this.#configureProcessor();
+    this.vm.memslots.set({ slot: 0, gpa: 0, size: memory, address: this.processor.arena.allocate(memory) });
+    this.#connectDevices();
+    bootDirect(this.vm, image, memory);
+    for (const vcpu of this.vm.vcpus) vcpu.thread = this.host.spawn(vcpu.name, vcpu.cpu, vcpuThread(this, vcpu));
+  }
+
+  /**
+   * One step of the host: at most about 100 000 units or 1000 exits. Returns the result once there is one; `limit` when the
+   * CPU furthest behind has reached `maxCycles`.
+   */
+  step(maxCycles = Infinity): RunResult | null {
+    if (this.result !== null) return this.result;
+    this.host.stopAt = maxCycles;
+    const outcome = this.host.step();
+    if (this.result !== null) return this.result;
+    if (outcome === 'limit') return { kind: 'budget', cycles: maxCycles, vcpus: this.#reports() };
+    if (outcome === 'idle') this.end({ kind: 'deadlock', vcpus: this.#reports() });
+    return this.result;
+  }
+
+  /** Runs until the machine ends, `until` says so, or `maxCycles` are over. */
+  run({ until, maxCycles = Infinity }: RunOptions = {}): RunResult {
+    for (;;) {
+      const result = this.step(maxCycles);
+      if (result !== null) return result;
+      if (until?.(this)) return { kind: 'until' };
+    }
+  }
+
+  /** Ends the machine: its vCPUs stop where they stand. The first result counts. */
+  end(result: RunResult): void {
+    if (this.result !== null) return;
+    this.result = result;
+    for (const { thread } of this.vm.vcpus) if (thread !== null) this.host.kill(thread);
+    this.host.endStep();
+  }
+
+  /** Exits, MSR writes and the rest, counted. */
+  get counters(): Counters {
+    return countersOf(this.vm);
+  }
+
+  /** What the guest asked for in vain. */
+  get diagnostics(): readonly Diagnostic[] {
+    return this.vm.diagnostics.list;
+  }
+
+  /** One number for registers, memory and time: equal for equal runs. */
+  digest(): string {
+    return digest(this.vm);
+  }
+
+  #reports() {
+    return this.vm.vcpus.map(reportVcpu);
+  }
+
+  #configureProcessor(): void {
+    const { cpuid, vcpus } = this.vm;
+    const features = featuresFromCpuid((leaf, subleaf) => cpuid.answer(leaf, subleaf, vcpus[0]!.cpuidAsker));
+    for (const cpu of this.processor.cpus) {
+      cpu.features = features;
+      for (const { index, direction } of PASSTHROUGH) cpu.controls.allowMsr(index, direction);
+    }
+  }
+
+  #connectDevices(): void {
+    const vcpu = (): number => this.active?.id ?? 0;
+    this.ports.connect(serial(this.console));
+    this.ports.connect(debugcon(this.console));
+    this.ports.connect(debugExit((value) => this.end({ kind: 'debug-exit', value, vcpu: vcpu() })));
+    this.ports.connect(powerOff(() => this.end({ kind: 'power-off', vcpu: vcpu() })));
+  }
+}
+
+const hostOptions = ({ costs, quantum, tscKhz }: BootOptions, cpus: number) => ({
+  cpus,
+  ...(costs !== undefined && { costs: typeof costs === 'string' ? costModel(costs) : costs }),
+  ...(quantum !== undefined && { quantum }),
+  ...(tscKhz !== undefined && { tscKhz }),
+});
+
+/** CPUs of the host on which nothing runs yet, one for each vCPU. */
+function freeCpus(host: Host, count: number): PhysicalCpu[] {
+  const free = host.cpus.filter(
+    (cpu) => !host.threads.some((thread) => thread.cpu === cpu && thread.state !== 'finished'),
+  );
+  if (free.length >= count) return free.slice(0, count);
+  throw new BootError(
+    `${count} vCPUs need ${count} free CPUs, and the host has ${free.length} of ${host.cpus.length}: make a host with more CPUs`,
+  );
+}

@@ -1,0 +1,75 @@
+// Userspace's half of a vCPU thread: calls KVM_RUN for ever and serves what it returns with. Where an access ends up is said
+// by the buses; when the machine ends, by the devices.
+
+import { KVM_EXIT } from '../hypervisor/names.ts';
+import { vcpuRun } from '../hypervisor/run.ts';
+import type { UserspaceExit } from '../hypervisor/userspace.ts';
+import type { Vcpu } from '../hypervisor/vcpu.ts';
+import type { Sleep } from '../host/sleep.ts';
+import type { MmioBus } from './mmio.ts';
+import type { PortBus } from './ports.ts';
+import type { RunResult } from './result.ts';
+import { reportVcpu } from './vcpuReport.ts';
+
+/** What a vCPU thread needs of its machine. */
+export interface Userspace {
+  readonly ports: PortBus;
+  readonly mmio: MmioBus;
+  /** Set once the machine has ended. */
+  readonly result: RunResult | null;
+  /** The vCPU whose access is being served. */
+  active: Vcpu | null;
+  end(result: RunResult): void;
+}
+
+/** The body of a vCPU's thread: ends with the machine. */
+export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
+  while (userspace.result === null) {
+    const exit = yield* vcpuRun(vcpu);
+    if (vcpu.probes.active) {
+      vcpu.probes.fire('kvm_userspace_exit', { vcpu: vcpu.id, reason: KVM_EXIT[exit.reason] }, vcpu.cpu.now);
+    }
+    userspace.active = vcpu;
+    serve(userspace, vcpu, exit);
+    userspace.active = null;
+  }
+}
+
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+
+function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
+  const { diagnostics } = vcpu.vm;
+  switch (exit.reason) {
+    case 'IO':
+      if (exit.direction === 'out') {
+        const unclaimed = userspace.ports.write(exit.port, exit.size, exit.value);
+        if (unclaimed) diagnostics.note('port-out', exit.port, 'ignored', vcpu);
+        vcpu.guest.complete(0n);
+      } else {
+        const { value, unclaimed } = userspace.ports.read(exit.port, exit.size);
+        if (unclaimed) diagnostics.note('port-in', exit.port, 'all ones', vcpu);
+        vcpu.guest.complete(BigInt(value));
+      }
+      return;
+    case 'MMIO': {
+      const device = userspace.mmio.at(exit.gpa);
+      if (device === undefined)
+        diagnostics.note(exit.write ? 'mmio-write' : 'mmio-read', exit.gpa, exit.write ? 'ignored' : 'all ones', vcpu);
+      if (exit.write) device?.write(exit.gpa - device.gpa, exit.size, exit.value);
+      vcpu.guest.complete(
+        exit.write ? 0n : (device?.read(exit.gpa - device.gpa, exit.size) ?? BigInt.asUintN(8 * exit.size, ALL_ONES)),
+      );
+      return;
+    }
+    case 'SHUTDOWN':
+      userspace.end({ kind: 'triple-fault', vcpu: reportVcpu(vcpu) });
+      return;
+    case 'INTR':
+      return;
+    case 'INTERNAL_ERROR':
+      userspace.end({ kind: 'not-implemented', what: exit.what, hint: exit.hint, vcpu: reportVcpu(vcpu) });
+      return;
+    default:
+      exit satisfies never;
+  }
+}
