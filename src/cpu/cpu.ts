@@ -190,6 +190,13 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.mmu.fragments.drop();
   }
 
+  /** The host has written registers of the state block: views and translations follow, and fragments are forgotten. */
+  registersReplaced(): void {
+    this.mmu.fragments.drop();
+    this.mmu.translation.flushAll(false);
+    this.mmu.selectViews();
+  }
+
   readMsr(index: number): bigint | null {
     return readMsr(this, index);
   }
