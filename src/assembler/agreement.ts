@@ -3,7 +3,7 @@
 
 import type { Decoded } from './decoder.ts';
 import { evaluate, type Expression, type Position } from './expression.ts';
-import { type MemoryOperand, type Operand, parseOperands } from './operand.ts';
+import { as32Bit, type MemoryOperand, type Operand, parseOperands } from './operand.ts';
 import { reject, Rejection } from './problem.ts';
 import { Cursor } from './token.ts';
 
@@ -66,9 +66,12 @@ function sameMemory(asked: MemoryOperand, found: MemoryOperand): boolean {
 const isPort = (operand: Operand): boolean =>
   (operand.kind === 'register' && operand.name === 'dx') || (operand.kind === 'memory' && operand.base === 'dx');
 
-function sameOperand(asked: Operand, found: Operand, immediateBytes: number): boolean {
+function sameOperand(asked: Operand, found: Operand, { mnemonic, immediateBytes }: Request): boolean {
   if (isPort(asked) && isPort(found)) return true;
-  if (asked.kind === 'register' && found.kind === 'register') return asked.name === found.name;
+  if (asked.kind === 'register' && found.kind === 'register') {
+    // LAR and LSL read 16 bits of their source under whatever name.
+    return /^l(ar|sl)[wlq]?$/.test(mnemonic) ? as32Bit(asked.name) === as32Bit(found.name) : asked.name === found.name;
+  }
   if (asked.kind === 'immediate' && found.kind === 'immediate') {
     return BigInt.asUintN(8 * immediateBytes, value(asked.value) - value(found.value)) === 0n;
   }
@@ -101,7 +104,7 @@ export function agrees(request: Request, decoded: Decoded): boolean {
   }
   if (found.length !== request.operands.length) return true;
   const matches = (list: readonly Operand[]): boolean =>
-    list.every((operand, i) => sameOperand(operand, found[i], request.immediateBytes));
+    list.every((operand, i) => sameOperand(operand, found[i], request));
   // XCHG and TEST are symmetrical: GNU and capstone write their operands in either order.
   const mayReverse = found.length === 2 && /^(xchg|test)/.test(request.mnemonic);
   return matches(request.operands) || (mayReverse && matches([...request.operands].reverse()));

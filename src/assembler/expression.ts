@@ -32,9 +32,18 @@ const UNARY = new Set(['-', '~', '!', '+']);
 
 export const number = (value: bigint): Expression => ({ kind: 'number', value: BigInt.asIntN(64, value) });
 
-function parsePrimary(cursor: Cursor, position: Position): Expression {
+/** Operators and parentheses of one expression: trees are walked by recursion. */
+const MAX_OPERATORS = 1000;
+
+interface Context extends Position {
+  operators: number;
+}
+
+function parsePrimary(cursor: Cursor, position: Context): Expression {
+  if (++position.operators > MAX_OPERATORS)
+    reject(`an expression of more than ${MAX_OPERATORS} operators`, 'split it with .equ');
   if (cursor.accept('(')) {
-    const inner = parseExpression(cursor, position);
+    const inner = parseRank(cursor, position, 1);
     cursor.expect(')');
     return inner;
   }
@@ -65,8 +74,7 @@ function parsePrimary(cursor: Cursor, position: Position): Expression {
   return reject(`expected a value, found ${cursor.describeNext()}`);
 }
 
-/** Reads one expression; stops before whatever cannot continue it. */
-export function parseExpression(cursor: Cursor, position: Position, rank = 1): Expression {
+function parseRank(cursor: Cursor, position: Context, rank: number): Expression {
   let left = parsePrimary(cursor, position);
   for (;;) {
     const token = cursor.peek();
@@ -76,9 +84,18 @@ export function parseExpression(cursor: Cursor, position: Position, rank = 1): E
       kind: 'binary',
       operator: token.text,
       left,
-      right: parseExpression(cursor, position, RANK[token.text] + 1),
+      right: parseRank(cursor, position, RANK[token.text] + 1),
     };
   }
+}
+
+/** Reads one expression; stops before whatever cannot continue it. */
+export function parseExpression(cursor: Cursor, position: Position): Expression {
+  return parseRank(
+    cursor,
+    { operators: 0, here: () => position.here(), local: (label, direction) => position.local(label, direction) },
+    1,
+  );
 }
 
 const truth = (value: boolean): bigint => (value ? -1n : 0n);

@@ -251,9 +251,7 @@ export function encodeInstruction(
   const immediateIndex = operands.findIndex((operand) => operand.kind === 'immediate');
   const immediateBytes =
     immediateIndex < 0 ? 8 : immediateWidth(gnu.mnemonic, gnu.operands, immediateIndex, around.mode).bytes;
-  // What was respelled is compared in the shape it has by then: GNU lets LAR name any width of its source.
-  const shown = respelling !== null && respelling.operands.length === operands.length ? respelling.operands : operands;
-  verify(bytes, { mnemonic: gnu.mnemonic, operands: shown, immediateBytes }, around);
+  verify(bytes, { mnemonic: gnu.mnemonic, operands, immediateBytes }, around);
   const fixups = filling.holes.map((hole) => ({ ...hole.fixup, offset: locate(bytes, hole) }));
   return { bytes, fixups };
 }

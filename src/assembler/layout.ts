@@ -23,6 +23,8 @@ export class Layout {
   readonly #scope: Scope;
   readonly #problems: Problems;
   #changed = false;
+  /** In the first pass no label has an address yet: nothing may grow by it. */
+  #isFirst = true;
   /** The first passes see labels that have not settled: what looks impossible then may become right. */
   #isFinal = false;
 
@@ -39,7 +41,10 @@ export class Layout {
       this.#changed = false;
       this.#pass(origin);
       if (this.#problems.list.length > 0) return false;
-      if (this.#changed) continue;
+      if (this.#changed || this.#isFirst) {
+        this.#isFirst = false;
+        continue;
+      }
       this.#isFinal = true;
       this.#pass(origin);
       return this.#problems.list.length === 0;
@@ -126,10 +131,8 @@ export class Layout {
         return item.bytes.length;
       case 'branch': {
         const { branch } = item;
-        if (!item.isNear && (branch.short === null || (branch.near !== null && !this.#inReach(item)))) {
-          // A target that moved in a later pass may put it in reach again, but a branch that shrank could push another out.
-          if (branch.near !== null) item.isNear = true;
-        }
+        // Never back to short: a branch that shrank could push another one out of reach.
+        if (branch.near !== null) item.isNear ||= branch.short === null || (!this.#isFirst && !this.#inReach(item));
         return branchLength(branch, item.isNear);
       }
       case 'align': {

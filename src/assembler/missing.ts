@@ -111,7 +111,7 @@ const IMUL_RELATIVES: Record<string, readonly [number, number]> = {
 };
 const SUFFIX_BYTES: Record<string, number> = { w: 2, l: 4, q: 8 };
 const ACCUMULATOR: Record<number, string> = { 2: 'ax', 4: 'eax', 8: 'rax' };
-const register = (name: string): Operand => ({ kind: 'register', name, indirect: false, mask: '' });
+const register = (name: string): Operand => ({ kind: 'register', name, indirect: false });
 
 /** The same general-purpose register at another size. */
 function resize(name: string, size: number): string {

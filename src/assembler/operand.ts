@@ -11,8 +11,6 @@ export interface RegisterOperand {
   name: string;
   /** Written with `*`: the target of an indirect jump or call. */
   indirect: boolean;
-  /** AVX-512 `{%k1}{z}`, spelled canonically, or ''. */
-  mask: string;
 }
 
 export interface ImmediateOperand {
@@ -28,7 +26,6 @@ export interface MemoryOperand {
   index: string | null;
   scale: 1 | 2 | 4 | 8;
   indirect: boolean;
-  mask: string;
 }
 
 export type Operand = RegisterOperand | ImmediateOperand | MemoryOperand;
@@ -43,9 +40,9 @@ for (const r of ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di']) {
 }
 for (let i = 8; i < 16; i++) SIZES.set(`r${i}b`, 1).set(`r${i}w`, 2).set(`r${i}d`, 4).set(`r${i}`, 8);
 for (let i = 0; i < 16; i++) OTHERS.add(`cr${i}`).add(`dr${i}`).add(`db${i}`);
-for (let i = 0; i < 8; i++) OTHERS.add(`st(${i})`).add(`mm${i}`).add(`k${i}`);
+for (let i = 0; i < 8; i++) OTHERS.add(`st(${i})`).add(`mm${i}`);
 for (let i = 0; i < 4; i++) OTHERS.add(`bnd${i}`);
-for (let i = 0; i < 32; i++) OTHERS.add(`xmm${i}`).add(`ymm${i}`).add(`zmm${i}`);
+for (let i = 0; i < 16; i++) OTHERS.add(`xmm${i}`).add(`ymm${i}`);
 
 /** Bytes of a general-purpose register, or null for any other register. */
 export function gprSize(name: string): 1 | 2 | 4 | 8 | null {
@@ -70,18 +67,10 @@ function register(cursor: Cursor, what: string): string {
   const token = cursor.next();
   if (token?.kind !== 'register')
     return reject(`expected ${what}`, 'registers are written %rax, memory 8(%rax,%rcx,4)');
-  if (!SIZES.has(token.text) && !OTHERS.has(token.text)) reject(`there is no register %${token.text}`);
-  return token.text;
-}
-
-/** Reads `{%k1}{z}` behind an operand. */
-function mask(cursor: Cursor): string {
-  let text = '';
-  while (cursor.accept('{')) {
-    text += cursor.peek()?.kind === 'register' ? `{%${register(cursor, 'a mask register')}}` : `{${cursor.name('z')}}`;
-    cursor.expect('}');
-  }
-  return text;
+  if (SIZES.has(token.text) || OTHERS.has(token.text)) return token.text;
+  if (/^(zmm|[xy]mm|k)\d+$/.test(token.text))
+    reject(`%${token.text} belongs to AVX-512, which is not supported`, 'AVX and AVX2 are');
+  return reject(`there is no register %${token.text}`);
 }
 
 function addressRegister(cursor: Cursor, role: string): string {
@@ -103,7 +92,6 @@ function memory(cursor: Cursor, position: Position, segment: string | null, indi
     index: null,
     scale: 1,
     indirect,
-    mask: '',
   };
   const opensAddress = cursor.isOperator('(') && (cursor.peek(1)?.kind === 'register' || cursor.isOperator(',', 1));
   if (!opensAddress) operand.displacement = parseExpression(cursor, position);
@@ -125,7 +113,6 @@ function memory(cursor: Cursor, position: Position, segment: string | null, indi
   }
   if (operand.index !== null && (operand.base === 'rip' || operand.base === 'eip'))
     reject('a RIP-relative address has no index');
-  operand.mask = mask(cursor);
   return operand;
 }
 
@@ -142,7 +129,7 @@ export function parseOperand(cursor: Cursor, position: Position): Operand {
   if (['rip', 'eip', 'riz', 'eiz'].includes(name)) {
     reject(`%${name} is no operand by itself`, 'it can only be part of an address, as in label(%rip)');
   }
-  return { kind: 'register', name, indirect, mask: mask(cursor) };
+  return { kind: 'register', name, indirect };
 }
 
 /** Reads a whole operand list. */
@@ -164,7 +151,7 @@ export function hex(value: bigint): string {
 export function writeOperand(operand: Operand, value: (expression: Expression) => string): string {
   switch (operand.kind) {
     case 'register':
-      return `${operand.indirect ? '*' : ''}%${operand.name}${operand.mask}`;
+      return `${operand.indirect ? '*' : ''}%${operand.name}`;
     case 'immediate':
       return `$${value(operand.value)}`;
     case 'memory': {
@@ -174,7 +161,7 @@ export function writeOperand(operand: Operand, value: (expression: Expression) =
       const base = operand.base === null ? '' : `%${operand.base}`;
       const index = operand.index === null ? '' : `,%${operand.index},${operand.scale}`;
       const address = base === '' && index === '' ? '' : `(${base}${index})`;
-      return `${star}${segment}${displacement}${address}${operand.mask}`;
+      return `${star}${segment}${displacement}${address}`;
     }
   }
 }
