@@ -39,7 +39,7 @@ export const SEGMENT_ROWS = [
   row('0F A1',    'pop',  'FS',      pop),
   row('0F A8',    'push', 'GS',      push),
   row('0F A9',    'pop',  'GS',      pop),
-  row('0F B2 /r', 'lss',  'Gv,Mp',   load),
-  row('0F B4 /r', 'lfs',  'Gv,Mp',   load),
-  row('0F B5 /r', 'lgs',  'Gv,Mp',   load),
+  row('0F B2 /r', 'lss',  'Gv,Mp',   { ...load, microcode: 'lss' }),
+  row('0F B4 /r', 'lfs',  'Gv,Mp',   { ...load, microcode: 'lfs' }),
+  row('0F B5 /r', 'lgs',  'Gv,Mp',   { ...load, microcode: 'lgs' }),
 ];

@@ -1,0 +1,122 @@
+// Moves to and from control registers, CLTS, LMSW, SMSW. CR0 and CR4 have bits that the hypervisor owns: the guest reads
+// them from a shadow, and exits when it would change them (SDM vol. 3, 24.6.6 and 25.1.3).
+
+import { CR0 } from '../../x86/names/registers.ts';
+import type { OwnedBits } from '../controls.ts';
+import { setCr0, setCr3, setCr4, setCr8 } from '../controlRegisters.ts';
+import { EXIT } from '../exit.ts';
+import { raise } from '../fault.ts';
+import { CR_QUALIFICATION, vmExit } from '../vmexit.ts';
+import { readWordOperand, requireRing0, requireUnprevented, storeWord } from './checks.ts';
+import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
+
+const asGuestSees = (real: bigint, { mask, shadow }: OwnedBits): bigint => (shadow & mask) | (real & ~mask);
+const changesOwned = (value: bigint, { mask, shadow }: OwnedBits): boolean => ((value ^ shadow) & mask) !== 0n;
+const keepOwned = (value: bigint, real: bigint, { mask }: OwnedBits): bigint => (value & ~mask) | (real & mask);
+
+function exitCr(cpu: MicrocodeCpu, insn: Operands, cr: number, type: number, gpr: number, value: bigint): never {
+  const qualification = cr | (type << CR_QUALIFICATION.TYPE_SHIFT) | (gpr << CR_QUALIFICATION.GPR_SHIFT);
+  return vmExit(cpu.state, EXIT.CR_ACCESS, insn.length, BigInt(qualification), value);
+}
+
+/** MOV CRn, r64. */
+export const movToCr: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  const { reg0: cr, reg1: gpr } = insn;
+  const value = state.gpr(gpr);
+  const exit = (): never => exitCr(cpu, insn, cr, CR_QUALIFICATION.WRITE, gpr, value);
+  const commit = (accepted: boolean): void => void (accepted || raise.gp(0));
+  requireExisting(cr);
+  requireRing0(state);
+  switch (cr) {
+    case 0:
+      if (changesOwned(value, controls.cr0)) exit();
+      commit(setCr0(cpu, keepOwned(value, state.cr0, controls.cr0)));
+      break;
+    case 2:
+      state.cr2 = value;
+      break;
+    case 3:
+      if (controls.cr3LoadExiting) exit();
+      commit(setCr3(cpu, value));
+      break;
+    case 4:
+      if (changesOwned(value, controls.cr4)) exit();
+      commit(setCr4(cpu, keepOwned(value, state.cr4, controls.cr4)));
+      break;
+    default:
+      if (controls.cr8LoadExiting) exit();
+      commit(setCr8(cpu, value));
+  }
+  return 'end';
+};
+
+/** MOV r64, CRn. */
+export const movFromCr: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  const { reg0: gpr, reg1: cr } = insn;
+  requireExisting(cr);
+  requireRing0(state);
+  if ((cr === 3 && controls.cr3StoreExiting) || (cr === 8 && controls.cr8StoreExiting)) {
+    exitCr(cpu, insn, cr, CR_QUALIFICATION.READ, gpr, 0n);
+  }
+  state.setGpr(gpr, readCr(cpu, cr));
+  return 'next';
+};
+
+function readCr({ state, controls }: MicrocodeCpu, cr: number): bigint {
+  switch (cr) {
+    case 0:
+      return asGuestSees(state.cr0, controls.cr0);
+    case 2:
+      return state.cr2;
+    case 3:
+      return state.cr3;
+    case 4:
+      return asGuestSees(state.cr4, controls.cr4);
+    default:
+      return state.cr8;
+  }
+}
+
+const EXISTING: ReadonlySet<number> = new Set([0, 2, 3, 4, 8]);
+
+function requireExisting(cr: number): void {
+  if (!EXISTING.has(cr)) raise.ud();
+}
+
+export const clts: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  requireRing0(state);
+  if ((controls.cr0.mask & CR0.TS) !== 0n) {
+    if ((controls.cr0.shadow & CR0.TS) !== 0n) exitCr(cpu, insn, 0, CR_QUALIFICATION.CLTS, 0, 0n);
+  } else state.cr0 &= ~CR0.TS;
+  return 'end';
+};
+
+const LMSW_BITS = CR0.PE | CR0.MP | CR0.EM | CR0.TS;
+const LMSW_SOURCE_SHIFT = 16n;
+
+/** LMSW sets PE but never clears it. */
+export const lmsw: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  requireRing0(state);
+  const source = BigInt(readWordOperand(cpu, insn, insn.reg0));
+  const { mask, shadow } = controls.cr0;
+  const given = source & LMSW_BITS;
+  const differing = (given ^ shadow) & mask & LMSW_BITS;
+  const clearsOnlyPe = differing === CR0.PE && (given & CR0.PE) === 0n;
+  if (differing !== 0n && !clearsOnlyPe) {
+    const qualification = (source << LMSW_SOURCE_SHIFT) | BigInt(CR_QUALIFICATION.LMSW << CR_QUALIFICATION.TYPE_SHIFT);
+    vmExit(state, EXIT.CR_ACCESS, insn.length, qualification, source);
+  }
+  const value = (state.cr0 & ~(LMSW_BITS & ~CR0.PE)) | given;
+  if (!setCr0(cpu, keepOwned(value, state.cr0, controls.cr0))) raise.gp(0);
+  return 'end';
+};
+
+export const smsw: Microcode = (cpu, insn) => {
+  requireUnprevented(cpu.state);
+  storeWord(cpu, insn, asGuestSees(cpu.state.cr0, cpu.controls.cr0));
+  return 'next';
+};

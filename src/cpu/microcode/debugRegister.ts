@@ -1,0 +1,63 @@
+// Moves to and from debug registers. Breakpoints themselves are not implemented: enabling one stops the machine by name.
+
+import { CR4, DR6, DR7 } from '../../x86/names/registers.ts';
+import { isCanonicalAddress } from '../canonical.ts';
+import { EXIT } from '../exit.ts';
+import { raise, stop } from '../fault.ts';
+import { DR_QUALIFICATION, vmExit } from '../vmexit.ts';
+import { requireRing0 } from './checks.ts';
+import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
+
+const LAST = 7;
+/** DR4 and DR5 are other names of DR6 and DR7 while CR4.DE = 0. */
+const ALIASED: readonly number[] = [4, 5];
+
+/** What both directions check, in the order of SDM vol. 3, 25.1.3: the exit comes before most faults. Gives the register. */
+function checkAccess(
+  { state, controls }: MicrocodeCpu,
+  insn: Operands,
+  dr: number,
+  gpr: number,
+  direction: number,
+): number {
+  if (dr > LAST) raise.ud();
+  if (controls.movDrExiting) {
+    vmExit(state, EXIT.DR_ACCESS, insn.length, BigInt(dr | direction | (gpr << DR_QUALIFICATION.GPR_SHIFT)));
+  }
+  const aliased = ALIASED.includes(dr);
+  if (aliased && (state.cr4 & CR4.DE) !== 0n) raise.ud();
+  requireRing0(state);
+  if ((state.views.u64[state.at('dr', 7) >> 3]! & DR7.GD) !== 0n) raise.db(DR6.BD);
+  return aliased ? dr + 2 : dr;
+}
+
+const WRITABLE_DR6 = DR6.B0 | DR6.B1 | DR6.B2 | DR6.B3 | DR6.BD | DR6.BS | DR6.BT;
+/** Bits 12, 14 and 15 of DR7 are always 0, bit 10 is always 1; 11 (RTM) is not offered. */
+const UNDEFINED_DR7 = 0xd800n;
+
+/** MOV DRn, r64. */
+export const movToDr: Microcode = (cpu, insn) => {
+  const { state } = cpu;
+  const dr = checkAccess(cpu, insn, insn.reg0, insn.reg1, 0);
+  const value = state.gpr(insn.reg1);
+  if (dr >= 6 && value >> 32n !== 0n) raise.gp(0);
+  if (dr < 4 && !isCanonicalAddress(value)) raise.gp(0);
+  if (dr === 7 && (value & DR7.ENABLES) !== 0n) {
+    stop('hardware breakpoints (DR7) are not implemented', 'leave the enable bits of DR7 clear; INT3 works');
+  }
+  const at = state.at('dr', dr) >> 3;
+  if (dr === 6) state.views.u64[at] = (value & WRITABLE_DR6) | DR6.FIXED;
+  else if (dr === 7) state.views.u64[at] = (value & ~UNDEFINED_DR7) | DR7.FIXED;
+  else state.views.u64[at] = value;
+  return 'end';
+};
+
+/** MOV r64, DRn. */
+export const movFromDr: Microcode = (cpu, insn) => {
+  const { state } = cpu;
+  const dr = checkAccess(cpu, insn, insn.reg1, insn.reg0, DR_QUALIFICATION.READ);
+  const value = state.views.u64[state.at('dr', dr) >> 3]!;
+  const fixed = dr === 6 ? DR6.FIXED : dr === 7 ? DR7.FIXED : 0n;
+  state.setGpr(insn.reg0, value | fixed);
+  return 'next';
+};

@@ -1,0 +1,110 @@
+// Port I/O. The host serves each access as a fragment of its instruction; REP INS and REP OUTS do one iteration a call.
+
+import { IO_QUALIFICATION } from '../../x86/names/paging.ts';
+import { GPR, RFLAGS, SEGMENT, TSS64 } from '../../x86/names/registers.ts';
+import { raise, stop } from '../fault.ts';
+import { iopl } from '../rflags.ts';
+import { segmentBase, segmentLimit } from '../segments.ts';
+import type { CpuState } from '../state.ts';
+import { truncate, writeGpr } from './checks.ts';
+import type { Microcode, MicrocodeCpu, Operands, Outcome } from './microcode.ts';
+
+type Size = 1 | 2 | 4;
+const sizeOf = (insn: Operands): Size => (insn.width === 8 ? 4 : (insn.width as Size));
+const portOf = (state: CpuState, insn: Operands): number =>
+  insn.hasImmediate ? insn.immediateNumber & 0xff : state.gpr32(GPR.RDX) & 0xffff;
+
+/** #GP(0) unless IOPL or the bitmap in the TSS allows the port (SDM vol. 1, 18.5). Two bytes of the bitmap are always read. */
+function checkPermission({ state, mmu }: MicrocodeCpu, port: number, size: number): void {
+  if (state.cpl <= iopl(state)) return;
+  const limit = segmentLimit(state, SEGMENT.TR);
+  const tss = segmentBase(state, SEGMENT.TR);
+  const readWord = (offset: number): number => {
+    if (offset + 1 > limit) raise.gp(0);
+    return Number(mmu.read(BigInt.asUintN(64, tss + BigInt(offset)), 2, 'system'));
+  };
+  const bits = readWord(readWord(TSS64.IO_MAP_BASE) + (port >> 3));
+  const asked = ((1 << size) - 1) << (port & 7);
+  if ((bits & asked) !== 0) raise.gp(0);
+}
+
+/** Asks the host; leaves with IO_INSTRUCTION until it has answered. */
+function access(
+  cpu: MicrocodeCpu,
+  insn: Operands,
+  direction: 'in' | 'out',
+  port: number,
+  value: number,
+  flags: number,
+): number {
+  const size = sizeOf(insn);
+  if (!cpu.controls.portExits(port, size)) {
+    stop(`port 0x${port.toString(16)} does not exit, and no device is reached otherwise`, 'let the port exit');
+  }
+  cpu.state.exitLength = insn.length;
+  return cpu.fragments.port(port, size, direction, value, flags);
+}
+
+const qualificationOf = (insn: Operands): number => (insn.hasImmediate ? IO_QUALIFICATION.IMMEDIATE : 0);
+
+const input: Microcode = (cpu, insn) => {
+  const port = portOf(cpu.state, insn);
+  checkPermission(cpu, port, sizeOf(insn));
+  const value = access(cpu, insn, 'in', port, 0, qualificationOf(insn));
+  writeGpr(cpu.state, GPR.RAX, sizeOf(insn), BigInt(value));
+  return 'next';
+};
+
+const output: Microcode = (cpu, insn) => {
+  const { state } = cpu;
+  const port = portOf(state, insn);
+  checkPermission(cpu, port, sizeOf(insn));
+  const value = Number(truncate(state.gpr(GPR.RAX), sizeOf(insn)));
+  access(cpu, insn, 'out', port, value, qualificationOf(insn));
+  return 'next';
+};
+
+const stringQualification = (insn: Operands): number => IO_QUALIFICATION.STRING | (insn.rep ? IO_QUALIFICATION.REP : 0);
+
+const ins: Microcode = (cpu, insn) => {
+  const { state, mmu } = cpu;
+  if (isFinished(state, insn)) return 'next';
+  const port = portOf(state, insn);
+  const size = sizeOf(insn);
+  checkPermission(cpu, port, size);
+  const address = truncate(state.gpr(GPR.RDI), insn.addressSize);
+  mmu.probe(address, size, 'write', 'data');
+  const value = access(cpu, insn, 'in', port, 0, stringQualification(insn));
+  mmu.write(address, size, BigInt(value), 'data');
+  return step(state, insn, GPR.RDI);
+};
+
+const outs: Microcode = (cpu, insn) => {
+  const { state, mmu } = cpu;
+  if (isFinished(state, insn)) return 'next';
+  const port = portOf(state, insn);
+  const size = sizeOf(insn);
+  checkPermission(cpu, port, size);
+  const hasBase = insn.segment === SEGMENT.FS || insn.segment === SEGMENT.GS;
+  const base = hasBase ? segmentBase(state, insn.segment) : 0n;
+  const address = BigInt.asUintN(64, base + truncate(state.gpr(GPR.RSI), insn.addressSize));
+  const value = Number(mmu.read(address, size, insn.segment === SEGMENT.SS ? 'stack' : 'data'));
+  access(cpu, insn, 'out', port, value, stringQualification(insn));
+  return step(state, insn, GPR.RSI);
+};
+
+const isFinished = (state: CpuState, insn: Operands): boolean =>
+  insn.rep && truncate(state.gpr(GPR.RCX), insn.addressSize) === 0n;
+
+/** Moves the pointer, counts down, and says whether the instruction runs again. */
+function step(state: CpuState, insn: Operands, pointer: number): Outcome {
+  const { addressSize } = insn;
+  const distance = BigInt(state.rflags & RFLAGS.DF ? -sizeOf(insn) : sizeOf(insn));
+  writeGpr(state, pointer, addressSize, BigInt.asUintN(64, state.gpr(pointer) + distance));
+  if (!insn.rep) return 'next';
+  const left = truncate(BigInt.asUintN(64, state.gpr(GPR.RCX) - 1n), addressSize);
+  writeGpr(state, GPR.RCX, addressSize, left);
+  return left === 0n ? 'next' : 'jump';
+}
+
+export const PORT_IO = { in: input, out: output, ins, outs };

@@ -1,0 +1,60 @@
+// Model-specific registers, performance counters and extended control registers.
+
+import { MSR } from '../../x86/names/msrs.ts';
+import { CR4, GPR } from '../../x86/names/registers.ts';
+import { setXcr0 } from '../controlRegisters.ts';
+import { EXIT } from '../exit.ts';
+import { raise, stop } from '../fault.ts';
+import { readMsr, writeMsr } from '../msrs.ts';
+import type { CpuState } from '../state.ts';
+import { vmExit } from '../vmexit.ts';
+import { readEdxEax, requireRing0, writeEdxEax } from './checks.ts';
+import type { Microcode } from './microcode.ts';
+
+export const rdmsr: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  requireRing0(state);
+  const index = state.gpr32(GPR.RCX);
+  if (controls.msrReadExits(index)) vmExit(state, EXIT.MSR_READ, insn.length);
+  writeEdxEax(state, readMsr(cpu, index) ?? raise.gp(0));
+  return 'next';
+};
+
+export const wrmsr: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  requireRing0(state);
+  const index = state.gpr32(GPR.RCX);
+  if (controls.msrWriteExits(index)) vmExit(state, EXIT.MSR_WRITE, insn.length);
+  if (index === MSR.TSC) stop('a write to MSR_TSC without an exit is not implemented', 'let writes to MSR_TSC exit');
+  if (!writeMsr(cpu, index, readEdxEax(state))) raise.gp(0);
+  return 'end';
+};
+
+/** There are no counters: whatever ECX names does not exist. */
+export const rdpmc: Microcode = ({ state, controls }, insn) => {
+  if (state.cpl !== 0 && (state.cr4 & CR4.PCE) === 0n) raise.gp(0);
+  if (controls.rdpmcExiting) vmExit(state, EXIT.RDPMC, insn.length);
+  return raise.gp(0);
+};
+
+const requireXsave = (state: CpuState): void => {
+  if ((state.cr4 & CR4.OSXSAVE) === 0n) raise.ud();
+};
+
+const XCR0_INDEX = 0;
+
+export const xgetbv: Microcode = ({ state }) => {
+  requireXsave(state);
+  if (state.gpr32(GPR.RCX) !== XCR0_INDEX) raise.gp(0);
+  writeEdxEax(state, state.xcr0);
+  return 'next';
+};
+
+export const xsetbv: Microcode = (cpu, insn) => {
+  const { state, controls } = cpu;
+  requireXsave(state);
+  requireRing0(state);
+  if (controls.hypervisor) vmExit(state, EXIT.XSETBV, insn.length);
+  if (state.gpr32(GPR.RCX) !== XCR0_INDEX || !setXcr0(cpu, readEdxEax(state))) raise.gp(0);
+  return 'end';
+};

@@ -1,0 +1,57 @@
+// All microcode by name: what rows write in `microcode:`.
+
+import * as controlRegister from './controlRegister.ts';
+import * as debugRegister from './debugRegister.ts';
+import * as descriptorTable from './descriptorTable.ts';
+import * as farTransfer from './farTransfer.ts';
+import * as flag from './flag.ts';
+import { absentWithout, cpuid, ud, vmcall } from './hypervisorCall.ts';
+import * as idle from './idle.ts';
+import * as interrupt from './interrupt.ts';
+import * as invalidate from './invalidate.ts';
+import { PORT_IO } from './io.ts';
+import type { Microcode } from './microcode.ts';
+import * as msr from './msr.ts';
+import * as segment from './segment.ts';
+import * as systemCall from './systemCall.ts';
+import * as verify from './verify.ts';
+
+const table = {
+  ...interrupt,
+  ...farTransfer,
+  ...systemCall,
+  ...segment,
+  ...descriptorTable,
+  ...verify,
+  ...controlRegister,
+  ...debugRegister,
+  ...invalidate,
+  ...msr,
+  ...PORT_IO,
+  ...flag,
+  ...idle,
+  cpuid,
+  vmcall,
+  ud,
+  // VMMCALL is AMD's; RSM is #UD outside of system management mode.
+  vmmcall: ud,
+  rsm: ud,
+  // Valid in other modes only; 64-bit decoding never gets here.
+  arpl: ud,
+  vmx: absentWithout('VMX'),
+  svm: absentWithout('SVM'),
+  sgx: absentWithout('SGX'),
+  pconfig: absentWithout('PCONFIG'),
+  lkgs: absentWithout('LKGS'),
+  wrmsrlist: absentWithout('MSRLIST'),
+  rdmsrlist: absentWithout('MSRLIST'),
+  erets: absentWithout('FRED'),
+  eretu: absentWithout('FRED'),
+  invlpgb: absentWithout('INVLPGB'),
+  tlbsync: absentWithout('INVLPGB'),
+  rdrand: absentWithout('RDRAND'),
+  rdseed: absentWithout('RDSEED'),
+} satisfies Record<string, Microcode>;
+
+export type MicrocodeName = keyof typeof table;
+export const MICROCODE: Readonly<Record<MicrocodeName, Microcode>> = table;

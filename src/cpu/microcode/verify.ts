@@ -1,0 +1,54 @@
+// Instructions that ask about a selector without loading it, and answer in ZF: LAR, LSL, VERR, VERW.
+
+import { RFLAGS, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { isNull, readDescriptor, rplOf, type Descriptor } from '../descriptors.ts';
+import { dplOf, isConforming, isReadable, isWritableData, systemType } from '../segments.ts';
+import { changeFlags, readWordOperand, writeGpr } from './checks.ts';
+import type { Microcode, MicrocodeCpu } from './microcode.ts';
+
+/** The descriptor of a selector if this privilege may see it; null otherwise. */
+function readVisible(cpu: MicrocodeCpu, selector: number): Descriptor | null {
+  if (isNull(selector)) return null;
+  const descriptor = readDescriptor(cpu, selector);
+  if (descriptor === null || isConforming(descriptor.attributes)) return descriptor;
+  return Math.max(cpu.state.cpl, rplOf(selector)) > dplOf(descriptor.attributes) ? null : descriptor;
+}
+
+function answer(cpu: MicrocodeCpu, found: boolean): 'next' {
+  changeFlags(cpu.state, found ? RFLAGS.ZF : 0, RFLAGS.ZF);
+  return 'next';
+}
+
+/** Code and data segments, and what else the instruction knows in IA-32e mode. */
+const isKnown = (descriptor: Descriptor | null, types: readonly number[]): descriptor is Descriptor =>
+  descriptor !== null && [-1, ...types].includes(systemType(descriptor.attributes));
+
+const LAR_TYPES = [SYSTEM_TYPE.LDT, SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS_BUSY, SYSTEM_TYPE.CALL_GATE];
+const LSL_TYPES = [SYSTEM_TYPE.LDT, SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS_BUSY];
+
+/** Attributes in their places in the second word of a descriptor: 8 bits up. */
+const ACCESS_RIGHTS_SHIFT = 8;
+
+export const lar: Microcode = (cpu, insn) => {
+  const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg1));
+  if (!isKnown(descriptor, LAR_TYPES)) return answer(cpu, false);
+  writeGpr(cpu.state, insn.reg0, insn.width, BigInt(descriptor.attributes << ACCESS_RIGHTS_SHIFT));
+  return answer(cpu, true);
+};
+
+export const lsl: Microcode = (cpu, insn) => {
+  const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg1));
+  if (!isKnown(descriptor, LSL_TYPES)) return answer(cpu, false);
+  writeGpr(cpu.state, insn.reg0, insn.width, BigInt(descriptor.limit));
+  return answer(cpu, true);
+};
+
+export const verr: Microcode = (cpu, insn) => {
+  const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg0));
+  return answer(cpu, descriptor !== null && isReadable(descriptor.attributes));
+};
+
+export const verw: Microcode = (cpu, insn) => {
+  const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg0));
+  return answer(cpu, descriptor !== null && isWritableData(descriptor.attributes));
+};
