@@ -109,17 +109,27 @@ export class Arena {
     this.wrote(address, bytes.length);
   }
 
-  /** Whoever has changed bytes of guest memory by a path of its own says so here. */
+  /** Whoever has changed bytes of guest memory for the host, by a path of its own, says so here. */
   wrote(address: number, length: number): void {
     const last = address + length - 1;
+    for (let page = pageOf(address); page <= last; page += PAGE_SIZE) this.markDirty(page);
+    this.invalidateCode(address, length);
+  }
+
+  /** Drops code that was decoded from bytes which have changed. */
+  invalidateCode(address: number, length: number): void {
+    const last = address + length - 1;
     for (let page = pageOf(address); page <= last; page += PAGE_SIZE) {
-      this.#pages[this.#index(page)] |= DIRTY;
       const first = Math.max(address, page) - page;
       const end = Math.min(last - page, PAGE_MASK);
       if (this.hasCode(page, first, end)) this.#codeCache.invalidate(page, first, end);
     }
   }
 
+  /**
+   * Whether a page was written since it was last taken: by the host at any time, by a guest while the second stage logs
+   * the page.
+   */
   isDirty(page: number): boolean {
     return (this.#pages[this.#index(page)]! & DIRTY) !== 0;
   }

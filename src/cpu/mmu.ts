@@ -173,7 +173,7 @@ export class Mmu {
       const page = this.translation.translate(low, high, access, this.translation.modeOf(access));
       if (page !== DEVICE) {
         this.#store(page + offset, size, valueLow, valueHigh);
-        this.#context.arena.wrote(page + offset, size);
+        this.#context.arena.invalidateCode(page + offset, size);
         return;
       }
     }
@@ -219,7 +219,7 @@ export class Mmu {
       if (part.page === DEVICE) continue;
       const target = this.translation.translate(part.low, part.high, access, mode) + (part.low & PAGE_MASK);
       this.#u8.copyWithin(target, part.at, part.at + part.size);
-      this.#context.arena.wrote(target, part.size);
+      this.#context.arena.invalidateCode(target, part.size);
     }
   }
 

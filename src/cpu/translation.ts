@@ -77,7 +77,7 @@ export class Translation {
       this.#violation(low, high, access, entry, stage);
     }
     const page = pageAddress(stage);
-    if (write && (access & ACCESS.PROBE) === 0) this.#context.arena.markDirty(page);
+    if (write && (access & ACCESS.PROBE) === 0 && (stage & STAGE.LOGGED) !== 0) this.#context.arena.markDirty(page);
     this.#fillView(low, high, mode, this.#tlb.rights(entry), stage, page, wp);
     return page;
   }
