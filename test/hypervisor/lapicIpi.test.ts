@@ -132,6 +132,14 @@ describe('destinations in xAPIC mode', () => {
     expect(send(rig, VECTOR, 1)).toEqual([1, 2]);
   });
 
+  it('an APIC with two logical ids is reached by either', () => {
+    for (const dest of [2, 8]) {
+      const rig = new Rig({ vcpus: 3, raw: true });
+      flat(rig, [1, 0x0a, 4]);
+      expect(send(rig, VECTOR | LOGICAL, dest)).toEqual([1]);
+    }
+  });
+
   it('mixed modes resolve logical destinations by asking everybody', () => {
     const rig = new Rig({ vcpus: 3, raw: true });
     flat(rig, [1, 2, 4]);
