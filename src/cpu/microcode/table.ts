@@ -14,6 +14,7 @@ import type { Microcode } from './microcode.ts';
 import * as msr from './msr.ts';
 import * as segment from './segment.ts';
 import * as systemCall from './systemCall.ts';
+import * as time from './time.ts';
 import * as verify from './verify.ts';
 
 const table = {
@@ -22,6 +23,7 @@ const table = {
   ...systemCall,
   ...segment,
   ...descriptorTable,
+  ...time,
   ...verify,
   ...controlRegister,
   ...debugRegister,
