@@ -17,14 +17,17 @@ export interface CpuModel {
 }
 
 /* prettier-ignore */
-/** Everything that trapline executes, and nothing else. */
+/**
+ * Everything that trapline executes, and what every x86-64 processor has: FPU to SSE2 cannot be absent in 64-bit mode
+ * (LFENCE and MFENCE belong to SSE2), so their instructions stop by name where they are not executed yet, and raise no #UD.
+ */
 export const MAX_MODEL: CpuModel = {
   vendor: 'GenuineIntel',
   brand: 'trapline virtual processor',
   // A Skylake server: the hosts that the published figures come from.
   family: 6, model: 85, stepping: 4,
   features: [
-    'DE', 'PSE', 'TSC', 'MSR', 'PAE', 'CX8', 'APIC', 'SEP', 'PGE', 'CMOV', 'PAT', 'PSE36', 'CLFLUSH',
+    'FPU', 'MMX', 'FXSR', 'SSE', 'SSE2', 'DE', 'PSE', 'TSC', 'MSR', 'PAE', 'CX8', 'APIC', 'SEP', 'PGE', 'CMOV', 'PAT', 'PSE36', 'CLFLUSH',
     'CX16', 'PCID', 'X2APIC', 'MOVBE', 'POPCNT', 'TSC_DEADLINE', 'HYPERVISOR',
     'FSGSBASE', 'TSC_ADJUST', 'BMI1', 'BMI2', 'SMEP', 'ERMS', 'INVPCID', 'ADX', 'SMAP', 'UMIP', 'RDPID', 'FSRM',
     'LAHF_LM', 'LZCNT', 'PREFETCHW', 'SYSCALL', 'NX', 'PAGE1GB', 'RDTSCP', 'LM', 'INVARIANT_TSC',
