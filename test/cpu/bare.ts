@@ -10,11 +10,11 @@ import { MODE } from '../../src/x86/decoder.ts';
 import { SEGMENTS } from '../../src/cpu/state.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 
-export const MEMORY = 4 << 20;
+export const MEMORY = 16 << 20;
 export const TABLES = 0x1000;
 export const CODE = 0x10_0000;
 export const DATA = 0x20_0000;
-export const STACK = 0x30_0000;
+export const STACK = 0x80_0000;
 
 const PRESENT_WRITABLE_USER = 7n;
 const PAGE_SIZE_BIT = 0x80n;
@@ -30,8 +30,15 @@ export interface Bare {
 }
 
 /** Builds one CPU over `MEMORY` bytes; all features that trapline knows are offered unless told otherwise. */
-export function bareCpu(options: { features?: Iterable<CpuidFeature>; noHot?: boolean; engine?: 'wasm' | 'bigint' } = {}): Bare {
-  const processor = new Processor({ cpus: 1, arenaBytes: MEMORY, noHot: options.noHot ?? false, engine: options.engine ?? 'wasm' });
+export function bareCpu(
+  options: { features?: Iterable<CpuidFeature>; noHot?: boolean; engine?: 'wasm' | 'bigint' } = {},
+): Bare {
+  const processor = new Processor({
+    cpus: 1,
+    arenaBytes: MEMORY,
+    noHot: options.noHot ?? false,
+    engine: options.engine ?? 'wasm',
+  });
   const cpu = processor.cpus[0]!;
   const ram = processor.arena.allocate(MEMORY);
   processor.secondStage.map(0, MEMORY / 4096, ram, { writable: true });
