@@ -47,7 +47,14 @@ function divide<T extends Int>(op: Op<T>, signed: boolean): void {
     op.width === 64
       ? (signed ? divideS128 : divideU128)(op, op.reg64(RDX), op.reg64(RAX), divisor.zext())
       : divideNarrow(op, divisor, signed);
-  if (op.width === 8) op.setReg16(RAX, op.low(quotient).wrap().or(op.low(remainder).wrap().shl(constant('i32', 8))));
+  if (op.width === 8)
+    op.setReg16(
+      RAX,
+      op
+        .low(quotient)
+        .wrap()
+        .or(op.low(remainder).wrap().shl(constant('i32', 8))),
+    );
   else {
     op.setReg(RAX, op.low(quotient));
     op.setReg(RDX, op.low(remainder));
@@ -55,7 +62,11 @@ function divide<T extends Int>(op: Op<T>, signed: boolean): void {
 }
 
 /** Up to 32 bits the dividend fits 64. */
-function divideNarrow<T extends Int>(op: Op<T>, divisor: Expr<T>, signed: boolean): { quotient: Expr<'i64'>; remainder: Expr<'i64'> } {
+function divideNarrow<T extends Int>(
+  op: Op<T>,
+  divisor: Expr<T>,
+  signed: boolean,
+): { quotient: Expr<'i64'>; remainder: Expr<'i64'> } {
   const low = op.reg(RAX).zext();
   const high = op.width === 8 ? op.narrow(AH, 8).zext() : op.reg(RDX).zext();
   const joined = low.or(high.shl(i64(op.width)));
@@ -151,7 +162,9 @@ const cmpxchg: RowOptions = {
     op.flags.sub(accumulator, a);
     const equal = op.let(accumulator.eq(a));
     op.setRegIf(equal.eqz(), RAX, a);
-    op.write(dst, select(equal, op.read(src), a)); // written back unchanged when they differ, as the bus sees it
+    // Memory is written in any case, as the bus sees it; a register that differs keeps its upper half too.
+    if (op.isMemory(dst)) op.write(dst, select(equal, op.read(src), a));
+    else op.setRegIf(equal, { position: dst }, op.read(src));
   },
 };
 const cmpxchg8b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX8' };

@@ -9,7 +9,8 @@ import { dst, src, src2, type Op, type Semantics } from './semantics.ts';
 /** The shift count: masked to 5 bits, 6 for 64-bit operands. */
 const count = <T extends Int>(op: Op<T>, position: number): Expr<T> =>
   op.let(op.readZext(position).and(op.k(op.width === 64 ? 63 : 31)));
-const bitAt = <T extends Int>(op: Op<T>, value: Expr<T>, at: Expr<T>): Expr<'i32'> => value.shrU(at).and(op.k(1)).wrap();
+const bitAt = <T extends Int>(op: Op<T>, value: Expr<T>, at: Expr<T>): Expr<'i32'> =>
+  value.shrU(at).and(op.k(1)).wrap();
 const isNonZero = <T extends Int>(op: Op<T>, n: Expr<T>): Expr<'i32'> => op.let(n.ne(op.k(0)));
 
 const shiftLeft: Semantics = (op) => {
@@ -35,7 +36,15 @@ const shiftRightSigned: Semantics = (op) => {
   const n = count(op, src);
   const r = op.let(op.cut(a.shrS(n)));
   op.write(dst, r);
-  op.flags.shift(r, a.shrS(n.sub(op.k(1))).and(op.k(1)).wrap(), op.k(0).wrap(), isNonZero(op, n));
+  op.flags.shift(
+    r,
+    a
+      .shrS(n.sub(op.k(1)))
+      .and(op.k(1))
+      .wrap(),
+    op.k(0).wrap(),
+    isNonZero(op, n),
+  );
 };
 
 /** A narrow value repeated until it fills 32 bits: rotating that rotates the value. */
@@ -80,7 +89,10 @@ function rotateThroughCarry<T extends Int>(op: Op<T>, left: boolean): { r: Expr<
   const one = op.k(1);
   const back = op.k(64).sub(n); // for n = 0 the result is not used
   const through = left
-    ? a.shl(n).or(c.shl(n.sub(one))).or(a.shrU(back).shrU(one))
+    ? a
+        .shl(n)
+        .or(c.shl(n.sub(one)))
+        .or(a.shrU(back).shrU(one))
     : a.shrU(n).or(c.shl(back)).or(a.shl(back).shl(one));
   const out = left ? bitAt(op, a, back) : bitAt(op, a, n.sub(one));
   const turns = isNonZero(op, n);
@@ -109,12 +121,24 @@ const shiftDouble =
     const turns = isNonZero(op, n);
     const back = op.k(op.width).sub(n);
     let shifted: Expr<typeof op.type>;
+    let cf: Expr<'i32'>;
     if (op.width === 16) {
-      const joined = op.let(a.zext().shl(i64(32)).or(b.zext().shl(i64(16))).or(a.zext()));
-      shifted = op.low(left ? joined.shl(n.zext()).shrU(i64(32)) : joined.shrU(n.zext()));
-    } else shifted = left ? a.shl(n).or(b.shrU(back)) : a.shrU(n).or(b.shl(back));
+      const joined = op.let(
+        a
+          .zext()
+          .shl(i64(32))
+          .or(b.zext().shl(i64(16)))
+          .or(a.zext()),
+      );
+      const wide = n.zext();
+      shifted = op.low(left ? joined.shl(wide).shrU(i64(32)) : joined.shrU(wide));
+      const last = left ? i64(48).sub(wide) : wide.sub(i64(1));
+      cf = joined.shrU(last).and(i64(1)).wrap();
+    } else {
+      shifted = left ? a.shl(n).or(b.shrU(back)) : a.shrU(n).or(b.shl(back));
+      cf = left ? bitAt(op, a, back) : bitAt(op, a, n.sub(op.k(1)));
+    }
     const r = op.let(select(turns, shifted, a));
-    const cf = left ? bitAt(op, a, back) : bitAt(op, a, n.sub(op.k(1)));
     op.write(dst, r);
     op.flags.shift(r, cf, signBit(op.width, r.xor(a)), turns);
   };

@@ -21,8 +21,8 @@ const cmps: RowOptions = {
   written: 'oszapc',
   semantics: (op) =>
     op.string(() => {
+      const b = op.read(src); // ES:RDI first: its fault wins
       const a = op.read(dst);
-      const b = op.read(src);
       op.flags.sub(a, b);
       op.stepPointer(RSI);
       op.stepPointer(RDI);
