@@ -7,7 +7,6 @@ const avxReadFlags: RowOptions = { access: 'r', written: 'oszapc', cpuid: 'AVX' 
 const avxOrAvx2: RowOptions = { cpuid: 'AVX', cpuid256: 'AVX2' };
 const avxIn64: RowOptions = { modes: 'only64', cpuid: 'AVX' };
 const avxReadImplicit: RowOptions = { access: 'r', addressed: 'memory', cpuid: 'AVX' };
-const avxReadFlagsIn64: RowOptions = { access: 'r', written: 'oszapc', modes: 'only64', cpuid: 'AVX' };
 /** The lengths are in EAX and EDX or, by W, in RAX and RDX. */
 const avxLengths: RowOptions = { ...avxReadFlags, size: 'y' };
 /** Outside 64-bit mode W is ignored: there is no 64-bit register to move. */

@@ -417,7 +417,13 @@ const SEGMENT_REGISTERS = 6;
 const CS = 1;
 
 /** Whether the registers that an instruction names exist and may be used so. */
-function admits(check: number, modrm: number, rex: number, vvvv: number, { reg0, reg1, reg2, index }: Decoded): boolean {
+function admits(
+  check: number,
+  modrm: number,
+  rex: number,
+  vvvv: number,
+  { reg0, reg1, reg2, index }: Decoded,
+): boolean {
   const field = (modrm >> 3) & 7;
   const reg = field | ((rex & REX_R) << 1);
   switch (check) {

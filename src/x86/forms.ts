@@ -117,29 +117,58 @@ const FIXED_SIZE: Readonly<Record<string, number>> = {
 /** Sizes that are the vector length divided by this. */
 const VECTOR_SIZE: Readonly<Record<string, number>> = { x: 1, ps: 1, pd: 1, h: 2, f: 4, e: 8 };
 
-function ruleOf(row: Row): { rule: WidthRule; widths: readonly number[] } {
-  const sizes = row.size === undefined ? row.operands.flatMap((o) => [o.size, o.memorySize]) : [row.size];
-  const byRule = (rule: WidthRule): { rule: WidthRule; widths: readonly number[] } => ({
-    rule,
-    widths: RULE_WIDTHS[rule]!,
-  });
-  const fixed = (width: number): { rule: WidthRule; widths: readonly number[] } => ({
-    rule: WIDTH_RULE.FIXED,
-    widths: [width],
-  });
-  if (row.d64 || row.f64 || sizes.includes('v') || sizes.includes('p')) return byRule(WIDTH_RULE.V);
-  if (sizes.includes('y')) return byRule(WIDTH_RULE.Y);
-  if (sizes.includes('n')) return byRule(WIDTH_RULE.N);
-  if (sizes.includes('z') || sizes.includes('a')) return byRule(WIDTH_RULE.Z);
-  if (sizes.some((size) => size in VECTOR_SIZE)) {
-    const { vex, l } = row.encoding;
-    return vex && l < 0 ? byRule(WIDTH_RULE.X) : fixed(l === 1 ? 256 : 128);
+/** Which rule a size brings; of several the highest wins, so that MOVSXD Gv,Ez has the widths of v. */
+const SIZE_RANK: Readonly<Record<string, number>> = {
+  v: 5,
+  p: 5,
+  y: 4,
+  n: 3,
+  z: 2,
+  a: 2,
+  x: 1,
+  ps: 1,
+  pd: 1,
+  h: 1,
+  f: 1,
+  e: 1,
+};
+const RANK_RULE: readonly WidthRule[] = [
+  WIDTH_RULE.FIXED,
+  WIDTH_RULE.X,
+  WIDTH_RULE.Z,
+  WIDTH_RULE.N,
+  WIDTH_RULE.Y,
+  WIDTH_RULE.V,
+];
+const FIXED_WIDTHS = new Map<number, readonly number[]>();
+function fixedWidth(width: number): readonly number[] {
+  let widths = FIXED_WIDTHS.get(width);
+  if (!widths) FIXED_WIDTHS.set(width, (widths = [width]));
+  return widths;
+}
+
+function ruleOf(row: Row): WidthRule {
+  if (row.d64 || row.f64) return WIDTH_RULE.V;
+  let rank = 0;
+  if (row.size === undefined) {
+    for (const { size, memorySize } of row.operands)
+      rank = Math.max(rank, SIZE_RANK[size] ?? 0, SIZE_RANK[memorySize] ?? 0);
+  } else rank = SIZE_RANK[row.size] ?? 0;
+  const rule = RANK_RULE[rank]!;
+  return rule === WIDTH_RULE.X && !(row.encoding.vex && row.encoding.l < 0) ? WIDTH_RULE.FIXED : rule;
+}
+
+/** Width of an operation whose operands have one size: its vector length, or that of the operand that may be in memory. */
+function widthOf(row: Row): number {
+  if (row.size !== undefined) return FIXED_SIZE[row.size] ?? 0;
+  let told = 0;
+  for (const { size, memorySize, memory, immediate } of row.operands) {
+    if (size in VECTOR_SIZE || memorySize in VECTOR_SIZE) return row.encoding.l === 1 ? 256 : 128;
+    if (immediate !== '' && immediate !== 'o') continue;
+    if (memory !== 'no' && memorySize in FIXED_SIZE) return FIXED_SIZE[memorySize]!;
+    if (told === 0) told = FIXED_SIZE[size] ?? 0;
   }
-  if (row.size !== undefined) return fixed(FIXED_SIZE[row.size] ?? 0);
-  const values = row.operands.filter((o) => o.immediate === '' || o.immediate === 'o');
-  const told =
-    values.find((o) => o.memory !== 'no' && o.memorySize in FIXED_SIZE) ?? values.find((o) => o.size in FIXED_SIZE);
-  return fixed(told ? FIXED_SIZE[told.memory === 'no' ? told.size : told.memorySize]! : 0);
+  return told;
 }
 
 function addressingOf(row: Row): AddressingKind {
@@ -149,16 +178,19 @@ function addressingOf(row: Row): AddressingKind {
   return row.operands.some((o) => o.memory === 'only') ? ADDRESSING.MEMORY : ADDRESSING.NONE;
 }
 
+const NO_REPEAT = [''] as const;
 const REPEATS = { rep: ['', 'rep'], repcc: ['', 'repz', 'repnz'] } as const;
 
 /** What distinguishes a row's forms. */
 export function shapeOf(row: Row): RowShape {
-  const kind = addressingOf(row);
+  const rule = ruleOf(row);
+  const addressing = addressingOf(row);
   return {
-    ...ruleOf(row),
-    addressing: kind,
-    addressings: VARIANTS[kind]!.length,
-    repeats: row.rep ? REPEATS[row.rep] : [''],
+    rule,
+    widths: rule === WIDTH_RULE.FIXED ? fixedWidth(widthOf(row)) : RULE_WIDTHS[rule]!,
+    addressing,
+    addressings: VARIANTS[addressing]!.length,
+    repeats: row.rep ? REPEATS[row.rep] : NO_REPEAT,
   };
 }
 
@@ -206,25 +238,44 @@ export class FormList {
   readonly forms: Form[] = [];
   readonly #byName = new Map<string, Form>();
 
-  /** Adds a row's forms and writes their indices (-1: unreachable) to `out` from `at` on. Returns how many were written. */
-  add(row: Row, shape: RowShape, out: number[]): number {
-    const before = out.length;
-    for (const width of shape.widths)
+  /** Appends the indices of a row's forms (-1: unreachable) to `out`, in the order that the decoder computes. */
+  add(row: Row, shape: RowShape, out: number[]): void {
+    const variants = VARIANTS[shape.addressing]!;
+    const stacks = row.stack ? [false, true] : [false];
+    const names = stacks.map((segmented) => variants.map((at) => shapeText(row, shape.rule, at, segmented)));
+    for (const width of shape.widths) {
+      const mnemonic = mnemonicOf(row, width);
+      const stem = width === 0 ? mnemonic : `${mnemonic}.${width}`;
       for (const rep of shape.repeats)
-        for (const segmentedStack of row.stack ? [false, true] : [false])
-          for (const at of VARIANTS[shape.addressing]!)
-            out.push(
-              reachable(row, shape.rule, width, at, segmentedStack)
-                ? this.#form(row, shape.rule, width, rep, segmentedStack, at)
-                : -1,
-            );
-    return out.length - before;
+        stacks.forEach((segmentedStack, stack) =>
+          variants.forEach((at, i) => {
+            const text = names[stack]![i]!;
+            const index = reachable(row, shape.rule, width, at, segmentedStack)
+              ? this.#form(
+                  row,
+                  width,
+                  text,
+                  (rep === '' ? '' : `${rep}.`) + stem + (text === '' ? '' : `.${text}`),
+                  rep,
+                  segmentedStack,
+                  at,
+                )
+              : -1;
+            out.push(index);
+          }),
+        );
+    }
   }
 
-  #form(row: Row, rule: WidthRule, width: number, rep: Form['rep'], segmentedStack: boolean, at: Addressing): number {
-    const shape = shapeText(row, rule, at, segmentedStack);
-    const stem = width === 0 ? mnemonicOf(row, width) : `${mnemonicOf(row, width)}.${width}`;
-    const name = `${rep === '' ? '' : `${rep}.`}${stem}${shape === '' ? '' : `.${shape}`}`;
+  #form(
+    row: Row,
+    width: number,
+    shape: string,
+    name: string,
+    rep: Form['rep'],
+    segmentedStack: boolean,
+    at: Addressing,
+  ): number {
     const found = this.#byName.get(name);
     if (found) {
       if (found.row.semantics !== row.semantics || found.row.microcode !== row.microcode) {
@@ -232,20 +283,11 @@ export class FormList {
       }
       return found.index;
     }
-    const form: Form = {
-      index: this.forms.length,
-      row,
-      width,
-      shape,
-      name,
-      memory: at.memory,
-      addressSize: at.size,
-      rep,
-      segmentedStack,
-    };
+    const index = this.forms.length;
+    const form: Form = { index, row, width, shape, name, memory: at.memory, addressSize: at.size, rep, segmentedStack };
     this.forms.push(form);
     this.#byName.set(name, form);
-    return form.index;
+    return index;
   }
 
   byName(name: string): Form | undefined {

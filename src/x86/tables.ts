@@ -35,7 +35,17 @@ export const ROW = {
 export const ROW_SHIFT = { REP: 11, CHECK: 13, RULE: 17, ADDRESSING: 20, IMMEDIATE: 23 } as const;
 
 /** What must hold of the decoded operands, beyond the tables. */
-export const CHECK = { NONE: 0, CONTROL: 1, DEBUG: 2, SEGMENT_LOAD: 3, SEGMENT_STORE: 4, GATHER: 5, MASK: 6, TILE: 7, TILES: 8 } as const;
+export const CHECK = {
+  NONE: 0,
+  CONTROL: 1,
+  DEBUG: 2,
+  SEGMENT_LOAD: 3,
+  SEGMENT_STORE: 4,
+  GATHER: 5,
+  MASK: 6,
+  TILE: 7,
+  TILES: 8,
+} as const;
 
 /** Kinds of immediate, in the order of operand.ts. */
 export const IMMEDIATES = ['', 'b', 'bs', 'w', 'z', 'v', 'jb', 'jz', 'p', 'o', 'is4'] as const;
@@ -123,19 +133,17 @@ function planOf(operands: readonly Operand[], memory: boolean): number {
   return plan;
 }
 
-/** Rows that constrain more go first, and keep their cells. */
+/** How much a row constrains the bytes it matches: of two that match, the one that constrains more has them. */
 function specificity({ encoding: e, operands }: Row): number {
-  const prefix = { [PREFIX.ANY]: 0, [PREFIX.NP | PREFIX.X66]: 1 }[e.prefixes] ?? 2;
-  const constraints = [
-    e.w >= 0,
-    e.b >= 0,
-    e.l >= 0,
-    e.reg >= 0,
-    e.rm >= 0,
-    e.opcodes === 1,
-    modOf(e.registerOnly, operands) >= 0,
-  ];
-  return prefix + constraints.filter(Boolean).length;
+  let n = e.prefixes === PREFIX.ANY ? 0 : e.prefixes === (PREFIX.NP | PREFIX.X66) ? 1 : 2;
+  if (e.w >= 0) n++;
+  if (e.b >= 0) n++;
+  if (e.l >= 0) n++;
+  if (e.reg >= 0) n++;
+  if (e.rm >= 0) n++;
+  if (e.opcodes === 1) n++;
+  if (modOf(e.registerOnly, operands) >= 0) n++;
+  return n;
 }
 
 /** 0: memory only, 1: register only, -1: both. */
@@ -146,24 +154,35 @@ function modOf(registerOnly: boolean, operands: readonly Operand[]): -1 | 0 | 1 
   return operands.some((o) => o.place === 'rm') ? 1 : -1;
 }
 
-const BITS = (mask: number): number[] => [0, 1, 2, 3, 4, 5, 6, 7].filter((bit) => mask & (1 << bit));
-const either = (value: number): number[] => (value < 0 ? [0, 1] : [value]);
+const EITHER = [0, 1];
+const EIGHT = [0, 1, 2, 3, 4, 5, 6, 7];
+/** Set bits of a prefix mask. */
+const COLUMNS = Array.from({ length: 16 }, (_, mask) => [0, 1, 2, 3].filter((bit) => mask & (1 << bit)));
+const ONE = EIGHT.map((value) => [value]);
+const bit = (value: number): readonly number[] => (value < 0 ? EITHER : ONE[value]!);
+const field = (value: number): readonly number[] => (value < 0 ? EIGHT : ONE[value]!);
+
+/** Appends a dimension: each cell becomes one for each of the values. */
+function expand(cells: readonly number[], size: number, values: readonly number[]): number[] {
+  const out: number[] = [];
+  for (const cell of cells) for (const value of values) out.push(cell * size + value);
+  return out;
+}
 
 /** All values that a row admits of the dimensions of its slot, flattened as decoder.ts computes them. */
 function cellsOf(row: Row, dimensions: number): number[] {
-  const { encoding: e } = row;
+  const { encoding: e, modes } = row;
   let cells = [0];
-  const by = (dimension: number, size: number, values: readonly number[]): void => {
-    if (dimensions & dimension) cells = cells.flatMap((cell) => values.map((value) => cell * size + value));
-  };
-  by(DIMENSION.MODE, 2, row.modes === 'only64' ? [1] : row.modes === 'no64' ? [0] : [0, 1]);
-  by(DIMENSION.PREFIX, 4, BITS(e.prefixes));
-  by(DIMENSION.W, 2, either(e.w));
-  by(DIMENSION.B, 2, either(e.b));
-  by(DIMENSION.L, 2, either(e.l));
-  by(DIMENSION.MOD, 2, row.ignoresMod ? [0, 1] : either(modOf(e.registerOnly, row.operands)));
-  by(DIMENSION.REG, 8, e.reg < 0 ? BITS(0xff) : [e.reg]);
-  by(DIMENSION.RM, 8, e.rm < 0 ? BITS(0xff) : [e.rm]);
+  if (dimensions & DIMENSION.MODE)
+    cells = expand(cells, 2, modes === 'only64' ? ONE[1]! : modes === 'no64' ? ONE[0]! : EITHER);
+  if (dimensions & DIMENSION.PREFIX) cells = expand(cells, 4, COLUMNS[e.prefixes]!);
+  if (dimensions & DIMENSION.W) cells = expand(cells, 2, bit(e.w));
+  if (dimensions & DIMENSION.B) cells = expand(cells, 2, bit(e.b));
+  if (dimensions & DIMENSION.L) cells = expand(cells, 2, bit(e.l));
+  if (dimensions & DIMENSION.MOD)
+    cells = expand(cells, 2, row.ignoresMod ? EITHER : bit(modOf(e.registerOnly, row.operands)));
+  if (dimensions & DIMENSION.REG) cells = expand(cells, 8, field(e.reg));
+  if (dimensions & DIMENSION.RM) cells = expand(cells, 8, field(e.rm));
   return cells;
 }
 
@@ -211,43 +230,39 @@ export interface Tables {
 
 /** Compiles rows. Throws if two equally specific rows claim the same bytes, or two rows a form that they execute differently. */
 export function compile(rows: readonly Row[]): Tables & { readonly list: FormList } {
-  const slots: Row[][] = Array.from({ length: MAPS * 256 }, () => []);
-  for (const row of rows) {
-    const { map, opcode, opcodes } = row.encoding;
-    for (let i = 0; i < opcodes; i++) slots[(map << 8) | (opcode + i)]!.push(row);
-  }
-  const indexOf = new Map(rows.map((row, index) => [row, index]));
+  const slots: number[][] = Array.from({ length: MAPS * 256 }, () => []);
+  rows.forEach(({ encoding: { map, opcode, opcodes } }, index) => {
+    for (let i = 0; i < opcodes; i++) slots[(map << 8) | (opcode + i)]!.push(index);
+  });
+  const ranks = rows.map(specificity);
   const slotBase = new Int32Array(MAPS * 256);
   const slotDimensions = new Uint16Array(MAPS * 256);
   const cells: number[] = [0];
   slots.forEach((slot, at) => {
     if (slot.length === 0) return;
-    const dimensions = dimensionsOf(slot);
     slotBase[at] = cells.length;
-    slotDimensions[at] = dimensions;
-    cells.push(...fill(slot, dimensions, indexOf));
+    slotDimensions[at] = fill(rows, slot, ranks, cells);
   });
   return { slotBase, slotDimensions, cells: Uint16Array.from(cells), ...compileRows(rows) };
 }
 
-function fill(slot: readonly Row[], dimensions: number, indexOf: ReadonlyMap<Row, number>): number[] {
-  const cells: number[] = new Array<number>(sizeOf(dimensions)).fill(0);
-  const owners = new Array<Row | undefined>(cells.length);
-  for (const row of [...slot].sort((a, b) => specificity(b) - specificity(a))) {
-    for (const cell of cellsOf(row, dimensions)) {
-      const owner = owners[cell];
-      if (owner === undefined) {
-        cells[cell] = indexOf.get(row)! + 1;
-        owners[cell] = row;
-      } else if (specificity(owner) === specificity(row)) {
-        throw new Error(
-          `rows '${owner.text}' ${owner.mnemonic} and '${row.text}' ${row.mnemonic} claim the same encoding`,
-        );
-      }
+/** Appends the cells of one slot to `cells`; returns the slot's dimensions. */
+function fill(rows: readonly Row[], slot: readonly number[], ranks: readonly number[], cells: number[]): number {
+  const dimensions = dimensionsOf(slot.map((index) => rows[index]!));
+  const base = cells.length;
+  for (let i = sizeOf(dimensions); i > 0; i--) cells.push(0);
+  for (const index of [...slot].sort((a, b) => ranks[b]! - ranks[a]!)) {
+    for (const cell of cellsOf(rows[index]!, dimensions)) {
+      const owner = cells[base + cell]! - 1;
+      if (owner < 0) cells[base + cell] = index + 1;
+      else if (ranks[owner] === ranks[index])
+        throw new Error(`${describe(rows[owner]!)} and ${describe(rows[index]!)} claim the same bytes`);
     }
   }
-  return cells;
+  return dimensions;
 }
+
+const describe = (row: Row): string => `row '${row.text}' ${row.mnemonic}`;
 
 function compileRows(rows: readonly Row[]): Omit<Tables, 'slotBase' | 'slotDimensions' | 'cells'> & { list: FormList } {
   const list = new FormList();
