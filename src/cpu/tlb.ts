@@ -32,6 +32,7 @@ export const ANY_PCID = -1;
 
 export class Tlb {
   readonly #u32: Uint32Array;
+  readonly #i32: Int32Array;
   readonly #base: number;
   readonly #views: DerivedViews;
   readonly #used = new IndexSet(TLB_ENTRIES);
@@ -41,6 +42,7 @@ export class Tlb {
   constructor(state: CpuState, views: DerivedViews) {
     if (TLB_ENTRIES !== VIEW_ENTRIES + FETCH_ENTRIES) throw new Error('the TLB has one entry for each view index');
     this.#u32 = state.views.u32;
+    this.#i32 = state.views.i32;
     this.#base = state.at('tlb') >>> 2;
     this.#views = views;
     this.restored();
@@ -48,12 +50,12 @@ export class Tlb {
 
   /** The entry in `slot`, if it translates this page for this PCID; otherwise -1. */
   lookup(slot: number, low: number, high: number, pcid: number): number {
-    const u32 = this.#u32;
+    const i32 = this.#i32;
     const at = this.#base + slot * WORDS;
     const hit =
-      u32[at] === ((low & ~PAGE_MASK) | VALID) >>> 0 &&
-      u32[at + 1] === high >>> 0 &&
-      (u32[at + WORD.PCID] === pcid || (u32[at + WORD.RIGHTS]! & RIGHTS.GLOBAL) !== 0);
+      i32[at] === ((low & ~PAGE_MASK) | VALID) &&
+      i32[at + 1] === (high | 0) &&
+      (i32[at + WORD.PCID] === pcid || (i32[at + WORD.RIGHTS]! & RIGHTS.GLOBAL) !== 0);
     return hit ? at : -1;
   }
 

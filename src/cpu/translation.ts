@@ -10,7 +10,7 @@ import { PagingRegisters, type MemoryContext } from './memoryContext.ts';
 import { gpaPage, Walker } from './paging.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { ANY_PCID, dataSlot, fetchSlot, Tlb } from './tlb.ts';
-import { DerivedViews, fetchField, jumpField, TAGS, viewField } from './views.ts';
+import { DerivedViews, TAGS } from './views.ts';
 
 /** What `translate` gives instead of the address of a page when the page belongs to a device; no page has this address. */
 export const DEVICE = 1;
@@ -146,12 +146,8 @@ export class Translation {
 
   /** CPL, EFLAGS.AC or CR4.SMAP changed: points generated code at the views that now apply. Nothing is forgotten. */
   selectViews(): void {
-    const { state } = this.#context;
     const { user, dataMode, systemMode } = this.#registers;
-    state.dataView = state.at(viewField(dataMode));
-    state.systemView = state.at(viewField(systemMode));
-    state.fetchView = state.at(fetchField(user));
-    state.jumpCache = state.at(jumpField(user));
+    this.#views.select(dataMode, systemMode, user);
   }
 
   /** Forgets all that is derived; no guest can notice. */

@@ -11,7 +11,7 @@
 // A fetch view entry is {tag u64 @0, arenaPage u32 @8}, a jump cache entry {rip u64 @0, block i32 @8}. An empty tag is
 // -1, which no compare can match because its low bits are set; an empty rip is not canonical.
 
-import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
+import { PAGE_MASK, PAGE_SHIFT } from '../x86/names/paging.ts';
 import type { Mode } from './access.ts';
 import { IndexSet } from './indexSet.ts';
 import {
@@ -50,11 +50,17 @@ export const fetchIndex = (low: number): number => (low >>> PAGE_SHIFT) & (FETCH
 
 export class DerivedViews {
   readonly #u32: Uint32Array;
+  readonly #i32: Int32Array;
   readonly #u64: BigUint64Array;
   /** Word index of the first entry of each view: data views by mode; fetch views and jump caches by supervisor, user. */
   readonly #data: readonly number[];
   readonly #fetch: readonly number[];
   readonly #jumps: readonly number[];
+  /** Word indices of the fields that say which of them generated code uses. */
+  readonly #dataView: number;
+  readonly #systemView: number;
+  readonly #fetchView: number;
+  readonly #jumpCache: number;
   /** Entries that may hold a tag, in any of the views. */
   readonly #dataUsed = new IndexSet(VIEW_ENTRIES);
   readonly #fetchUsed = new IndexSet(FETCH_ENTRIES);
@@ -62,13 +68,27 @@ export class DerivedViews {
   constructor(state: CpuState) {
     const words = (name: FieldName): number => state.at(name) >>> 2;
     this.#u32 = state.views.u32;
+    this.#i32 = state.views.i32;
     this.#u64 = state.views.u64;
+    this.#dataView = words('dataView');
+    this.#systemView = words('systemView');
+    this.#fetchView = words('fetchView');
+    this.#jumpCache = words('jumpCache');
     this.#data = DATA_VIEWS.map(words);
     this.#fetch = FETCH_VIEWS.map(words);
     this.#jumps = JUMP_CACHES.map(words);
     this.#emptyData();
     for (const view of this.#fetch) this.#u32.fill(EMPTY, view, view + FETCH_ENTRIES * FETCH_WORDS);
     this.#dropJumps();
+  }
+
+  /** Points generated code at the views of its modes. */
+  select(data: Mode, system: Mode, user: boolean): void {
+    const side = user ? 1 : 0;
+    this.#i32[this.#dataView] = this.#data[data]! << 2;
+    this.#i32[this.#systemView] = this.#data[system]! << 2;
+    this.#i32[this.#fetchView] = this.#fetch[side]! << 2;
+    this.#i32[this.#jumpCache] = this.#jumps[side]! << 2;
   }
 
   /** Fills the entry of a page in the view of a mode; `page` is its byte address in linear memory. */
@@ -102,14 +122,7 @@ export class DerivedViews {
   dropFetchPage(low: number, high: number): void {
     const index = fetchIndex(low);
     for (const view of this.#fetch) this.#tag(view + index * FETCH_WORDS + FETCH.TAG, false, 0, 0);
-    const u32 = this.#u32;
-    const page = (low & ~PAGE_MASK) >>> 0;
-    for (const cache of this.#jumps) {
-      for (let at = cache; at < cache + JUMP_ENTRIES * JUMP_WORDS; at += JUMP_WORDS) {
-        const offset = u32[at]! - page;
-        if (offset >= 0 && offset < PAGE_SIZE && u32[at + 1] === high >>> 0) this.#u64[at >>> 1] = EMPTY_RIP;
-      }
-    }
+    for (const cache of this.#jumps) this.#dropJumpsTo(cache, low & ~PAGE_MASK, high | 0);
   }
 
   /** Forgets the data views: rights changed, translations did not. */
@@ -167,14 +180,17 @@ export class DerivedViews {
     this.#tag(at + VIEW.CODE, false, 0, 0);
   }
 
+  #dropJumpsTo(cache: number, page: number, high: number): void {
+    const i32 = this.#i32;
+    const end = cache + JUMP_ENTRIES * JUMP_WORDS;
+    for (let at = cache; at < end; at += JUMP_WORDS) {
+      if (i32[at + 1] === high && (i32[at]! & ~PAGE_MASK) === page) this.#u64[at >>> 1] = EMPTY_RIP;
+    }
+  }
+
   #dropJumps(): void {
     for (const cache of this.#jumps) {
       this.#u64.fill(EMPTY_RIP, cache >>> 1, (cache + JUMP_ENTRIES * JUMP_WORDS) >>> 1);
     }
   }
 }
-
-/** The field that holds the data view of a mode. */
-export const viewField = (mode: Mode): FieldName => DATA_VIEWS[mode]!;
-export const fetchField = (user: boolean): FieldName => FETCH_VIEWS[user ? 1 : 0]!;
-export const jumpField = (user: boolean): FieldName => JUMP_CACHES[user ? 1 : 0]!;
