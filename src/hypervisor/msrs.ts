@@ -47,6 +47,7 @@ function moveTsc(vcpu: Vcpu, by: bigint): void {
   vcpu.tsc.offset += by;
   vcpu.tscAdjust = (vcpu.tscAdjust + by) & MASK;
   vcpu.syncTsc();
+  vcpu.lapic.timer.tscMoved();
 }
 
 /** Microcode revision 1.0, in the upper half. */

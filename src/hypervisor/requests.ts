@@ -58,7 +58,7 @@ export class Requests {
   }
 
   /** kvm_make_request(). Asking twice is asking once. */
-  make(request: KvmRequest): void {
+  make(request: KvmRequest): Atomic<void> {
     if (request < WORD) this.#low |= 1 << request;
     else this.#high |= 1 << (request - WORD);
   }
@@ -69,7 +69,7 @@ export class Requests {
   }
 
   /** kvm_clear_request(). */
-  clear(request: KvmRequest): void {
+  clear(request: KvmRequest): Atomic<void> {
     if (request < WORD) this.#low &= ~(1 << request);
     else this.#high &= ~(1 << (request - WORD));
   }

@@ -64,8 +64,6 @@ export class ApicTimer implements HrtimerOwner {
     return { tscKhz, busNs: apicBusCycleNs, divide: this.#divide };
   }
 
-  // ---- What the guest writes and reads
-
   /**
    * WRMSR of IA32_TSC_DEADLINE: ignored outside TSC-deadline mode. 0 disarms; a past deadline expires at once.
    * `hostInitiated`: the VMM restores a vCPU.
@@ -134,8 +132,6 @@ export class ApicTimer implements HrtimerOwner {
     this.targetExpiration = now + rescaled;
     this.restartApicTimer();
   }
-
-  // ---- Arming
 
   /** start_apic_timer(): forgets an expiry that was not injected yet, and arms what the registers say. */
   startApicTimer(countRegister: number = APIC.TMICT): void {
@@ -214,8 +210,6 @@ export class ApicTimer implements HrtimerOwner {
     this.pending = 0;
   }
 
-  // ---- Expiry
-
   /** apic_timer_fn(): the hrtimer's callback, in hard interrupt context on the physical CPU that started it. */
   onHrtimer(timer: Hrtimer | LapicHrtimer): HrtimerRestart {
     this.apicTimerExpired(true);
@@ -254,8 +248,6 @@ export class ApicTimer implements HrtimerOwner {
     this.targetExpiration = 0;
   }
 
-  // ---- Reset and restore
-
   /** Power-on or INIT: stopped, one-shot, and the guest's lazy page is forgotten. The registers are reset already. */
   reset(): void {
     this.#cancelApicTimer();
@@ -279,8 +271,6 @@ export class ApicTimer implements HrtimerOwner {
     this.startApicTimer(APIC.TMCCT);
     this.lapic.setRegister(APIC.TMCCT, 0);
   }
-
-  // ---- Countdown arithmetic
 
   #countedCycles(countRegister: number): number {
     return countToCycles(this.lapic.register(countRegister), this.#clock);

@@ -210,6 +210,19 @@ describe('hazard', () => {
     expect([guest.traps, guest.runTo(next)]).toEqual([1, [next]]);
   });
 
+  it('5: the APIC disabled and enabled again: the next deadline traps', () => {
+    const { guest, P } = guestIn('L');
+    const { lapic } = guest.vcpu;
+    const x2apic = lapic.base;
+    lapic.writeBase(0xfee00000n);
+    expect(guest.armed).toBe(0n);
+    expect(guest.runTo(P)).toEqual([]);
+    lapic.writeBase(x2apic, true);
+    const next = guest.now + 900n;
+    guest.setNextEvent(next);
+    expect([guest.traps, guest.runTo(next)]).toEqual([1, [next]]);
+  });
+
   it('6: shut down with a stale pending; a direct WRMSR later is not extended by it', () => {
     const { guest, P } = guestIn('L');
     guest.mask();

@@ -1,13 +1,16 @@
 // INIT and SIPI: what is pending, and the wait-for-SIPI state machine that takes it (kvm_apic_accept_events; SDM vol. 3, 9.4).
 
+import type { Atomic, Cell } from '../../host/cells.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { LapicOwner } from './owner.ts';
-import type { Cell } from '../../host/cells.ts';
+
+/** Bits of pending_events. */
+const INIT = 1;
+const SIPI = 2;
 
 export class InitSipiEvents {
   readonly #owner: LapicOwner;
-  initPending: Cell<boolean> = false;
-  sipiPending: Cell<boolean> = false;
+  #pending: Cell<number> = 0;
   sipiVector: Cell<number> = 0;
 
   constructor(owner: LapicOwner) {
@@ -16,25 +19,26 @@ export class InitSipiEvents {
 
   /** kvm_apic_has_pending_init_or_sipi(). */
   get pending(): boolean {
-    return this.initPending || this.sipiPending;
+    return this.#pending !== 0;
+  }
+  get initPending(): boolean {
+    return (this.#pending & INIT) !== 0;
+  }
+  get sipiPending(): boolean {
+    return (this.#pending & SIPI) !== 0;
   }
 
-  /** A later INIT forgets a SIPI that was not taken yet. */
+  /** An INIT forgets a SIPI that was not taken yet: one store of both bits. */
   receiveInit(): void {
-    this.initPending = true;
-    this.sipiPending = false;
+    this.#pending = INIT;
     this.#notify();
   }
 
+  /** The vector is there before the bit says so. */
   receiveSipi(vector: number): void {
     this.sipiVector = vector;
-    this.sipiPending = true;
+    this.#set(SIPI);
     this.#notify();
-  }
-
-  #notify(): void {
-    this.#owner.requests.make(KVM_REQ.EVENT);
-    this.#owner.kick();
   }
 
   /**
@@ -46,19 +50,31 @@ export class InitSipiEvents {
     if (!this.pending) return;
     const owner = this.#owner;
     if (!owner.initSipiAllowed()) {
-      this.sipiPending = false;
+      this.#testAndClear(SIPI);
       return;
     }
-    if (this.initPending) {
-      this.initPending = false;
+    if (this.#testAndClear(INIT)) {
       owner.reset(true);
       owner.mpState = owner.id === owner.vm.bspId ? 'runnable' : 'init-received';
     }
-    if (this.sipiPending) {
-      this.sipiPending = false;
-      if (owner.mpState !== 'init-received') return;
+    if (this.#testAndClear(SIPI) && owner.mpState === 'init-received') {
       owner.deliverSipi(this.sipiVector);
       owner.mpState = 'runnable';
     }
+  }
+
+  #notify(): void {
+    this.#owner.requests.make(KVM_REQ.EVENT);
+    this.#owner.kick();
+  }
+
+  #set(bit: number): Atomic<void> {
+    this.#pending |= bit;
+  }
+
+  #testAndClear(bit: number): Atomic<boolean> {
+    const was = (this.#pending & bit) !== 0;
+    this.#pending &= ~bit;
+    return was;
   }
 }

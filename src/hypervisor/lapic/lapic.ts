@@ -311,6 +311,8 @@ export class Lapic {
     if (this.#mode === old) return;
     this.owner.vm.apicMap.markDirty();
     if (old === 'disabled' && !this.owner.vm.quirks.disabledKeepsState) this.reset(true);
+    // Nothing can be armed through a disabled APIC, so nothing may look armed.
+    if (this.#mode === 'disabled') this.timer.lazy.clear('mode');
     if (this.#mode === 'x2apic') this.#setX2apicId(this.x2apicId);
     else if (this.#mode === 'xapic') this.#setXapicId(this.x2apicId);
   }

@@ -1,7 +1,7 @@
 // Interrupt priorities: the 256-bit vector registers ISR, TMR and IRR, and TPR and PPR, which decide what may be delivered
 // (SDM vol. 3, 11.8.3). Pure functions over the register page.
 
-import type { Cells } from '../../host/cells.ts';
+import type { Atomic, Cells } from '../../host/cells.ts';
 import { APIC } from './registers.ts';
 
 /** The register page by 32-bit words: the register at offset o is word o >> 2. */
@@ -22,11 +22,12 @@ const wordOf = (file: number, vector: number): number => (file >> 2) + (vector >
 export const testVector = (regs: RegisterPage, file: number, vector: number): boolean =>
   ((regs[wordOf(file, vector)]! >>> (vector & 31)) & 1) !== 0;
 
-export function setVector(regs: RegisterPage, file: number, vector: number): void {
+/** Indivisible, as senders on other CPUs set IRR bits while the vCPU clears them. */
+export function setVector(regs: RegisterPage, file: number, vector: number): Atomic<void> {
   regs[wordOf(file, vector)]! |= 1 << (vector & 31);
 }
 
-export function clearVector(regs: RegisterPage, file: number, vector: number): void {
+export function clearVector(regs: RegisterPage, file: number, vector: number): Atomic<void> {
   regs[wordOf(file, vector)]! &= ~(1 << (vector & 31));
 }
 
