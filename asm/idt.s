@@ -11,6 +11,7 @@
         .equ    EXCEPTION_VECTORS, 32
         .equ    EXCEPTION_STUB_SIZE, 5
         .equ    EXCEPTIONS_WITH_ERROR_CODE, 0x60227d00  # 8, 10 to 14, 17, 21, 29, 30
+        .equ    REGISTERS_SIZE, 9 * 8           # what push_registers puts below the interrupt frame
 
 # What a handler does first and last when it calls functions: save and restore the registers that they may change.
         .macro push_registers
