@@ -153,10 +153,14 @@ export class MemoryCpu implements MemoryContext {
     this.translation.selectViews();
   }
   setCr3(value: bigint, keep = false): void {
-    const pcids = (this.state.cr4 & CR4.PCIDE) !== 0n;
     this.state.cr3 = value;
-    if (!keep) this.translation.flushPcid(pcids ? Number(value & 0xfffn) : 0, true);
-    this.translation.addressSpaceChanged();
+    this.mmu.cr3Changed(keep);
+  }
+  /** Sets and clears bits of a control register, as MOV CR and WRMSR do. */
+  change(register: 'cr0' | 'cr4' | 'efer', set: bigint, clear = 0n): void {
+    const old = this.state[register];
+    this.state[register] = (old | set) & ~clear;
+    this.mmu[`${register}Changed`](old);
   }
 
   /** The view entry of an address in the current data view, as generated code sees it. */

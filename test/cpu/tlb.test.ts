@@ -3,7 +3,8 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CR4 } from '../../src/x86/names/registers.ts';
+import { INVPCID } from '../../src/cpu/mmu.ts';
+import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { BIT, GuestMemory, PAGE, PWU, type Ending, type MemoryCpu } from './guestMemory.ts';
 
@@ -13,7 +14,7 @@ const NEW = 0x6000n;
 const ADDRESS = 0x000f_ffff_ffff_f000n;
 
 /** A CPU with PCIDs that has read an address through a mapping, which has since been changed in memory. */
-function stale(bits = PWU, level = 0, pcid = 1n) {
+function stale(bits = BIT.P | BIT.W, level = 0, pcid = 1n) {
   const memory = new GuestMemory();
   const { cpu } = memory;
   cpu.state.cr4 |= CR4.PCIDE;
@@ -35,7 +36,7 @@ function stale(bits = PWU, level = 0, pcid = 1n) {
   const fetches = (): string => (cpu.fetch(GVA) === BigInt(memory.host(NEW)) ? 'new' : 'old');
   return { memory, cpu, sees, both: () => [sees(), fetches()] };
 }
-const GLOBAL = PWU | BIT.G;
+const GLOBAL = BIT.P | BIT.W | BIT.G;
 const elsewhere = (cpu: MemoryCpu, pcid: bigint): bigint => cpu.root | pcid;
 
 describe('a changed mapping', () => {
@@ -50,9 +51,9 @@ describe('a changed mapping', () => {
   });
 
   it.each<[string, (cpu: MemoryCpu) => void, 'old' | 'new', 'old' | 'new']>([
-    ['INVLPG', (cpu) => cpu.translation.invlpg(GVA + 0x123n), 'new', 'new'],
-    ['INVLPG of a neighbour', (cpu) => cpu.translation.invlpg(GVA + PAGE), 'old', 'old'],
-    ['INVLPG of an alias in the TLB', (cpu) => cpu.translation.invlpg(GVA + 1024n * PAGE), 'old', 'old'],
+    ['INVLPG', (cpu) => cpu.mmu.invlpg(GVA + 0x123n), 'new', 'new'],
+    ['INVLPG of a neighbour', (cpu) => cpu.mmu.invlpg(GVA + PAGE), 'old', 'old'],
+    ['INVLPG of an alias in the TLB', (cpu) => cpu.mmu.invlpg(GVA + 1024n * PAGE), 'old', 'old'],
     ['MOV CR3', (cpu) => cpu.setCr3(elsewhere(cpu, 1n)), 'new', 'old'],
     ['MOV CR3 with bit 63', (cpu) => cpu.setCr3(elsewhere(cpu, 1n), true), 'old', 'old'],
     [
@@ -64,12 +65,21 @@ describe('a changed mapping', () => {
       'old',
       'old',
     ],
-    ['INVPCID of the address', (cpu) => cpu.translation.invlpgPcid(GVA, 1), 'new', 'old'],
-    ['INVPCID of the address in another PCID', (cpu) => cpu.translation.invlpgPcid(GVA, 2), 'old', 'old'],
-    ['INVPCID of the context', (cpu) => cpu.translation.flushPcid(1, true), 'new', 'old'],
-    ['INVPCID of another context', (cpu) => cpu.translation.flushPcid(2, true), 'old', 'old'],
-    ['INVPCID of all but global', (cpu) => cpu.translation.flushAll(true), 'new', 'old'],
-    ['INVPCID of all', (cpu) => cpu.translation.flushAll(false), 'new', 'new'],
+    ['INVPCID of the address', (cpu) => cpu.mmu.invpcid(INVPCID.ADDRESS, 1, GVA), 'new', 'old'],
+    ['INVPCID of the address in another PCID', (cpu) => cpu.mmu.invpcid(INVPCID.ADDRESS, 2, GVA), 'old', 'old'],
+    ['INVPCID of the context', (cpu) => cpu.mmu.invpcid(INVPCID.CONTEXT, 1, 0n), 'new', 'old'],
+    ['INVPCID of another context', (cpu) => cpu.mmu.invpcid(INVPCID.CONTEXT, 2, 0n), 'old', 'old'],
+    ['INVPCID of all but global', (cpu) => cpu.mmu.invpcid(INVPCID.ALL_BUT_GLOBAL, 0, 0n), 'new', 'old'],
+    ['INVPCID of all', (cpu) => cpu.mmu.invpcid(INVPCID.ALL, 0, 0n), 'new', 'new'],
+    ['a change of CR4.PGE', (cpu) => cpu.change('cr4', 0n, CR4.PGE), 'new', 'new'],
+    ['CR4.PCIDE from 1 to 0', (cpu) => cpu.change('cr4', 0n, CR4.PCIDE), 'new', 'new'],
+    ['CR4.SMEP from 0 to 1', (cpu) => cpu.change('cr4', CR4.SMEP), 'new', 'new'],
+    ['CR4.SMAP from 0 to 1', (cpu) => cpu.change('cr4', CR4.SMAP), 'old', 'old'],
+    ['a change of CR4.TSD', (cpu) => cpu.change('cr4', CR4.TSD), 'old', 'old'],
+    ['a change of CR0.WP', (cpu) => cpu.change('cr0', 0n, CR0.WP), 'old', 'old'],
+    ['a change of CR0.TS', (cpu) => cpu.change('cr0', CR0.TS), 'old', 'old'],
+    ['a change of EFER.NXE', (cpu) => cpu.change('efer', 0n, EFER.NXE), 'new', 'new'],
+    ['a change of EFER.SCE', (cpu) => cpu.change('efer', EFER.SCE), 'old', 'old'],
   ])('after %s', (_, invalidate, ordinary, global) => {
     const one = stale();
     invalidate(one.cpu);
@@ -106,11 +116,11 @@ describe('translations belong to a PCID', () => {
   it('INVLPG reaches a global page of another PCID, but no ordinary one', () => {
     const global = stale(GLOBAL);
     global.cpu.setCr3(elsewhere(global.cpu, 2n), true);
-    global.cpu.translation.invlpg(GVA);
+    global.cpu.mmu.invlpg(GVA);
     expect(global.both()).toEqual(['new', 'new']);
     const ordinary = stale();
     ordinary.cpu.setCr3(elsewhere(ordinary.cpu, 2n), true);
-    ordinary.cpu.translation.invlpg(GVA);
+    ordinary.cpu.mmu.invlpg(GVA);
     ordinary.cpu.setCr3(elsewhere(ordinary.cpu, 1n), true);
     expect(ordinary.both()).toEqual(['old', 'old']);
   });
@@ -130,16 +140,16 @@ describe('translations belong to a PCID', () => {
 
 describe('large pages', () => {
   it('stay as a whole until one INVLPG of any address in them', () => {
-    const { cpu, sees } = stale(PWU, 1);
+    const { cpu, sees } = stale(BIT.P | BIT.W, 1);
     expect(sees()).toBe('old');
-    cpu.translation.invlpg(GVA + 0x1_0000n);
+    cpu.mmu.invlpg(GVA + 0x1_0000n);
     expect(sees()).toBe('new');
     expect(cpu.attempt(() => cpu.load(GVA + 7n * PAGE, 8))).toMatchObject({ fault: VECTOR.PF, errorCode: 0 });
   });
 
   it('INVLPG of the page next to them leaves them', () => {
-    const { cpu, sees } = stale(PWU, 1);
-    cpu.translation.invlpg(GVA + 0x20_0000n);
+    const { cpu, sees } = stale(BIT.P | BIT.W, 1);
+    cpu.mmu.invlpg(GVA + 0x20_0000n);
     expect(sees()).toBe('old');
   });
 });
@@ -176,18 +186,18 @@ describe('snapshots', () => {
     cpu.restore(snapshot);
     expect(cpu.view(GVA).read).toBe(false);
     expect(both()).toEqual(['old', 'old']);
-    cpu.translation.invlpg(GVA);
+    cpu.mmu.invlpg(GVA);
     expect(both()).toEqual(['new', 'new']);
     expect(memory.peek(OLD)).toBe(0x01dn);
   });
 
   it('know of large pages', () => {
-    const { cpu, sees } = stale(PWU, 1);
+    const { cpu, sees } = stale(BIT.P | BIT.W, 1);
     const snapshot = cpu.snapshot();
     cpu.translation.flushAll(false);
     cpu.restore(snapshot);
     expect(sees()).toBe('old');
-    cpu.translation.invlpg(GVA + 7n * PAGE);
+    cpu.mmu.invlpg(GVA + 7n * PAGE);
     expect(sees()).toBe('new');
   });
 });
@@ -232,7 +242,7 @@ function perform(memory: GuestMemory, step: Step): Ending | null {
     case 'fetch':
       return cpu.attempt(() => cpu.fetch(gvaOf(step.page)));
     case 'invlpg':
-      cpu.translation.invlpg(gvaOf(step.page));
+      cpu.mmu.invlpg(gvaOf(step.page));
       return null;
     case 'remap':
       memory.poke(memory.entry(cpu.root, gvaOf(step.page), 0), gpaOf(step.to) | step.bits);

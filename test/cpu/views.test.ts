@@ -65,12 +65,10 @@ describe('tags', () => {
     const { cpu, tags } = setUp(BIT.P | BIT.D);
     cpu.load(GVA, 1);
     expect(tags()).toBe('r--');
-    cpu.state.cr0 &= ~CR0.WP;
-    cpu.translation.rightsChanged();
+    cpu.change('cr0', 0n, CR0.WP);
     cpu.load(GVA, 1);
     expect(tags()).toBe('rw-');
-    cpu.state.cr0 |= CR0.WP;
-    cpu.translation.rightsChanged();
+    cpu.change('cr0', CR0.WP);
     expect(tags()).toBe('---');
     expect(cpu.attempt(() => cpu.store(GVA, 1, 0n))).toMatchObject({ fault: VECTOR.PF, errorCode: 3 });
   });
@@ -114,8 +112,7 @@ describe('modes', () => {
 
   it('changing between them forgets nothing', () => {
     const { cpu, tags } = setUp(PWU | BIT.D);
-    cpu.state.cr4 |= CR4.SMAP;
-    cpu.translation.rightsChanged();
+    cpu.change('cr4', CR4.SMAP);
     cpu.setAc(true);
     cpu.load(GVA, 1);
     expect(tags()).toBe('rw-');
@@ -142,8 +139,7 @@ describe('modes', () => {
 
   it('SMEP keeps supervisor code from user pages that user code may fetch', () => {
     const { cpu } = setUp();
-    cpu.state.cr4 |= CR4.SMEP;
-    cpu.translation.flushAll(false);
+    cpu.change('cr4', CR4.SMEP);
     cpu.setCpl(3);
     cpu.fetch(GVA);
     expect(cpu.fetchHit(GVA)).toBe(true);
