@@ -44,6 +44,7 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
   if (requests.pending) {
     serviceRequests(vcpu);
+    if (requests.check(KVM_REQ.SMI)) return refuseSmi(vcpu);
     if (requests.check(KVM_REQ.EVENT)) {
       vcpu.stat.reqEvent++;
       vcpu.lapic.events.accept();
@@ -92,6 +93,17 @@ function serviceRequests(vcpu: Vcpu): void {
   if (requests.check(KVM_REQ.MIGRATE_TIMER)) vcpu.lapic.timer.migrate();
   // process_nmi(): the NMI is counted already; it has to be looked for.
   if (requests.check(KVM_REQ.NMI)) requests.make(KVM_REQ.EVENT);
+}
+
+/** There is no system management mode: who sends an SMI is told so, by name. */
+function refuseSmi(vcpu: Vcpu): Disposition {
+  const what = `an SMI for ${vcpu.name}: system management mode is not implemented`;
+  vcpu.userspace = {
+    reason: 'INTERNAL_ERROR',
+    what,
+    hint: 'send no interrupt with delivery mode SMI (ICR bits 10:8 = 2)',
+  };
+  return TO_USERSPACE;
 }
 
 /** vmx_vcpu_run(): from the last host instruction before the entry to the first one after the exit. */
