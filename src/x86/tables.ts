@@ -14,7 +14,7 @@ import { ROWS } from './rows.ts';
 /** What a slot's cells are told apart by. */
 export const DIMENSION = { MODE: 1, PREFIX: 2, W: 4, B: 8, L: 16, MOD: 32, REG: 64, RM: 128, MODRM: 256 } as const;
 
-/** Bits of `rowBits`. Fields of several bits are read with the shifts below. */
+/** Bits of `rowBits`. */
 export const ROW = {
   MODRM: 1 << 0,
   /** 66 changes the operand size. */
@@ -32,7 +32,8 @@ export const ROW = {
   /** The memory operand must have a SIB byte. */
   SIB: 1 << 27,
 } as const;
-export const ROW_SHIFT = { REP: 11, CHECK: 13, RULE: 17, ADDRESSING: 20, IMMEDIATE: 23 } as const;
+/** Where the fields of several bits begin in `rowBits`. */
+export const ROW_FIELD = { REP: 11, CHECK: 13, RULE: 17, ADDRESSING: 20, IMMEDIATE: 23 } as const;
 
 /** What must hold of the decoded operands, beyond the tables. */
 export const CHECK = {
@@ -47,8 +48,24 @@ export const CHECK = {
   TILES: 8,
 } as const;
 
-/** Kinds of immediate, in the order of operand.ts. */
-export const IMMEDIATES = ['', 'b', 'bs', 'w', 'z', 'v', 'jb', 'jz', 'p', 'o', 'is4'] as const;
+/** Kinds of immediate, and the letter of each in operand.ts. */
+export const IMMEDIATE = {
+  NONE: 0,
+  BYTE: 1,
+  SIGNED_BYTE: 2,
+  WORD: 3,
+  AT_MOST_32: 4,
+  FULL: 5,
+  RELATIVE_BYTE: 6,
+  RELATIVE: 7,
+  FAR_POINTER: 8,
+  OFFSET: 9,
+  REGISTER: 10,
+} as const;
+const IMMEDIATES = ['', 'b', 'bs', 'w', 'z', 'v', 'jb', 'jz', 'p', 'o', 'is4'];
+
+/** The decoder's columns of mandatory prefixes, in the order of the bits of PREFIX (and of VEX.pp). */
+export const PREFIX_COLUMN = { NP: 0, X66: 1, F3: 2, F2: 3 } as const;
 
 /** Bytes of a plan: where a register operand's number comes from. */
 export const PLAN = {
@@ -61,7 +78,7 @@ export const PLAN = {
   PLACE: 7,
   BYTE: 8,
   NO_EXTENSION: 16,
-  NUMBER_SHIFT: 5,
+  NUMBER: 5,
 } as const;
 const PLACES = {
   reg: PLAN.REG,
@@ -104,14 +121,14 @@ function bitsOf(row: Row, rule: number, addressing: number): number {
   if (row.stack) bits |= ROW.STACK;
   if (strings.length > 0 && strings.every((o) => o.addressing === 'di')) bits |= ROW.DESTINATION_STRING;
   if (immediates.length > 1) bits |= ROW.IMM2;
-  if (row.rep) bits |= REP_KINDS[row.rep] << ROW_SHIFT.REP;
+  if (row.rep) bits |= REP_KINDS[row.rep] << ROW_FIELD.REP;
   const immediate = Math.max(0, IMMEDIATES.indexOf(immediates[0]?.immediate ?? ''));
   return (
     bits |
-    (checkOf(row) << ROW_SHIFT.CHECK) |
-    (rule << ROW_SHIFT.RULE) |
-    (addressing << ROW_SHIFT.ADDRESSING) |
-    (immediate << ROW_SHIFT.IMMEDIATE)
+    (checkOf(row) << ROW_FIELD.CHECK) |
+    (rule << ROW_FIELD.RULE) |
+    (addressing << ROW_FIELD.ADDRESSING) |
+    (immediate << ROW_FIELD.IMMEDIATE)
   );
 }
 
@@ -126,7 +143,7 @@ function planOf(operands: readonly Operand[], memory: boolean): number {
     let byte: number = PLACES[operand.place];
     if (operand.file === 'gpr' && operand.size === 'b') byte |= PLAN.BYTE;
     if (NO_EXTENSION.has(operand.file!)) byte |= PLAN.NO_EXTENSION;
-    if (operand.place === 'fixed') byte |= operand.fixed << PLAN.NUMBER_SHIFT;
+    if (operand.place === 'fixed') byte |= operand.fixed << PLAN.NUMBER;
     plan |= byte << shift;
     shift += 8;
   }
