@@ -21,6 +21,7 @@ export interface MemoryContext {
 }
 
 const WP = Number(CR0.WP);
+const AM = Number(CR0.AM);
 const PG = Number(CR0.PG);
 const SMEP = Number(CR4.SMEP);
 const SMAP = Number(CR4.SMAP);
@@ -90,6 +91,10 @@ export class PagingRegisters {
   }
   get user(): boolean {
     return this.#u8[this.#cpl] === USER_CPL;
+  }
+  /** Whether explicit data accesses raise #AC where they are not aligned (SDM vol. 3, 6.15). */
+  get alignmentChecked(): boolean {
+    return this.user && (this.#u32[this.#cr0]! & AM) !== 0 && (this.#u32[this.#rflags]! & RFLAGS.AC) !== 0;
   }
   /** Mode of explicit data accesses at the current CPL and EFLAGS.AC. */
   get dataMode(): Mode {

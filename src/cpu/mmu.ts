@@ -1,5 +1,6 @@
-// A CPU's access to guest memory when generated code finds no tag: the slow paths that generated code imports, and the
-// reads and writes of microcode. It knows bytes and their parts; which page they are in is translation.ts's business.
+// A CPU's access to guest memory when generated code finds no tag: the slow paths that generated code imports, the reads
+// and writes of microcode, and what changes of registers invalidate. It knows bytes and their parts; which page they are
+// in is translation.ts's business.
 //
 // An access in several parts (across pages, or wider than a device takes) translates all its parts before any is made,
 // and touches devices before memory: what raises or leaves half way has changed nothing, and memory is written once.
@@ -118,7 +119,7 @@ export class Mmu {
   cr0Changed(old: bigint): void {
     const changed = old ^ this.#context.state.cr0;
     if ((changed & CR0.PG) !== 0n) this.translation.flushAll(false);
-    else if ((changed & CR0.WP) !== 0n) this.translation.rightsChanged();
+    else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.rightsChanged();
   }
 
   /** `keep`: bit 63 of the source was set, so the new PCID's translations stay. */
@@ -158,6 +159,7 @@ export class Mmu {
   }
 
   #read(low: number, high: number, access: number): number {
+    this.translation.checkAlignment(low, access);
     const offset = low & PAGE_MASK;
     if (offset + (access & ACCESS.SIZE) <= PAGE_SIZE) {
       const page = this.translation.translate(low, high, access, this.translation.modeOf(access));
@@ -167,6 +169,7 @@ export class Mmu {
   }
 
   #write(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
+    this.translation.checkAlignment(low, access);
     const size = access & ACCESS.SIZE;
     const offset = low & PAGE_MASK;
     if (offset + size <= PAGE_SIZE) {

@@ -19,6 +19,8 @@ export class Translation {
   /** Guest physical page of the device that `translate` found, in halves. */
   gpaLow = 0;
   gpaHigh = 0;
+  /** Whether #AC is in force. Then no user access is direct: the views of the user stay empty. */
+  #alignmentChecked = false;
   readonly #context: MemoryContext;
   readonly #fragments: Fragments;
   readonly #registers: PagingRegisters;
@@ -42,6 +44,13 @@ export class Translation {
   modeOf(access: number): Mode {
     if ((access & ACCESS.SYSTEM) !== 0) return this.#registers.systemMode;
     return (access & ACCESS.USER) !== 0 ? MODE.USER : this.#registers.dataMode;
+  }
+
+  /** Raises #AC for an explicit access of 2, 4 or 8 bytes that is not aligned, where that is in force. */
+  checkAlignment(low: number, access: number): void {
+    if (!this.#alignmentChecked || (access & ACCESS.SYSTEM) !== 0) return;
+    const size = access & ACCESS.SIZE;
+    if (size <= 8 && (low & (size - 1)) !== 0) raise.ac();
   }
 
   /**
@@ -144,10 +153,12 @@ export class Translation {
     this.selectViews();
   }
 
-  /** CPL, EFLAGS.AC or CR4.SMAP changed: points generated code at the views that now apply. Nothing is forgotten. */
+  /** CPL, EFLAGS.AC, CR0.AM or CR4.SMAP changed: points generated code at the views that now apply. */
   selectViews(): void {
-    const { user, dataMode, systemMode } = this.#registers;
+    const { user, dataMode, systemMode, alignmentChecked } = this.#registers;
     this.#views.select(dataMode, systemMode, user);
+    if (alignmentChecked && !this.#alignmentChecked) this.#views.dropData();
+    this.#alignmentChecked = alignmentChecked;
   }
 
   /** Forgets all that is derived; no guest can notice. */
@@ -167,6 +178,7 @@ export class Translation {
   }
 
   #fillView(low: number, high: number, mode: Mode, rights: number, stage: number, page: number, wp: boolean): void {
+    if (mode === MODE.USER && this.#alignmentChecked) return;
     const { arena } = this.#context;
     let tags = permits(rights, 0, mode, wp, false) ? TAGS.READ : 0;
     const writable =

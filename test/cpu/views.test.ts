@@ -149,6 +149,54 @@ describe('modes', () => {
   });
 });
 
+describe('alignment', () => {
+  const checked = () => {
+    const set = setUp(PWU | BIT.D);
+    const { cpu } = set;
+    cpu.setCpl(3);
+    cpu.load(GVA, 8);
+    cpu.change('cr0', CR0.AM);
+    cpu.setAc(true);
+    return set;
+  };
+
+  it.each([
+    [1, 3n, true],
+    [2, 2n, true],
+    [2, 3n, false],
+    [4, 4n, true],
+    [4, 6n, false],
+    [8, 8n, true],
+    [8, 12n, false],
+    [8, 4095n, false],
+  ])('%i bytes at offset %i may be accessed with CR0.AM and EFLAGS.AC: %s', (size, offset, ok) => {
+    const { cpu } = checked();
+    const raised = { fault: VECTOR.AC, errorCode: 0 };
+    const accesses = [() => cpu.load(GVA + offset, size), () => cpu.store(GVA + offset, size, 0n)];
+    for (const access of accesses) {
+      expect(cpu.attempt(access)).toMatchObject(ok ? { ok } : raised);
+      expect(cpu.attempt(access)).toMatchObject(ok ? { ok } : raised);
+    }
+  });
+
+  it('is checked at CPL 3 only, not for the processor itself, and not without AM or AC', () => {
+    const { cpu, tags } = checked();
+    const unaligned = () => cpu.load(GVA + 1n, 4);
+    cpu.mmu.read(GVA + 1n, 8, 'system');
+    cpu.setCpl(0);
+    unaligned();
+    cpu.setCpl(3);
+    expect(cpu.attempt(unaligned)).toMatchObject({ fault: VECTOR.AC });
+    cpu.setAc(false);
+    unaligned();
+    expect(tags()).toBe('rw-');
+    cpu.setAc(true);
+    expect(cpu.attempt(unaligned)).toMatchObject({ fault: VECTOR.AC });
+    cpu.change('cr0', 0n, CR0.AM);
+    unaligned();
+  });
+});
+
 describe('dirty logging', () => {
   const logged = () => {
     const set = setUp(PWU | BIT.D);
