@@ -90,7 +90,7 @@ console_putc:
         outb    %al, %dx
         ret
 
-# The same on the debug console, which stays apart from the serial line.
+# The same on the debug console, which QEMU keeps apart from the serial line.
 debug_putc:
         movl    %edi, %eax
         movl    $PORT_DEBUGCON, %edx

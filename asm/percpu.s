@@ -1,27 +1,32 @@
 # Per-CPU variables as in Linux: `%gs:name(%rip)` is the variable of whichever vCPU executes the instruction.
 # Needs asm/start.s and asm/msr.s.
 #
-# The variables stand once in the area `percpu`; vCPU n's copy lies n * PERCPU_SIZE further up, and that distance is its GS
-# base. A guest names its variables as offsets:
+# A guest declares them once, between two macros. That is vCPU 0's copy; vCPU n's lies n * PERCPU_SIZE further up, and this
+# distance is its GS base.
 #
-#       .equ    TICKS, PERCPU_FIRST
-#       incq    %gs:percpu+TICKS(%rip)
+#               percpu_begin
+#       ticks:  .skip   8
+#               percpu_end
+#
+#               incq    %gs:ticks(%rip)
 
-        .equ    PERCPU_SIZE, 512
-        .equ    PERCPU_INDEX, 0                 # index of this vCPU
-        .equ    PERCPU_FIRST, 64                # guests have the rest, from here; it starts a cache line
+        .equ    PERCPU_SIZE, 256                # room for the variables of one vCPU
+
+        .macro percpu_begin
+        .bss
+        .balign 64
+percpu:
+        .endm
+
+        .macro percpu_end
+        .skip   percpu + PERCPU_SIZE * MAX_VCPUS - .
+        .endm
 
         .text
 
-# Gives the vCPU of index %edi its variables.
+# Gives the vCPU of index %edi its variables; they start at zero.
 percpu_init:
         movl    %edi, %eax
         imull   $PERCPU_SIZE, %eax, %eax
         write_msr MSR_GS_BASE
-        movl    %edi, %gs:percpu+PERCPU_INDEX(%rip)
         ret
-
-        .bss
-        .balign 64
-percpu:
-        .skip   PERCPU_SIZE * MAX_VCPUS

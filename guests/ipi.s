@@ -15,7 +15,6 @@
 
         .equ    BALL_VECTOR, 0xfb               # CALL_FUNCTION_SINGLE_VECTOR of Linux
         .equ    ROUNDS, 1000
-        .equ    BALLS, PERCPU_FIRST             # per CPU: how many balls have come
 
         .text
         .globl  _start
@@ -70,7 +69,7 @@ throw:
 # Halts until ball number %r12d has come.
 catch:
         cli
-        cmpl    %r12d, %gs:percpu+BALLS(%rip)
+        cmpl    %r12d, %gs:balls(%rip)
         jae     1f
         sti                                     # takes effect after HLT has begun: the ball cannot slip in between
         hlt
@@ -80,7 +79,7 @@ catch:
 
 ball:
         push_registers
-        incl    %gs:percpu+BALLS(%rip)
+        incl    %gs:balls(%rip)
         x2apic_eoi
         pop_registers
         iretq
@@ -88,3 +87,8 @@ ball:
         .data
 format:
         .asciz  "%u round trips, %u cycles each\n"
+
+        percpu_begin
+balls:                                          # how many have come
+        .skip   4
+        percpu_end

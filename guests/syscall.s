@@ -40,10 +40,6 @@
 # For MSR_STAR: SYSCALL takes CS 0x10 and SS 0x18; SYSRET takes CS 0x20 + 16 and SS 0x20 + 8, in ring 3.
         .equ    STAR_SELECTORS, (0x23 << 48) | (KERNEL_CS << 32)
 
-# Per CPU.
-        .equ    KERNEL_STACK, PERCPU_FIRST
-        .equ    USER_RSP, PERCPU_FIRST + 8
-
 # An interrupt frame, as the processor pushes it.
         .equ    FRAME_RIP, 0
         .equ    FRAME_CS, 8
@@ -52,7 +48,7 @@
         .globl  _start
 _start:
         call    percpu_init
-        movq    %rsp, %gs:percpu+KERNEL_STACK(%rip)
+        movq    %rsp, %gs:kernel_stack(%rip)
         leaq    -8192(%rsp), %rdi               # interrupts from ring 3 have the lower half of the stack
         call    segments_init
         call    idt_init
@@ -96,9 +92,9 @@ syscall_init:
 # changed nothing else: not even the stack.
 syscall_entry:
         swapgs
-        movq    %rsp, %gs:percpu+USER_RSP(%rip)
-        movq    %gs:percpu+KERNEL_STACK(%rip), %rsp
-        pushq   %gs:percpu+USER_RSP(%rip)
+        movq    %rsp, %gs:user_rsp(%rip)
+        movq    %gs:kernel_stack(%rip), %rsp
+        pushq   %gs:user_rsp(%rip)
         pushq   %rcx
         pushq   %r11
         cmpq    $SYSCALLS, %rax
@@ -233,3 +229,10 @@ preemptions:
         .balign 4096
 user_stack:
         .skip   PAGE_SIZE
+
+        percpu_begin
+kernel_stack:
+        .skip   8
+user_rsp:
+        .skip   8
+        percpu_end
