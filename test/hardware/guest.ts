@@ -1,0 +1,119 @@
+// A trapline CPU in user mode that runs a native case: the same linear addresses, the same pages, every exception an exit. A case ends as
+// natively: at the INT3 behind it, or after one instruction.
+import { Controls } from '../../src/cpu/controls.ts';
+import { EXIT } from '../../src/cpu/exit.ts';
+import { featuresOf } from '../../src/cpu/features.ts';
+import { Processor, type ProcessorOptions } from '../../src/cpu/processor.ts';
+import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
+import { flatCode64, flatData, writeSegment } from '../../src/cpu/segments.ts';
+import { MODE } from '../../src/x86/decoder.ts';
+import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
+import { PTE } from '../../src/x86/names/paging.ts';
+import { VECTOR } from '../../src/x86/names/vectors.ts';
+import { CR0, CR4, EFER, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+
+const PAGE = 4096;
+/** Guest physical pages: page tables, then code, then data. */
+const PML4 = 0x1000;
+const PDPT = 0x2000;
+const PD = 0x3000;
+const CODE_TABLE = 0x4000;
+const DATA_TABLE = 0x5000;
+const CODE_PAGE = 0x6000;
+const DATA_PAGE = 0x9000;
+const MEMORY = 0x10000;
+const INT3 = 0xcc;
+const USER_CODE = 0x33;
+const USER_DATA = 0x2b;
+const USER = 3;
+/** Units after which a case is given up. */
+const PATIENCE = 20_000;
+
+export interface GuestResult extends NativeResult {
+  /** Anything else that ended the case: a VM exit or a stop by name. */
+  readonly left: string | null;
+}
+
+/** Builds the machine; the function it returns runs one case, entering the guest for `slice` units at a time. */
+export function userGuest(
+  options: Partial<ProcessorOptions> = {},
+  slice = PATIENCE,
+): (test: NativeCase) => GuestResult {
+  const processor = new Processor({ cpus: 1, arenaBytes: MEMORY, ...options });
+  const { arena, views } = processor;
+  const cpu = processor.cpus[0]!;
+  const { state } = cpu;
+  const ram = arena.allocate(MEMORY);
+  processor.secondStage.map(0, MEMORY / PAGE, ram, { writable: true });
+  cpu.features = featuresOf(Object.keys(CPUID_FEATURE) as CpuidFeature[]);
+  cpu.controls = Controls.none();
+  cpu.controls.exceptionBitmap = -1;
+
+  const link = (table: number, index: number, to: number) =>
+    views.data.setBigUint64(ram + table + 8 * index, BigInt(to | PTE.P | PTE.W | PTE.U), true);
+  link(PML4, 0, PDPT);
+  link(PDPT, 0, PD);
+  link(PD, NATIVE.CODE >> 21, CODE_TABLE);
+  link(PD, NATIVE.DATA >> 21, DATA_TABLE);
+  for (let page = 0; page < NATIVE.CODE_SIZE / PAGE; page++) link(CODE_TABLE, page, CODE_PAGE + page * PAGE);
+  for (let page = 0; page < NATIVE.DATA_SIZE / PAGE; page++) link(DATA_TABLE, page, DATA_PAGE + page * PAGE);
+
+  state.cr0 = CR0.PG | CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP;
+  state.cr3 = BigInt(PML4);
+  state.cr4 = CR4.PAE;
+  state.efer = EFER.LME | EFER.LMA | EFER.NXE | EFER.SCE;
+  state.mode = MODE.CODE64;
+  const data = flatData(USER_DATA, USER);
+  for (const segment of [SEGMENT.ES, SEGMENT.SS, SEGMENT.DS, SEGMENT.FS]) writeSegment(state, segment, data);
+  writeSegment(state, SEGMENT.CS, flatCode64(USER_CODE, USER));
+  writeSegment(state, SEGMENT.GS, { ...data, base: BigInt(NATIVE.GS_BASE) });
+  state.cpl = USER;
+
+  const code = ram + CODE_PAGE;
+  const window = ram + DATA_PAGE + (NATIVE.WINDOW - NATIVE.DATA);
+  const pages = views.u8.subarray(ram + DATA_PAGE, ram + DATA_PAGE + NATIVE.DATA_SIZE);
+  arena.hostWrite(code, new Uint8Array(NATIVE.CODE_SIZE).fill(INT3));
+
+  return ({ bytes, offset, step, gpr, rflags, window: contents }) => {
+    arena.hostWrite(code + offset, bytes);
+    arena.hostWrite(window, contents);
+    gpr.forEach((value, i) => state.setGpr(i, value));
+    writeRflags(state, Number(rflags) | RFLAGS.IF);
+    cpu.setRip(BigInt(NATIVE.CODE + offset));
+    state.shadow = state.pendingDb = state.entryEvent = 0;
+    cpu.mmu.translation.restored();
+    let reason = cpu.enter(step ? 1 : slice, PATIENCE);
+    for (let units = slice; !step && reason === EXIT.BUDGET && units < PATIENCE; units += slice)
+      reason = cpu.enter(slice, PATIENCE);
+
+    let vector: number | null = null;
+    let errorCode = 0;
+    let left: string | null = null;
+    if (reason === EXIT.BUDGET && !step) left = `no end within ${PATIENCE} units`;
+    if (reason !== EXIT.BUDGET) {
+      const exit = reason === EXIT.STOPPED || reason === EXIT.AHEAD ? null : cpu.exit();
+      if (exit?.reason === 'EXCEPTION_NMI') {
+        vector = exit.vector;
+        errorCode = exit.errorCode ?? 0;
+      } else left = exit?.reason ?? cpu.stopped?.what ?? 'AHEAD';
+    }
+    if (vector === VECTOR.BP && !step) vector = null;
+    const after = Uint8Array.from(views.u8.subarray(window, window + NATIVE.WINDOW_SIZE));
+    arena.hostWrite(window, new Uint8Array(NATIVE.WINDOW_SIZE));
+    const stray = pages.some((byte) => byte !== 0);
+    if (stray) arena.hostWrite(ram + DATA_PAGE, new Uint8Array(NATIVE.DATA_SIZE));
+    arena.hostWrite(code + offset, new Uint8Array(bytes.length).fill(INT3));
+    return {
+      gpr: Array.from({ length: 16 }, (_, i) => state.gpr(i)),
+      rip: state.rip,
+      rflags: BigInt(readRflags(state)),
+      vector,
+      errorCode,
+      cr2: vector === VECTOR.PF ? state.exitQualification : 0n,
+      window: after,
+      stray,
+      left,
+    };
+  };
+}
