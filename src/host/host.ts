@@ -119,6 +119,11 @@ export class Host {
     return least;
   }
 
+  /** Whether some other CPU is further behind: host code that observes time, or acts on others, yields SETTLE first. */
+  isAhead(cpu: PhysicalCpu): boolean {
+    return cpu.now > this.horizon(cpu);
+  }
+
   /** Whether this step has done enough. */
   get stepIsOver(): boolean {
     return this.stepUnits >= STEP_UNITS || this.stepExits >= STEP_EXITS || this.#returnSoon;

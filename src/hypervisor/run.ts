@@ -79,6 +79,8 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   vcpu.stat.exits++;
   cpu.enablePreemption();
   cpu.charge(COST.srcu);
+  // Handlers read the guest's clock: they must not see a time that somebody still has before them.
+  if (vcpu.vm.host.isAhead(cpu)) yield SETTLE;
   return handleExit(vcpu, reason);
 }
 

@@ -5,6 +5,7 @@ import { KVM_EXIT } from '../hypervisor/names.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
+import { SETTLE } from '../host/host.ts';
 import type { Sleep } from '../host/sleep.ts';
 import type { MmioBus } from './mmio.ts';
 import type { PortBus } from './ports.ts';
@@ -29,6 +30,8 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
     if (vcpu.probes.active) {
       vcpu.probes.fire('kvm_userspace_exit', { vcpu: vcpu.id, reason: KVM_EXIT[exit.reason] }, vcpu.cpu.now);
     }
+    // Devices see accesses in the order of time.
+    if (vcpu.vm.host.isAhead(vcpu.cpu)) yield SETTLE;
     userspace.active = vcpu;
     serve(userspace, vcpu, exit);
     userspace.active = null;
