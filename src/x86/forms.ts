@@ -306,10 +306,10 @@ function sizeIn(size: string, width: number): number {
 /** Whether an operand has its register number in one of reg0..reg3, given that it is a register. */
 export const takesSlot = (operand: Operand): boolean => operand.file !== null && !operand.literal;
 
-/** The operands of a form, in the row's (Intel's) order. */
-export function operandsOf(form: Form): FormOperand[] {
+/** The operands of a form, in the row's (Intel's) order; `row` is one of the rows that share the form. */
+export function operandsOf(form: Form, row = form.row): FormOperand[] {
   let slots = 0;
-  return form.row.operands.map((operand) => {
+  return row.operands.map((operand) => {
     const isMemory = operand.memory === 'only' || (operand.memory === 'or' && form.memory !== '');
     const width = sizeIn(isMemory ? operand.memorySize : operand.size, form.width);
     if (isMemory) return { operand, kind: 'memory', slot: -1, width };
