@@ -3,7 +3,7 @@
 # double fault; that cannot be delivered either, and the processor shuts down.
 #
 # expect: About to lose the IDT and the stack.
-# expect-exit: 6
+# expect-exit: triple-fault
 
         .include "asm/start.s"
         .include "asm/console.s"
