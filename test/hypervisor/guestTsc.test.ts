@@ -1,0 +1,37 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { GuestTsc } from '../../src/hypervisor/guestTsc.ts';
+
+const MAX = 0xffff_ffff_ffff_ffffn;
+
+describe('the guest TSC', () => {
+  it('is host cycles plus the offset modulo 2^64, as a bigint and as two words', () => {
+    const words = new Uint32Array(2);
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: MAX }), fc.maxSafeNat(), (offset, now) => {
+        const tsc = new GuestTsc();
+        tsc.offset = offset;
+        const expected = (BigInt(now) + offset) & MAX;
+        expect(tsc.at(now)).toBe(expected);
+        tsc.store(now, words, 0);
+        expect((BigInt(words[1]!) << 32n) | BigInt(words[0]!)).toBe(expected);
+      }),
+    );
+  });
+
+  it('takes negative offsets', () => {
+    const tsc = new GuestTsc();
+    tsc.offset = -100n;
+    expect(tsc.at(30)).toBe(MAX - 69n);
+    expect(tsc.at(130)).toBe(30n);
+  });
+
+  it('turns a deadline into a position: now when it has passed, never when it is beyond all positions', () => {
+    const tsc = new GuestTsc();
+    tsc.offset = 1000n;
+    expect(tsc.positionOf(1600n, 500)).toBe(600);
+    expect(tsc.positionOf(1500n, 500)).toBe(500);
+    expect(tsc.positionOf(3n, 500)).toBe(500);
+    expect(tsc.positionOf(MAX, 500)).toBe(Infinity);
+  });
+});
