@@ -102,8 +102,6 @@ int main(void) {
     int result = refused ? 0 : ioctl(vcpu, KVM_RUN, 0);
     int failed = result < 0 && errno != EINTR;
     setitimer(ITIMER_REAL, &never, 0);
-    if (result == 0 && !refused && getenv("KVM_ORACLE_DEBUG") && run->exit_reason != 5 && run->exit_reason != 8)
-      fprintf(stderr, "case %u: exit %u, %llx %llx\n", n, run->exit_reason, (long long)run->fail_entry.hardware_entry_failure_reason, (long long)run->internal.data[0]);
     uint32_t reason = refused ? 253 : failed ? 254 : result < 0 ? 255 : run->exit_reason;
 
     ioctl(vcpu, KVM_GET_REGS, &regs);

@@ -97,7 +97,6 @@ export function runKvm(
   head.writeUInt32LE(image.length, 0);
   head.writeUInt32LE(cases.length, 4);
   const { status, stdout, stderr } = spawnSync(compile(), {
-    ...(process.env.KVM_ORACLE_DEBUG ? { stdio: ['pipe', 'pipe', 'inherit'] } : {}),
     input: Buffer.concat([head, image, ...cases.map(writeCase)]),
     maxBuffer: 1 << 28,
   });
