@@ -49,7 +49,8 @@ const shapes: (RecordShape | undefined)[] = [];
 function shapeOfForm(form: number): RecordShape {
   const operands = operandsOf(FORMS[form]!);
   const generalSlots = [false, false, false];
-  for (const { operand, kind, slot } of operands) if (kind === 'register' && operand.file === 'gpr') generalSlots[slot] = true;
+  for (const { operand, kind, slot } of operands)
+    if (kind === 'register' && operand.file === 'gpr') generalSlots[slot] = true;
   return { isBranch: operands.some(({ operand }) => /^j/.test(operand.immediate)), generalSlots };
 }
 

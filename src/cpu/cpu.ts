@@ -102,7 +102,9 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.#ripPage = (base + OFFSET.ripPage) >> 2;
     const { state } = this;
     state.pageUnit = 4096n;
-    [~0n, 0xffff_ffffn, 0xffffn].forEach((mask, i) => (shared.views.u64[(state.at('addressMask') >> 3) + i] = BigInt.asUintN(64, mask)));
+    [~0n, 0xffff_ffffn, 0xffffn].forEach(
+      (mask, i) => (shared.views.u64[(state.at('addressMask') >> 3) + i] = BigInt.asUintN(64, mask)),
+    );
     state.rflags = RFLAGS.FIXED;
     this.mmu = new Mmu(this);
   }
@@ -180,7 +182,10 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   interruptible(): boolean {
     const { state } = this;
     return (
-      (state.rflags & RFLAGS.IF) !== 0 && state.shadow === 0 && !isValid(state.entryEvent) && !this.mmu.fragments.pending
+      (state.rflags & RFLAGS.IF) !== 0 &&
+      state.shadow === 0 &&
+      !isValid(state.entryEvent) &&
+      !this.mmu.fragments.pending
     );
   }
 
@@ -248,7 +253,8 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   /** Byte address of the page that RIP lies in. Raises what the fetch raises. */
   #fetchPage(low: number, high: number): number {
     const entry = (this.state.fetchView >> 2) + ((low >>> 12) & (FETCH_ENTRIES - 1)) * 4;
-    if (this.#u32[entry] === (low & ~PAGE_MASK) >>> 0 && this.#u32[entry + 1] === high >>> 0) return this.#u32[entry + 2]!;
+    if (this.#u32[entry] === (low & ~PAGE_MASK) >>> 0 && this.#u32[entry + 1] === high >>> 0)
+      return this.#u32[entry + 2]!;
     return this.mmu.translation.translateFetch(low, high);
   }
 
@@ -368,12 +374,17 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     const { blocks, views } = this.#shared;
     if (!blocks.isShared(record) || IS_LINKED[views.u16[record >> 1]!] === 0) return;
     const low = this.#u32[this.#rip]!;
-    if (this.#u32[this.#ripPage] !== (low & ~PAGE_MASK) >>> 0 || this.#u32[this.#ripPage + 1] !== this.#u32[this.#rip + 1]) return;
+    if (
+      this.#u32[this.#ripPage] !== (low & ~PAGE_MASK) >>> 0 ||
+      this.#u32[this.#ripPage + 1] !== this.#u32[this.#rip + 1]
+    )
+      return;
     const { generation } = blocks;
     const block = blocks.find(this.#fetchPage(low, this.#u32[this.#rip + 1]!), low & PAGE_MASK, MODE.CODE64);
     if (block === 0 || blocks.generation !== generation) return;
     const next = views.u16[(record + RECORD.ripOffset) >> 1]! + views.u8[record + RECORD.length]!;
-    if (next + views.i32[(record + RECORD.imm) >> 2]! === (low & PAGE_MASK)) views.i32[(record + RECORD.taken) >> 2] = block;
+    if (next + views.i32[(record + RECORD.imm) >> 2]! === (low & PAGE_MASK))
+      views.i32[(record + RECORD.taken) >> 2] = block;
     if (next === (low & PAGE_MASK)) views.i32[(record + RECORD.fallThrough) >> 2] = block;
   }
 

@@ -348,7 +348,10 @@ export class HandlerBackEnd implements BackEnd {
   }
   #jump(target: Expr<'i64'>): void {
     const fn = this.#fn;
-    const slot = target.wrap().and(i32(JUMP_ENTRIES - 1)).shl(i32(4));
+    const slot = target
+      .wrap()
+      .and(i32(JUMP_ENTRIES - 1))
+      .shl(i32(4));
     const entry = fn.let(this.#field('i32', 4, OFFSET.jumpCache).add(slot));
     fn.if(load('i64', 8, entry).ne(target), () => this.#leaveAt(STATUS.JUMP, target));
     fn.store(8, this.#state, target.and(i64(PAGE_MASK)), OFFSET.ripPage);
@@ -372,7 +375,10 @@ export class HandlerBackEnd implements BackEnd {
     const fn = this.#fn;
     fn.if(block.eqz(), () => {
       const rip = fn.let(target());
-      const samePage = rip.xor(this.#field('i64', 8, OFFSET.ripPage)).and(i64(PAGE_MASK)).eqz();
+      const samePage = rip
+        .xor(this.#field('i64', 8, OFFSET.ripPage))
+        .and(i64(PAGE_MASK))
+        .eqz();
       fn.if(samePage, () => this.#leaveAt(STATUS.JUMP, rip));
       this.#jump(rip);
     });

@@ -120,7 +120,8 @@ class Evaluator implements BackEnd {
     const stored = BigInt.asUintN(width, evaluate(value));
     this.#pending.push(() => {
       if (width >= 32) views.data.setBigUint64(at, stored, true);
-      else for (let byte = 0; byte < width / 8; byte++) views.u8[at + byte] = Number((stored >> BigInt(8 * byte)) & 0xffn);
+      else
+        for (let byte = 0; byte < width / 8; byte++) views.u8[at + byte] = Number((stored >> BigInt(8 * byte)) & 0xffn);
     });
   }
   immediate(): Expr<'i64'> {

@@ -4,6 +4,7 @@
 import { Expr, i32, i64, load } from '../wasm/expr.ts';
 import { FunctionBuilder, type Label } from '../wasm/function.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
+import { functionText } from '../wasm/text.ts';
 import { HandlerBackEnd, type Flow, type HandlerImports } from './emit.ts';
 import type { Handler } from './handlers.ts';
 import { CODE_BITMAP } from './memoryMap.ts';
@@ -20,12 +21,8 @@ export interface InterpreterImports {
 
 const MINIMUM_PAGES = 1;
 
-/**
- * Builds the module. `handlers` in table order; those whose name is in `hot` are inlined in the dispatcher too (none with
- * `--no-hot`: then all forms run by call).
- */
-export function buildInterpreter(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder();
+/** Declares what generated code imports; the names of the functions by index go to `handlerText`. */
+function declareImports(module: ModuleBuilder): HandlerImports {
   const place = ['i32', 'i32', 'i32', 'i32'] as const;
   const imported = {
     slowRead: module.import('host', 'slowRead', place, 'i32'),
@@ -35,7 +32,23 @@ export function buildInterpreter(handlers: readonly Handler[], hot: ReadonlySet<
     microcode: module.import('host', 'microcode', ['i32'], 'i32'),
   };
   module.importMemory('host', 'memory', MINIMUM_PAGES);
-  const imports: HandlerImports = { ...imported, storeBesideCode: module.add(storeBesideCode()) };
+  return { ...imported, storeBesideCode: module.add(storeBesideCode()) };
+}
+
+/** What is generated for a handler, in the WebAssembly text format. */
+export function handlerText(handler: Handler): string {
+  const imports = declareImports(new ModuleBuilder());
+  const names = new Map(Object.entries(imports).map(([name, { index }]) => [index, name]));
+  return functionText(buildHandler(handler, imports), (index) => names.get(index) ?? String(index));
+}
+
+/**
+ * Builds the module. `handlers` in table order; those whose name is in `hot` are inlined in the dispatcher too (none with
+ * `--no-hot`: then all forms run by call).
+ */
+export function buildInterpreter(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const imports = declareImports(module);
   const type = module.type(['i32', 'i32'], 'i32');
   for (const handler of handlers) module.addToTable(module.add(buildHandler(handler, imports)));
   module.add(buildDispatcher(handlers, hot, imports, type), true);
@@ -90,7 +103,11 @@ function buildDispatcher(
         if (depth < 0) {
           const [byCall, ...targets] = labels;
           const labelOf = new Map(inlined.map((h, k) => [h, targets[inlined.length - 1 - k]!]));
-          fn.brTable(index, handlers.map((h) => labelOf.get(h) ?? byCall!), byCall!);
+          fn.brTable(
+            index,
+            handlers.map((h) => labelOf.get(h) ?? byCall!),
+            byCall!,
+          );
           return;
         }
         fn.block(inlined[depth]!.name, (label) => nest(depth - 1, [...labels, label]));
@@ -127,4 +144,3 @@ function storeBesideCode(): FunctionBuilder {
   fn.return(i32(0));
   return fn;
 }
-

@@ -16,7 +16,12 @@ export type Node =
   | { readonly kind: 'convert'; readonly op: ConvertOp; readonly operand: Expr<Int> }
   | { readonly kind: 'select'; readonly when: Expr<'i32'>; readonly then: Expr<Type>; readonly else: Expr<Type> }
   | { readonly kind: 'call'; readonly callee: number; readonly args: readonly Expr<Type>[] }
-  | { readonly kind: 'callIndirect'; readonly type: number; readonly callee: Expr<'i32'>; readonly args: readonly Expr<Type>[] };
+  | {
+      readonly kind: 'callIndirect';
+      readonly type: number;
+      readonly callee: Expr<'i32'>;
+      readonly args: readonly Expr<Type>[];
+    };
 
 export class Expr<T extends Type> {
   readonly type: T;

@@ -23,10 +23,20 @@ export type Statement =
       readonly value: Expr<Int>;
     }
   | { readonly kind: 'block' | 'loop'; readonly label: Label; readonly body: readonly Statement[] }
-  | { readonly kind: 'if'; readonly when: Expr<'i32'>; readonly then: readonly Statement[]; readonly else: readonly Statement[] }
+  | {
+      readonly kind: 'if';
+      readonly when: Expr<'i32'>;
+      readonly then: readonly Statement[];
+      readonly else: readonly Statement[];
+    }
   | { readonly kind: 'br'; readonly label: Label }
   | { readonly kind: 'brIf'; readonly label: Label; readonly when: Expr<'i32'> }
-  | { readonly kind: 'brTable'; readonly index: Expr<'i32'>; readonly labels: readonly Label[]; readonly otherwise: Label }
+  | {
+      readonly kind: 'brTable';
+      readonly index: Expr<'i32'>;
+      readonly labels: readonly Label[];
+      readonly otherwise: Label;
+    }
   | { readonly kind: 'return'; readonly value: Expr<Type> | null }
   | { readonly kind: 'evaluate'; readonly value: Expr<Type>; readonly drop: boolean }
   | { readonly kind: 'unreachable' };

@@ -19,7 +19,17 @@ export interface Callable {
   readonly result: Type | null;
 }
 
-const SECTION = { type: 1, import: 2, function: 3, table: 4, memory: 5, global: 6, export: 7, element: 9, code: 10 } as const;
+const SECTION = {
+  type: 1,
+  import: 2,
+  function: 3,
+  table: 4,
+  memory: 5,
+  global: 6,
+  export: 7,
+  element: 9,
+  code: 10,
+} as const;
 const FUNCREF = 0x70;
 
 export class ModuleBuilder {
@@ -118,7 +128,9 @@ export class ModuleBuilder {
         body.byte(0x0b);
       }
     });
-    const exported = this.#functions.flatMap((f, i) => (f.exported ? [[f.builder.name, 0, this.#imports.length + i] as const] : []));
+    const exported = this.#functions.flatMap((f, i) =>
+      f.exported ? [[f.builder.name, 0, this.#imports.length + i] as const] : [],
+    );
     const globals = this.#globals.map((g, i) => [g.exported, 3, i] as const);
     section(SECTION.export, exported.length + globals.length, (body) => {
       for (const [name, kind, index] of [...exported, ...globals]) {
@@ -162,6 +174,7 @@ export class ModuleBuilder {
 /** A call of an import or of one of the module's functions. */
 export function call<T extends Type>(callee: Callable, type: T, args: readonly Expr<Type>[]): Expr<T> {
   const given = args.map((a) => a.type).join();
-  if (given !== callee.params.join()) throw new TypeError(`call with (${given}), which takes (${callee.params.join()})`);
+  if (given !== callee.params.join())
+    throw new TypeError(`call with (${given}), which takes (${callee.params.join()})`);
   return new Expr(type, { kind: 'call', callee: callee.index, args });
 }

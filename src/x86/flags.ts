@@ -47,7 +47,13 @@ const asSign = (flag: Expr<'i32'>): Expr<'i64'> => flag.zext().shl(i64(63));
 export const signBit = <T extends Int>(width: Width, value: Expr<T>): Expr<'i32'> => bit(value, width - 1);
 
 /** r = a + b (+ carry), not yet cut to the width. */
-export function addFlags<T extends Int>(width: Width, a: Expr<T>, b: Expr<T>, r: Expr<T>, carryIn?: Expr<'i32'>): Flags {
+export function addFlags<T extends Int>(
+  width: Width,
+  a: Expr<T>,
+  b: Expr<T>,
+  r: Expr<T>,
+  carryIn?: Expr<'i32'>,
+): Flags {
   let carry: Expr<'i32'>;
   if (width < 32) carry = bit(r, width);
   else carry = carryIn ? select(carryIn, r.leU(a), r.ltU(a)) : r.ltU(a);
@@ -55,7 +61,13 @@ export function addFlags<T extends Int>(width: Width, a: Expr<T>, b: Expr<T>, r:
 }
 
 /** r = a - b (- borrow). */
-export function subFlags<T extends Int>(width: Width, a: Expr<T>, b: Expr<T>, r: Expr<T>, borrowIn?: Expr<'i32'>): Flags {
+export function subFlags<T extends Int>(
+  width: Width,
+  a: Expr<T>,
+  b: Expr<T>,
+  r: Expr<T>,
+  borrowIn?: Expr<'i32'>,
+): Flags {
   const carry = borrowIn ? select(borrowIn, a.leU(b), a.ltU(b)) : a.ltU(b);
   return { carry, result: signed(width, r), aux: signed(width, a.xor(b).xor(r)) };
 }
@@ -133,7 +145,9 @@ export function packFlags(f: Flags): Expr<'i32'> {
 export function unpackFlags(image: Expr<'i32'>): Flags {
   const at = (position: number): Expr<'i32'> => image.shrU(i32(position)).and(i32(1));
   // Both results have SF = 0 and an even (zero) low byte, so PF = 1 before the inversion.
-  const carry = at(0).or(at(7).shl(i32(1))).or(at(2).eqz().shl(i32(2)));
+  const carry = at(0)
+    .or(at(7).shl(i32(1)))
+    .or(at(2).eqz().shl(i32(2)));
   return {
     carry,
     result: select(at(6), i64(0), i64(256)),
@@ -150,7 +164,7 @@ export function packNumbers(carry: number, result: bigint, aux: bigint): number 
   const cf = carry & 1;
   const of = cf ^ (aux < 0n ? 1 : 0);
   const sf = (result < 0n ? 1 : 0) ^ ((carry >> 1) & 1);
-  const pf = ~parity & 1 ^ ((carry >> 2) & 1);
+  const pf = (~parity & 1) ^ ((carry >> 2) & 1);
   return cf | (pf << 2) | Number(aux & 16n) | (result === 0n ? ZF : 0) | (sf << 7) | (of << 11);
 }
 

@@ -15,7 +15,8 @@ function placeOf({ operand, kind, slot, width }: FormOperand): Place {
     case 'immediate':
       return { kind: 'immediate' };
     case 'implicit':
-      if (operand.file === 'gpr') return { kind: 'register', register: { fixed: operand.fixed }, width: width as Width };
+      if (operand.file === 'gpr')
+        return { kind: 'register', register: { fixed: operand.fixed }, width: width as Width };
       return { kind: 'immediate', value: BigInt(Number(operand.notation) || 0) };
   }
 }

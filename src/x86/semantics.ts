@@ -280,7 +280,8 @@ export class Op<T extends Int> {
   setRegIf(when: Expr<'i32'>, target: number | { readonly position: number }, value: Expr<T>): void {
     const register = typeof target === 'number' ? { fixed: target } : this.#registerAt(target.position);
     const before = this.#backEnd.register(register, this.width < 32 ? this.width : 64);
-    if (this.width < 32) this.#backEnd.setRegister(register, this.width, select(when, value, before as Expr<Int> as Expr<T>));
+    if (this.width < 32)
+      this.#backEnd.setRegister(register, this.width, select(when, value, before as Expr<Int> as Expr<T>));
     else this.#backEnd.setRegister(register, 64, select(when, value.zext(), before as Expr<'i64'>));
   }
   #registerAt(position: number): Register {
@@ -419,7 +420,9 @@ export class Op<T extends Int> {
   /** A counter after one more round, cut to the address size. */
   countedDown(number: number): Expr<'i64'> {
     const left = this.counter(number).sub(i64(1));
-    return this.let(this.#backEnd.addressWidth === 64 ? left : left.and(i64((1n << BigInt(this.#backEnd.addressWidth)) - 1n)));
+    return this.let(
+      this.#backEnd.addressWidth === 64 ? left : left.and(i64((1n << BigInt(this.#backEnd.addressWidth)) - 1n)),
+    );
   }
   /**
    * A string instruction: `step` does one iteration. Under a repeat prefix it runs only while the count lasts; a `step`

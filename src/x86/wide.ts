@@ -18,14 +18,21 @@ const isNegative = (x: I64): Expr<'i32'> => x.ltS(i64(0));
 
 /** Bits 127 to 64 of an unsigned product. */
 export function mulHighU<T extends Int>(op: Op<T>, a: I64, b: I64): I64 {
-  const t = op.let(high(a).mul(low(b)).add(high(low(a).mul(low(b)))));
+  const t = op.let(
+    high(a)
+      .mul(low(b))
+      .add(high(low(a).mul(low(b)))),
+  );
   const u = op.let(low(a).mul(high(b)).add(low(t)));
   return op.let(high(a).mul(high(b)).add(high(t)).add(high(u)));
 }
 
 /** Bits 127 to 64 of a signed product. */
 export function mulHighS<T extends Int>(op: Op<T>, a: I64, b: I64): I64 {
-  const borrowed = a.shrS(i64(63)).and(b).add(b.shrS(i64(63)).and(a));
+  const borrowed = a
+    .shrS(i64(63))
+    .and(b)
+    .add(b.shrS(i64(63)).and(a));
   return op.let(mulHighU(op, a, b).sub(borrowed));
 }
 

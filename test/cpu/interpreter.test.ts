@@ -87,7 +87,12 @@ describe.each(engines)('%s', (_, make) => {
   it('drops only the lines that a store touches', async () => {
     const bare = make();
     const counter = '.balign 64; counter: .quad 0; .balign 64';
-    start(bare, await program(`jmp go; ${counter}; go: mov $1000, %ecx; again: incq counter(%rip); dec %ecx; jnz again; mov counter(%rip), %rax; hlt`));
+    start(
+      bare,
+      await program(
+        `jmp go; ${counter}; go: mov $1000, %ecx; again: incq counter(%rip); dec %ecx; jnz again; mov counter(%rip), %rax; hlt`,
+      ),
+    );
     runToEnd(bare.cpu, 1_000_000);
     expect(bare.cpu.state.gpr(0)).toBe(1000n);
   });

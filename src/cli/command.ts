@@ -1,0 +1,98 @@
+// What a command of the command line is, and how its arguments are read and explained. Not what any command does.
+
+import { parseArgs } from 'node:util';
+
+/** An option: `--name VALUE`, or a switch when it has no value name. */
+export interface Option {
+  readonly name: string;
+  /** What its value is called in help; left out: a switch. */
+  readonly value?: string;
+  /** May be given more than once. */
+  readonly multiple?: boolean;
+  readonly help: string;
+}
+
+export interface Arguments {
+  readonly files: readonly string[];
+  /** Value of an option that was given; undefined otherwise. */
+  text(name: string): string | undefined;
+  texts(name: string): readonly string[];
+  given(name: string): boolean;
+}
+
+export interface Command {
+  readonly name: string;
+  /** What stands behind the name in the usage line: 'FILE [options]'. */
+  readonly usage: string;
+  readonly summary: string;
+  /** More, for `--help`. */
+  readonly details?: string;
+  readonly options: readonly Option[];
+  /** Returns the exit status. */
+  run(args: Arguments): Promise<number>;
+}
+
+/** A mistake in how the command was called: told without a stack trace, exit status 2. */
+export class UsageError extends Error {}
+
+/** Reads the arguments behind the command's name. Throws UsageError. */
+export function readArguments(command: Command, argv: readonly string[]): Arguments {
+  const options = Object.fromEntries(
+    command.options.map(({ name, value, multiple }) => [
+      name,
+      { type: value === undefined ? ('boolean' as const) : ('string' as const), multiple: multiple ?? false },
+    ]),
+  );
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    const what = (error as Error).message.split('. To specify')[0]!.split('. ')[0]!;
+    const known = command.options.map(({ name }) => `--${name}`).join(', ');
+    throw new UsageError(`${what}. trapline ${command.name} takes ${known === '' ? 'no options' : known}`);
+  }
+  const valueOf = (name: string): string | boolean | (string | boolean)[] | undefined => parsed.values[name];
+  return {
+    files: parsed.positionals,
+    text: (name) => valueOf(name) as string | undefined,
+    texts: (name) => (valueOf(name) as string[] | undefined) ?? [],
+    given: (name) => valueOf(name) !== undefined,
+  };
+}
+
+/** The only file that the command takes. */
+export function onlyFile(command: Command, args: Arguments): string {
+  const [file, ...more] = args.files;
+  if (file === undefined)
+    throw new UsageError(`trapline ${command.name} wants a file: trapline ${command.name} ${command.usage}`);
+  if (more.length > 0) throw new UsageError(`trapline ${command.name} takes one file, not also ${more.join(' ')}`);
+  return file;
+}
+
+/** A whole number of an option, within bounds. */
+export function wholeNumber(name: string, text: string, least: number, most: number): number {
+  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+  if (!Number.isSafeInteger(value) || value < least || value > most) {
+    throw new UsageError(`--${name} takes a whole number from ${least} to ${most}, not '${text}'`);
+  }
+  return value;
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** A size such as 64M or 1G, in bytes. */
+export function size(name: string, text: string): number {
+  const [, digits, unit] = /^(\d+)([kmg]?)i?b?$/i.exec(text) ?? [];
+  if (digits === undefined) throw new UsageError(`--${name} takes a size such as 64M or 1G, not '${text}'`);
+  return Number(digits) * UNITS[unit!.toLowerCase()]!;
+}
+
+/** The command's help text. */
+export function help(command: Command): string {
+  const head = `trapline ${command.name} ${command.usage}\n\n${command.summary}\n`;
+  const details = command.details ? `\n${command.details}\n` : '';
+  const names = command.options.map(({ name, value }) => `--${name}${value === undefined ? '' : ` ${value}`}`);
+  const width = Math.max(0, ...names.map((n) => n.length));
+  const lines = command.options.map((o, i) => `  ${names[i]!.padEnd(width)}  ${o.help}`);
+  return head + details + (lines.length > 0 ? `\nOptions:\n${lines.join('\n')}\n` : '');
+}

@@ -1,0 +1,70 @@
+// Reads a guest from a file: recognises what it is, assembles or loads it. The only place that knows where trapline's own
+// include files are.
+
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DEFAULT_ORIGIN, ImageError, type Image } from '../vmm/image.ts';
+import { detect } from '../vmm/loaders/detect.ts';
+import { loadElf64 } from '../vmm/loaders/elf64.ts';
+import { loadRaw } from '../vmm/loaders/raw.ts';
+
+/** The package's own folder: that of package.json, from a bundle in dist/ or from the source. */
+export function packageFolder(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json')) && dirname(folder) !== folder) folder = dirname(folder);
+  return folder;
+}
+
+const LARGEST_FILE = 1 << 30;
+
+/** The bytes of a file, or an ImageError that says why not. */
+export function readFile(file: string): Uint8Array {
+  try {
+    const { size } = statSync(file);
+    if (size > LARGEST_FILE) throw new ImageError(`${file} has ${size} bytes`, 'guests of at most 1 GiB are loaded');
+    return readFileSync(file);
+  } catch (error) {
+    if (error instanceof ImageError) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    const why =
+      code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'that is a folder' : (error as Error).message;
+    throw new ImageError(
+      `cannot read ${file}: ${why}`,
+      'guests to start from are in guests/, for instance guests/hello.s',
+    );
+  }
+}
+
+/** `.include` looks beside the including file, then in the package (asm/start.s) and in its asm/ folder. */
+export function readInclude(path: string, from: string): string | null {
+  for (const folder of [dirname(from), packageFolder(), join(packageFolder(), 'asm')]) {
+    const file = resolve(folder, path);
+    if (existsSync(file) && statSync(file).isFile()) return readFileSync(file, 'utf8');
+  }
+  return null;
+}
+
+/** Assembles a source text. Keystone is loaded here and nowhere before. */
+export async function assembleText(source: string, file: string): Promise<Image> {
+  const { assemble } = await import('../assembler/assemble.ts');
+  return assemble(source, { file, origin: DEFAULT_ORIGIN, read: readInclude });
+}
+
+/** Loads a guest image of any format that is known. */
+export async function loadGuest(file: string): Promise<Image> {
+  const bytes = readFile(file);
+  const found = detect(bytes, file);
+  switch (found.kind) {
+    case 'assembly':
+      return assembleText(new TextDecoder().decode(bytes), file);
+    case 'elf':
+      return loadElf64(bytes);
+    case 'raw':
+      return loadRaw(bytes, DEFAULT_ORIGIN);
+    case 'empty':
+      throw new ImageError(`${file} is empty`, 'give assembler source, an ELF64 file or a flat binary');
+    case 'foreign':
+      throw new ImageError(`${file} is ${found.what}, not a guest`, found.hint);
+  }
+}

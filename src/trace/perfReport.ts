@@ -1,0 +1,67 @@
+// Prints exit statistics in the shape of `perf kvm stat report` (Linux tools/perf/builtin-kvm.c), and MSR writes as the lazy
+// TSC deadline series does. Times are modelled: cycles of the host's nominal rate, shown in microseconds.
+
+import type { ExitStatistics } from './exitStatistics.ts';
+
+export interface ReportOptions {
+  /** Name of an exit by VMX reason number. */
+  readonly nameOf: (reason: number) => string;
+  /** Nominal TSC rate of the host. */
+  readonly tscKhz: number;
+}
+
+const NAME_WIDTH = 20;
+
+/** The exit report. `time` is that of all events, as perf takes its percentages. */
+export function perfReport(statistics: ExitStatistics, { nameOf, tscKhz }: ReportOptions): string {
+  const micros = (cycles: number): number => (cycles * 1000) / tscKhz;
+  const rows = [...statistics.byReason].sort(([, a], [, b]) => b.count - a.count);
+  const samples = rows.reduce((sum, [, t]) => sum + t.count, 0);
+  const total = rows.reduce((sum, [, t]) => sum + t.total, 0);
+  const percent = (part: number, whole: number): string => `${(whole === 0 ? 0 : (100 * part) / whole).toFixed(2)}%`;
+  const lines = rows.map(([reason, t]) =>
+    [
+      nameOf(reason).padStart(NAME_WIDTH),
+      String(t.count).padStart(10),
+      percent(t.count, samples).padStart(9),
+      percent(t.total, total).padStart(9),
+      `${micros(t.min).toFixed(2)}us`.padStart(11),
+      `${micros(t.max).toFixed(2)}us`.padStart(11),
+      `${micros(t.mean).toFixed(2)}us ( +-${t.relativeError.toFixed(2).padStart(7)}% )`.padStart(27),
+    ].join(' '),
+  );
+  const head = [
+    'VM-EXIT'.padStart(NAME_WIDTH),
+    'Samples'.padStart(10),
+    'Samples%'.padStart(9),
+    'Time%'.padStart(9),
+    'Min Time'.padStart(11),
+    'Max Time'.padStart(11),
+    'Avg time'.padStart(16),
+  ].join(' ');
+  return [
+    'Analyze events for all VMs, all VCPUs:',
+    '',
+    head,
+    '',
+    ...lines,
+    '',
+    `Total Samples:${samples}, Total events handled time:${micros(total).toFixed(2)}us (modelled).`,
+    '',
+  ].join('\n');
+}
+
+/** MSR writes that exited: a line for each MSR with its share, the sum first, as in the lazy TSC deadline series. */
+export function msrReport(writes: ReadonlyMap<string, number>): string {
+  const sum = [...writes.values()].reduce((a, b) => a + b, 0);
+  if (sum === 0) return '';
+  const rows = [...writes].sort(([, a], [, b]) => b - a);
+  const width = Math.max(...rows.map(([name]) => name.length), 'sum'.length);
+  const lines = rows.map(
+    ([name, count]) =>
+      `  ${name.padEnd(width)} ${`${Math.floor((100 * count) / sum)}%`.padStart(5)} ${String(count).padStart(10)}`,
+  );
+  return ['MSR writes that exited:', `  ${'sum'.padEnd(width)}       ${String(sum).padStart(10)}`, ...lines, ''].join(
+    '\n',
+  );
+}
