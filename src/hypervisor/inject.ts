@@ -45,6 +45,7 @@ export function queueException(vcpu: Vcpu, vector: number, errorCode: number | n
   exception.injected = false;
   exception.vector = vector;
   exception.errorCode = errorCode;
+  vcpu.requests.make(KVM_REQ.EVENT);
 }
 
 /** kvm_inject_gp(vcpu, 0). */

@@ -79,6 +79,7 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   vcpu.stat.exits++;
   cpu.enablePreemption();
   cpu.charge(COST.srcu);
+  cpu.charge(COST.exitDispatch);
   // Handlers read the guest's clock: they must not see a time that somebody still has before them.
   if (vcpu.vm.host.isAhead(cpu)) yield SETTLE;
   return handleExit(vcpu, reason);
@@ -159,7 +160,6 @@ function handleExit(vcpu: Vcpu, reason: ExitReason): Disposition {
     return TO_USERSPACE;
   }
   vcpu.stat.byReason[reason]++;
-  cpu.charge(COST.exitDispatch);
   if (!probes.active) return EXIT_HANDLERS[reason]!(vcpu);
 
   const exit = describedExit(vcpu, reason);

@@ -44,7 +44,13 @@ describe('the order of KVM’s steps', () => {
     go(rig);
     const all = rig.names();
     const write = rig.events.findIndex((e) => e.name === 'kvm_msr' && e.event.index === MSR.TSC_DEADLINE);
-    expect(all.slice(write - 2, write + 3)).toEqual(['kvm_exit', 'kvm_hv_timer_state', 'kvm_msr', 'exit_handled', 'kvm_entry']); // prettier-ignore
+    expect(all.slice(write - 2, write + 3)).toEqual([
+      'kvm_exit',
+      'kvm_hv_timer_state',
+      'kvm_msr',
+      'exit_handled',
+      'kvm_entry',
+    ]);
   });
 
   it('IPI: exit, IPI, acceptance, register, MSR, entry; the running target leaves for a host interrupt and takes it', () => {
@@ -55,17 +61,36 @@ describe('the order of KVM’s steps', () => {
     go(rig);
     const sender = rig.events.filter((e) => e.event.vcpu === 0 || e.name === 'kvm_apic_accept_irq').map((e) => e.name);
     const ipi = sender.indexOf('kvm_apic_ipi');
-    expect(sender.slice(ipi - 1, ipi + 6)).toEqual(['kvm_exit', 'kvm_apic_ipi', 'kvm_apic_accept_irq', 'kvm_apic', 'kvm_msr', 'exit_handled', 'kvm_entry']); // prettier-ignore
+    expect(sender.slice(ipi - 1, ipi + 6)).toEqual([
+      'kvm_exit',
+      'kvm_apic_ipi',
+      'kvm_apic_accept_irq',
+      'kvm_apic',
+      'kvm_msr',
+      'exit_handled',
+      'kvm_entry',
+    ]);
     const target = rig.events.filter((e) => e.event.vcpu === 1);
     const exit = target.findIndex((e) => e.name === 'kvm_exit' && e.event.reason === EXIT.EXTERNAL_INTERRUPT);
-    expect(target.slice(exit, exit + 4).map((e) => e.name)).toEqual(['kvm_exit', 'exit_handled', 'kvm_inj_virq', 'kvm_entry']); // prettier-ignore
+    expect(target.slice(exit, exit + 4).map((e) => e.name)).toEqual([
+      'kvm_exit',
+      'exit_handled',
+      'kvm_inj_virq',
+      'kvm_entry',
+    ]);
     expect(rig.guests[1]!.delivered).toEqual([{ type: 'external', vector: 0xfb, errorCode: null }]);
   });
 
   it('HLT with an armed timer: wake-up, acceptance, injection, entry', () => {
     const rig = vmRig([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, 50_000n), hlt, { run: 10 }, shutdown]]);
     go(rig);
-    expect(after(rig, EXIT.HLT).slice(0, 5)).toEqual(['exit_handled', 'kvm_vcpu_wakeup', 'kvm_apic_accept_irq', `kvm_inj_virq(${VECTOR_TIMER})`, 'kvm_entry']); // prettier-ignore
+    expect(after(rig, EXIT.HLT).slice(0, 5)).toEqual([
+      'exit_handled',
+      'kvm_vcpu_wakeup',
+      'kvm_apic_accept_irq',
+      `kvm_inj_virq(${VECTOR_TIMER})`,
+      'kvm_entry',
+    ]);
     expect(rig.guests[0]!.delivered).toHaveLength(1);
     expect(rig.vm.vcpus[0]!.stat).toMatchObject({ haltExits: 1, haltWakeup: 1, irqInjections: 1 });
   });
@@ -73,9 +98,16 @@ describe('the order of KVM’s steps', () => {
   it('a timer that fires while the guest runs ends guest mode at the deadline, to the cycle', () => {
     const rig = vmRig([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, 10_000n), { run: 100_000 }, shutdown]]);
     go(rig);
-    const exit = rig.events.find((e) => e.name === 'exit_handled' && (e.event.exit as { reason: string }).reason === 'EXTERNAL_INTERRUPT'); // prettier-ignore
+    const exit = rig.events.find(
+      (e) => e.name === 'exit_handled' && (e.event.exit as { reason: string }).reason === 'EXTERNAL_INTERRUPT',
+    );
     expect(exit!.event.tsc).toBe(10_000n);
-    expect(after(rig, EXIT.EXTERNAL_INTERRUPT).slice(0, 4)).toEqual(['exit_handled', 'kvm_apic_accept_irq', `kvm_inj_virq(${VECTOR_TIMER})`, 'kvm_entry']); // prettier-ignore
+    expect(after(rig, EXIT.EXTERNAL_INTERRUPT).slice(0, 4)).toEqual([
+      'exit_handled',
+      'kvm_apic_accept_irq',
+      `kvm_inj_virq(${VECTOR_TIMER})`,
+      'kvm_entry',
+    ]);
   });
 
   it('a deadline that has passed is delivered at the next entry', () => {
@@ -86,16 +118,38 @@ describe('the order of KVM’s steps', () => {
 
   it('an interrupt that the guest does not take yet opens the window, and is injected once that opens', () => {
     const rig = vmRig([
-      [...enableTimer, cli, wrmsr(MSR.TSC_DEADLINE, 1n), { run: 100 }, { then: ({ delivered }) => expect(delivered).toEqual([]) }, sti, { run: 10 }, shutdown],
-    ]); // prettier-ignore
+      [
+        ...enableTimer,
+        cli,
+        wrmsr(MSR.TSC_DEADLINE, 1n),
+        { run: 100 },
+        { then: ({ delivered }) => expect(delivered).toEqual([]) },
+        sti,
+        { run: 10 },
+        shutdown,
+      ],
+    ]);
     go(rig);
     expect(rig.vm.vcpus[0]!.stat.irqWindowExits).toBe(1);
-    expect(after(rig, EXIT.INTERRUPT_WINDOW).slice(0, 3)).toEqual(['exit_handled', `kvm_inj_virq(${VECTOR_TIMER})`, 'kvm_entry']); // prettier-ignore
+    expect(after(rig, EXIT.INTERRUPT_WINDOW).slice(0, 3)).toEqual([
+      'exit_handled',
+      `kvm_inj_virq(${VECTOR_TIMER})`,
+      'kvm_entry',
+    ]);
     expect(rig.guests[0]!.delivered).toHaveLength(1);
   });
 
   it('a delivery that exits is injected again, before anything else', () => {
-    const rig = vmRig([[...enableTimer, sti, { then: (cpu) => (cpu.failDeliveries = 1) }, wrmsr(MSR.TSC_DEADLINE, 1n), { run: 10 }, shutdown]]); // prettier-ignore
+    const rig = vmRig([
+      [
+        ...enableTimer,
+        sti,
+        { then: (cpu) => (cpu.failDeliveries = 1) },
+        wrmsr(MSR.TSC_DEADLINE, 1n),
+        { run: 10 },
+        shutdown,
+      ],
+    ]);
     rig.vm.memslots.set({ slot: 0, gpa: 0, size: 4096, address: rig.vm.memslots.arena.allocate(4096) });
     go(rig);
     const injections = after(rig, EXIT.MSR_WRITE).filter((e) => e.startsWith('kvm_inj'));
@@ -105,7 +159,19 @@ describe('the order of KVM’s steps', () => {
 
   it('an exception comes before an interrupt that waits', () => {
     const unknownMsr = 0x1234;
-    const rig = vmRig([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, 2000n), { run: 1900 }, rdmsr(unknownMsr), { run: 5000 }, sti, { run: 10 }, shutdown]]); // prettier-ignore
+    const rig = vmRig([
+      [
+        ...enableTimer,
+        sti,
+        wrmsr(MSR.TSC_DEADLINE, 2000n),
+        { run: 1900 },
+        rdmsr(unknownMsr),
+        { run: 5000 },
+        sti,
+        { run: 10 },
+        shutdown,
+      ],
+    ]);
     go(rig);
     expect(rig.guests[0]!.delivered.map((e) => e.vector)).toEqual([VECTOR.GP, VECTOR_TIMER]);
   });
@@ -166,7 +232,22 @@ describe('blocking', () => {
   });
 
   it('HLT with an interrupt waiting does not halt', () => {
-    const rig = vmRig([[...enableTimer, cli, wrmsr(MSR.TSC_DEADLINE, 1n), { then: ({ state }) => { state.rflags |= RFLAGS.IF; state.shadow = 1; } }, hlt, { run: 5 }, shutdown]]); // prettier-ignore
+    const rig = vmRig([
+      [
+        ...enableTimer,
+        cli,
+        wrmsr(MSR.TSC_DEADLINE, 1n),
+        {
+          then: ({ state }) => {
+            state.rflags |= RFLAGS.IF;
+            state.shadow = 1;
+          },
+        },
+        hlt,
+        { run: 5 },
+        shutdown,
+      ],
+    ]);
     go(rig);
     expect(rig.names()).not.toContain('kvm_vcpu_wakeup');
     expect(rig.guests[0]!.delivered).toHaveLength(1);
@@ -176,7 +257,15 @@ describe('blocking', () => {
 describe('time', () => {
   it('guest TSC is host cycles plus the offset, and a write moves only that vCPU', () => {
     const seen: bigint[] = [];
-    const rig = vmRig([[wrmsr(MSR.TSC, 1_000_000n), { rdtsc: (tsc) => seen.push(tsc) }, rdmsr(MSR.TSC_ADJUST), { then: ({ state }) => seen.push(state.gpr(GPR.RAX)) }, shutdown]]); // prettier-ignore
+    const rig = vmRig([
+      [
+        wrmsr(MSR.TSC, 1_000_000n),
+        { rdtsc: (tsc) => seen.push(tsc) },
+        rdmsr(MSR.TSC_ADJUST),
+        { then: ({ state }) => seen.push(state.gpr(GPR.RAX)) },
+        shutdown,
+      ],
+    ]);
     go(rig);
     expect(seen[0]).toBeGreaterThanOrEqual(1_000_000n);
     expect(seen[0]).toBeLessThan(1_000_100n);
@@ -223,7 +312,16 @@ describe('time', () => {
 
 describe('requests', () => {
   it('UNBLOCK is cleared by the outer loop and never keeps the guest out', () => {
-    const rig = vmRig([[...enableApic, { run: 10 }, { then: () => rig.vm.vcpus[0]!.requests.make(KVM_REQ.UNBLOCK) }, wrmsr(X2APIC_MSR.TPR, 0n), { run: 10 }, shutdown]]); // prettier-ignore
+    const rig = vmRig([
+      [
+        ...enableApic,
+        { run: 10 },
+        { then: () => rig.vm.vcpus[0]!.requests.make(KVM_REQ.UNBLOCK) },
+        wrmsr(X2APIC_MSR.TPR, 0n),
+        { run: 10 },
+        shutdown,
+      ],
+    ]);
     go(rig);
     expect(rig.userspace).toEqual([{ vcpu: 0, exit: { reason: 'SHUTDOWN' } }]);
     expect(rig.vm.vcpus[0]!.requests.pending).toBe(false);
