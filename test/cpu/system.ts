@@ -88,7 +88,11 @@ export class TestSystem {
   }
   write(address: number | bigint, ...values: readonly (bigint | number)[]): void {
     values.forEach((value, i) =>
-      this.#processor.views.data.setBigUint64(this.#ram + Number(address) + 8 * i, BigInt.asUintN(64, BigInt(value)), true),
+      this.#processor.views.data.setBigUint64(
+        this.#ram + Number(address) + 8 * i,
+        BigInt.asUintN(64, BigInt(value)),
+        true,
+      ),
     );
   }
   writeBytes(address: number, bytes: ArrayLike<number>): void {

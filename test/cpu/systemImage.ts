@@ -68,7 +68,8 @@ export const LDT_LIMIT = 0x0f;
 /** A code, data or LDT/TSS descriptor: access byte and flags nibble as in the manual's figure 3-8. */
 export function descriptor(access: number, flags: number, base = 0, limit = 0xf_ffff): bigint {
   const low = BigInt(limit & 0xffff) | (BigInt(base & 0xffff) << 16n);
-  const high = ((base >>> 16) & 0xff) | (access << 8) | (((limit >> 16) & 0xf) << 16) | (flags << 20) | (base & 0xff00_0000);
+  const high =
+    ((base >>> 16) & 0xff) | (access << 8) | (((limit >> 16) & 0xf) << 16) | (flags << 20) | (base & 0xff00_0000);
   return low | (BigInt(high >>> 0) << 32n);
 }
 
