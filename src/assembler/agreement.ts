@@ -1,9 +1,9 @@
 // Compares what was asked for with what the disassembler reads back: mnemonic class, registers, address and immediates. Both
 // sides are brought to one spelling first, so that `jz` is `je`, `movq` is `mov` and -1 is 0xff where a byte is meant.
 
-import type { Decoded } from './decoder.ts';
+import type { ReadBack } from './decoder.ts';
 import { evaluate, type Expression, type Position } from './expression.ts';
-import { as32Bit, type MemoryOperand, type Operand, parseOperands } from './operand.ts';
+import { as32Bit, isSegmentRegister, type MemoryOperand, type Operand, parseOperands } from './operand.ts';
 import { reject, Rejection } from './problem.ts';
 import { Cursor } from './token.ts';
 
@@ -20,7 +20,9 @@ const SAME: Record<string, string> = {
   movsbl: 'movsb', movsbw: 'movsb', movsbq: 'movsb', movswl: 'movsw', movswq: 'movsw', movslq: 'movsl', movsxd: 'movsl',
   movzbl: 'movzb', movzbw: 'movzb', movzbq: 'movzb', movzwl: 'movzw', movzwq: 'movzw',
   xlatb: 'xlat', int1: 'icebp', int3: 'int', wait: 'fwait', ud2a: 'ud2', loopz: 'loope', loopnz: 'loopne',
-  fcompi: 'fcomip', fucompi: 'fucomip', retf: 'lret', retfq: 'lret', iretd: 'iret', sysexitl: 'sysexit', sysretl: 'sysret',
+  // AT&T assemblers exchange these names where the destination is %st(i), an old mistake that they all keep.
+  fsubr: 'fsub', fsubrp: 'fsubp', fdivr: 'fdiv', fdivrp: 'fdivp',
+  retf: 'lret', retfq: 'lret', iretd: 'iret', sysexitl: 'sysexit', sysretl: 'sysret',
 };
 
 /** The mnemonic's class: aliases and operand size removed. */
@@ -28,6 +30,8 @@ function mnemonicClass(text: string): string {
   const word = text.trim().split(/\s+/).at(-1) ?? '';
   const conditional = /^(j|set|cmov)(n?[abceglopsz]e?|pe|po|nae|nbe|nge|nle)([lqw]?)$/.exec(word);
   if (conditional !== null && word !== 'jmpe') return conditional[1] + (CONDITION[conditional[2]] ?? conditional[2]);
+  const predicate = /^(v?cmp)(?:eq|lt|le|unord|neq|nlt|nle|ord)([sp][sd])$/.exec(word);
+  if (predicate !== null) return predicate[1] + predicate[2];
   return SAME[word] ?? word;
 }
 
@@ -66,11 +70,10 @@ function sameMemory(asked: MemoryOperand, found: MemoryOperand): boolean {
 const isPort = (operand: Operand): boolean =>
   (operand.kind === 'register' && operand.name === 'dx') || (operand.kind === 'memory' && operand.base === 'dx');
 
-function sameOperand(asked: Operand, found: Operand, { mnemonic, immediateBytes }: Request): boolean {
+function sameOperand(asked: Operand, found: Operand, immediateBytes: number, namesOneWidth: boolean): boolean {
   if (isPort(asked) && isPort(found)) return true;
   if (asked.kind === 'register' && found.kind === 'register') {
-    // LAR and LSL read 16 bits of their source under whatever name.
-    return /^l(ar|sl)[wlq]?$/.test(mnemonic) ? as32Bit(asked.name) === as32Bit(found.name) : asked.name === found.name;
+    return namesOneWidth ? asked.name === found.name : as32Bit(asked.name) === as32Bit(found.name);
   }
   if (asked.kind === 'immediate' && found.kind === 'immediate') {
     return BigInt.asUintN(8 * immediateBytes, value(asked.value) - value(found.value)) === 0n;
@@ -91,7 +94,7 @@ export interface Request {
  * Whether the disassembler read back what was asked for. Operand lists of different length are not compared: assemblers
  * and disassemblers differ in which implicit operands they write.
  */
-export function agrees(request: Request, decoded: Decoded): boolean {
+export function agrees(request: Request, decoded: ReadBack): boolean {
   // XCHG of the accumulator with itself is NOP.
   if (decoded.mnemonic === 'nop' && /^xchg/.test(request.mnemonic)) return true;
   if (!sameMnemonic(request.mnemonic, decoded.mnemonic)) return false;
@@ -103,8 +106,11 @@ export function agrees(request: Request, decoded: Decoded): boolean {
     throw thrown;
   }
   if (found.length !== request.operands.length) return true;
+  // Selectors have 16 bits whatever the register's name is: LAR, LSL, STR, SLDT, MOV to and from a segment register.
+  const isSegment = (operand: Operand): boolean => operand.kind === 'register' && isSegmentRegister(operand.name);
+  const namesOneWidth = !/^(lar|lsl|str|sldt)[wlq]?$/.test(request.mnemonic) && !found.some(isSegment);
   const matches = (list: readonly Operand[]): boolean =>
-    list.every((operand, i) => sameOperand(operand, found[i], request));
+    list.every((operand, i) => sameOperand(operand, found[i], request.immediateBytes, namesOneWidth));
   // XCHG and TEST are symmetrical: GNU and capstone write their operands in either order.
   const mayReverse = found.length === 2 && /^(xchg|test)/.test(request.mnemonic);
   return matches(request.operands) || (mayReverse && matches([...request.operands].reverse()));

@@ -1,17 +1,16 @@
-// The assembler's front door: AT&T source in, guest image out. Pure but for the reader that it is given; the two engines are
+// The assembler's front door: AT&T source in, guest image out. Pure but for the reader that it is given; the encoder is
 // loaded when something is assembled for the first time.
 
 import type { Image, ListingLine, Segment } from '../vmm/image.ts';
 import { type GuestSymbol, SymbolTable } from '../vmm/symbols.ts';
 import { Assembly } from './assembly.ts';
-import { Decoder } from './decoder.ts';
 import { Encoder } from './encoder.ts';
 import { Expander, type Reader } from './expander.ts';
-import { evaluate } from './expression.ts';
+import { addressWeight, evaluate } from './expression.ts';
 import { Layout } from './layout.ts';
-import { AssemblerError } from './problem.ts';
+import { AssemblerError, Rejection } from './problem.ts';
 import { isPublicName } from './scope.ts';
-import type { Section } from './section.ts';
+import { type Section, SECTION_ORDER } from './section.ts';
 
 export interface AssembleOptions {
   /** How the source is called in messages and listings, and what `.include` is relative to. */
@@ -32,8 +31,7 @@ export async function assemble(source: string, options: AssembleOptions): Promis
       `origin 0x${origin.toString(16)} is no guest physical address; it must be below 0x${MAX_ADDRESS.toString(16)}`,
     );
   }
-  const [encoder, decoder] = await Promise.all([Encoder.load(), Decoder.load()]);
-  const assembly = new Assembly(encoder, decoder);
+  const assembly = new Assembly(await Encoder.load());
   const { problems } = assembly;
   new Expander(assembly, options.read).file(source, options.file);
   const sections = assembly.sections.ordered();
@@ -58,41 +56,52 @@ export async function assemble(source: string, options: AssembleOptions): Promis
   problems.throwIfAny();
 
   const placed = sections.filter((section) => section.size > 0);
-  const segments: Segment[] = placed.map((section) => ({
-    gpa: Number(section.address),
-    bytes: contents.get(section) ?? new Uint8Array(0),
-    memorySize: section.size,
-  }));
+  const segments = SECTION_ORDER.flatMap((kind) =>
+    segmentOf(
+      placed.filter((section) => section.kind === kind),
+      contents,
+    ),
+  );
   const symbols = symbolTable(assembly, placed);
   const listing = placed.flatMap((section) => sectionListing(section, contents.get(section) ?? new Uint8Array(0)));
   return { format: 'assembly', entry: symbols.find('_start')?.address ?? origin, segments, symbols, listing };
 }
 
+/** The sections of one kind as one segment; there are none, or they stand side by side. */
+function segmentOf(sections: readonly Section[], contents: ReadonlyMap<Section, Uint8Array>): Segment[] {
+  if (sections.length === 0) return [];
+  const start = sections[0].address;
+  const last = sections[sections.length - 1];
+  const memorySize = Number(last.address - start) + last.size;
+  const bytes = new Uint8Array(last.kind === '.bss' ? 0 : memorySize);
+  for (const section of sections) bytes.set(contents.get(section) ?? [], Number(section.address - start));
+  return [{ gpa: Number(start), bytes, memorySize }];
+}
+
 function symbolTable({ scope, problems }: Assembly, sections: readonly Section[]): SymbolTable {
   const symbols: GuestSymbol[] = [];
   const valueOf = (name: string): bigint => scope.valueOf(name);
-  for (const { name, address, place } of scope.labels.values()) {
-    if (!isPublicName(name)) continue;
-    const size = scope.sizes.get(name);
-    const symbol: GuestSymbol = {
-      name,
-      address,
-      size: 0,
-      kind: scope.types.get(name) ?? 'label',
-      global: scope.globals.has(name),
-    };
-    if (size !== undefined) problems.guard(place, () => void (symbol.size = Number(evaluate(size, valueOf))));
-    symbols.push(symbol);
-  }
+  // Constants first: where one names the address of a label, the label's own name is preferred.
   for (const [name, value] of scope.constants()) {
     if (!isPublicName(name)) continue;
     try {
       const address = BigInt.asUintN(64, evaluate(value, valueOf));
-      symbols.push({ name, address, size: 0, kind: 'absolute', global: scope.globals.has(name) });
-    } catch {
+      const isAddress = addressWeight(value, (inner) => scope.labels.has(inner)) === 1;
+      symbols.push({ name, address, size: 0, kind: isAddress ? 'label' : 'absolute', global: scope.globals.has(name) });
+    } catch (thrown) {
       // A constant that nobody used and that mentions nothing defined: not worth a word.
+      if (!(thrown instanceof Rejection)) throw thrown;
     }
   }
+  for (const { name, address, place } of scope.labels.values()) {
+    if (!isPublicName(name)) continue;
+    const size = scope.sizes.get(name);
+    const kind = scope.types.get(name) ?? 'label';
+    const symbol: GuestSymbol = { name, address, size: 0, kind, global: scope.globals.has(name) };
+    if (size !== undefined) problems.guard(place, () => void (symbol.size = Number(evaluate(size, valueOf))));
+    symbols.push(symbol);
+  }
+  problems.throwIfAny();
   const ranges = sections.map(({ address, size }) => ({ start: address, end: address + BigInt(size) }));
   return new SymbolTable(symbols, ranges);
 }

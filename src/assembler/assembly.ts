@@ -2,7 +2,6 @@
 // Blocks and files (.macro, .rept, .if, .include) are the expander's.
 
 import { makeBranch } from './branch.ts';
-import type { Decoder } from './decoder.ts';
 import { DIRECTIVES } from './directives.ts';
 import type { Encoder, Mode } from './encoder.ts';
 import { type Expression, parseExpression, type Position } from './expression.ts';
@@ -25,7 +24,6 @@ export class Assembly {
   readonly scope = new Scope();
   readonly sections = new Sections();
   readonly encoder: Encoder;
-  readonly decoder: Decoder;
   mode: Mode = 64;
   section: Section = this.sections.get('.text');
   previousSection: Section = this.section;
@@ -33,9 +31,8 @@ export class Assembly {
   /** Of the statement at hand. */
   place: Place = { file: '', line: 0, text: '', within: null };
 
-  constructor(encoder: Encoder, decoder: Decoder) {
+  constructor(encoder: Encoder) {
     this.encoder = encoder;
-    this.decoder = decoder;
   }
 
   /** Where the next item will stand, for `.` and numeric labels. */
@@ -118,9 +115,9 @@ export class Assembly {
     if (/,p[nt]$/.test(word)) reject(`branch hints are not supported`, `write ${word.slice(0, -3)}`);
     const operands = parseOperands(new Cursor(rest), this.position);
     if (this.#branch(word, prefixes, operands)) return;
-    const { mode, encoder, decoder } = this;
+    const { mode, encoder } = this;
     const constant = (expression: Expression): bigint | null => this.scope.constant(expression);
-    const { bytes, fixups } = encodeInstruction(word, prefixes, operands, { mode, encoder, decoder, constant });
+    const { bytes, fixups } = encodeInstruction(word, prefixes, operands, { mode, encoder, constant });
     const resolved = fixups.map((fixup) => ({ ...fixup, value: this.scope.resolve(fixup.value) }));
     this.emit({ kind: 'bytes', bytes, fixups: resolved, isCode: true });
   }

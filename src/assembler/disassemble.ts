@@ -1,69 +1,46 @@
 // Bytes to AT&T text, for people: labels on lines of their own, branch targets by name, what is no instruction as .byte.
 
 import type { SymbolTable } from '../vmm/symbols.ts';
-import { Decoder } from './decoder.ts';
+import { Decoded, MAX_LENGTH } from '../x86/decoded.ts';
+import { decode } from '../x86/decoder.ts';
+import { textOf } from '../x86/text.ts';
+import { CODE_MODE } from './decoder.ts';
 import type { Mode } from './encoder.ts';
-
-const LONGEST_INSTRUCTION = 15;
 
 export interface DisassembledLine {
   address: bigint;
   bytes: Uint8Array;
-  /** `call tick_handler`, `.byte 0xff`. */
+  /** `call 0x101000 <tick_handler>`, `.byte 0xff`. */
   text: string;
   /** The symbol that starts here, or null. */
   label: string | null;
 }
 
-/** A bare target of a direct branch becomes `0x10001c <tick+0x1c>`; a RIP-relative operand gets its target as a comment. */
-function annotate(mnemonic: string, operands: string, next: bigint, symbols: SymbolTable): string {
-  const name = (address: bigint): string => (symbols.lookup(address) === null ? '' : ` <${symbols.format(address)}>`);
-  if (/^0x[0-9a-f]+$/.test(operands) && /^(j|call|loop|xbegin)/.test(mnemonic))
-    return `${operands}${name(BigInt(operands))}`;
-  const relative = /(-?)(0x[0-9a-f]+|\d+)?\(%rip\)/.exec(operands);
-  if (relative === null) return operands;
-  const distance = BigInt(relative[2] ?? 0);
-  const target = BigInt.asUintN(64, relative[1] === '-' ? next - distance : next + distance);
-  return `${operands}  # 0x${target.toString(16)}${name(target)}`;
-}
-
-/** Disassembles from the first byte on. Loads the disassembler on first use. */
-export async function* disassemble(
+/** Disassembles from the first byte on; `address` is its guest address. */
+export function* disassemble(
   bytes: Uint8Array,
   address: bigint,
   symbols: SymbolTable,
   mode: Mode = 64,
-): AsyncGenerator<DisassembledLine> {
-  const decoder = await Decoder.load();
+): Generator<DisassembledLine> {
+  const decoded = new Decoded();
+  const symbolAt = (target: bigint): string | undefined =>
+    symbols.lookup(target) === null ? undefined : symbols.format(target);
   let at = 0;
   while (at < bytes.length) {
-    const here = address + BigInt(at);
+    const here = BigInt.asUintN(64, address + BigInt(at));
     const found = symbols.lookup(here);
     const label = found !== null && found.offset === 0n ? found.name : null;
-    const decoded = decoder.decode(bytes.subarray(at, at + LONGEST_INSTRUCTION), here, mode);
-    if (decoded === null) {
-      yield {
-        address: here,
-        bytes: bytes.subarray(at, at + 1),
-        text: `.byte 0x${bytes[at].toString(16).padStart(2, '0')}`,
-        label,
-      };
-      at += 1;
-      continue;
-    }
-    const next = here + BigInt(decoded.length);
-    const operands = annotate(decoded.mnemonic, decoded.operands, next, symbols);
-    yield {
-      address: here,
-      bytes: bytes.subarray(at, at + decoded.length),
-      text: `${decoded.mnemonic} ${operands}`.trim(),
-      label,
-    };
-    at += decoded.length;
+    const length = decode(bytes, at, Math.min(bytes.length, at + MAX_LENGTH), CODE_MODE[mode], decoded);
+    const isInstruction = length > 0;
+    const size = isInstruction ? length : 1;
+    const text = isInstruction ? textOf(decoded, here, symbolAt) : `.byte 0x${bytes[at].toString(16).padStart(2, '0')}`;
+    yield { address: here, bytes: bytes.subarray(at, at + size), text, label };
+    at += size;
   }
 }
 
-/** One line of text, as objdump shows it. */
+/** One line of text, as objdump shows it; a label has a line of its own before it. */
 export function formatDisassembly({ address, bytes, text, label }: DisassembledLine): string {
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
   const head = label === null ? '' : `${address.toString(16).padStart(16, '0')} <${label}>:\n`;

@@ -2,12 +2,21 @@
 // width that GNU as would choose, found again in the bytes, and filled in by the layout.
 
 import { agrees } from './agreement.ts';
-import { CAPSTONE_CANNOT, type Decoder } from './decoder.ts';
+import { readBack } from './decoder.ts';
 import type { Encoder, Mode } from './encoder.ts';
 import { type Expression, number } from './expression.ts';
+import { encodeFarBranch } from './farBranch.ts';
 import { immediateWidth } from './immediate.ts';
 import { encodeMissing, replaceOpcode, respell } from './missing.ts';
-import { as32Bit, gprSize, hex, isSegmentRegister, type MemoryOperand, type Operand, writeOperand } from './operand.ts';
+import {
+  gprSize,
+  hex,
+  isSegmentRegister,
+  type MemoryOperand,
+  type Operand,
+  resizeRegister,
+  writeOperand,
+} from './operand.ts';
 import { withPrefixes } from './prefix.ts';
 import { reject } from './problem.ts';
 
@@ -30,7 +39,6 @@ export interface Encoded {
 export interface Surroundings {
   mode: Mode;
   encoder: Encoder;
-  decoder: Decoder;
   /** The value of an expression that is known while the source is read, or null. */
   constant(expression: Expression): bigint | null;
 }
@@ -84,6 +92,9 @@ function isFarMove(mnemonic: string, operands: readonly Operand[], constant: Sur
   return ['al', 'ax', 'eax', 'rax'].includes(register.name) && address !== null && !fitsSigned32(address);
 }
 
+const resized = (operand: Operand, size: number): Operand =>
+  operand.kind === 'register' ? { ...operand, name: resizeRegister(operand.name, size) } : operand;
+
 /** Spellings that GNU as encodes in fewer or other bytes than keystone does. */
 function asGnuSpells(
   mnemonic: string,
@@ -97,14 +108,16 @@ function asGnuSpells(
   if (mnemonic === 'movsxd') mnemonic = 'movslq';
   if (/^xchgq?$/.test(mnemonic) && names[0] === 'rax' && names[1] === 'rax') return { mnemonic: 'nop', operands: [] };
   if (/^(str|sldt)q?$/.test(mnemonic) && gprSize(names[0]) === 8) {
-    return { mnemonic: mnemonic.replace(/q$/, ''), operands: [resizeRegister(first)] };
+    return { mnemonic: mnemonic.replace(/q$/, ''), operands: [resized(first, 4)] };
   }
   if (/^mov[wlq]?$/.test(mnemonic) && names.some(isSegmentRegister)) {
     const toSegment = isSegmentRegister(names[1]);
     const other = toSegment ? first : second;
     if (other.kind === 'memory') return { mnemonic: 'movw', operands: [...operands] };
     const shorter =
-      other.kind === 'register' && (toSegment || gprSize(other.name) === 8) ? resizeRegister(other) : other;
+      other.kind === 'register' && (toSegment || gprSize(other.name) === 8)
+        ? resized(other, around.mode === 16 ? 2 : 4)
+        : other;
     return { mnemonic: 'mov', operands: toSegment ? [shorter, second] : [first, shorter] };
   }
   if (/^movq?$/.test(mnemonic) && first?.kind === 'immediate' && gprSize(names[1]) === 8) {
@@ -114,10 +127,6 @@ function asGnuSpells(
   if (around.mode === 64 && isFarMove(mnemonic, operands, around.constant))
     return { mnemonic: 'movabs', operands: [...operands] };
   return { mnemonic, operands: [...operands] };
-}
-
-function resizeRegister(operand: Operand): Operand {
-  return operand.kind === 'register' ? { ...operand, name: as32Bit(operand.name) } : operand;
 }
 
 /** Operands as numbers: constants as they are, everything else as placeholders with a hole to fill. */
@@ -160,6 +169,8 @@ class Filling {
 
   memory(mnemonic: string, operand: MemoryOperand): Operand {
     const { mode } = this.#around;
+    const isRelative = operand.base === 'rip' || operand.base === 'eip';
+    if (isRelative && mode !== 64) reject('RIP-relative addresses exist in 64-bit mode only');
     if (operand.displacement === null) return operand;
     const value = this.#around.constant(operand.displacement);
     const isAbsolute = operand.base === null && operand.index === null;
@@ -170,8 +181,7 @@ class Filling {
         displacement: value === null ? this.#hole(operand.displacement, 8, 'absolute', 'displacement') : number(value),
       };
     }
-    if (operand.base === 'rip' || operand.base === 'eip') {
-      if (mode !== 64) reject('RIP-relative addresses exist in 64-bit mode only');
+    if (isRelative) {
       // A plain number is the displacement itself, as in GNU as; anything with a label in it is an address to reach.
       if (value !== null) return { ...operand, displacement: number(displacementOf(value, 8, operand)) };
       return { ...operand, displacement: this.#hole(operand.displacement, 4, 'relative', 'displacement') };
@@ -224,6 +234,8 @@ export function encodeInstruction(
   operandsWritten: readonly Operand[],
   around: Surroundings,
 ): Encoded {
+  const far = encodeFarBranch(written, operandsWritten, around.mode);
+  if (far !== null) return far;
   const { prefixes, operands: writtenOperands } = placeSegment(prefixesWritten, operandsWritten);
   const isBreakpoint =
     written === 'int' && writtenOperands[0]?.kind === 'immediate' && around.constant(writtenOperands[0].value) === 3n;
@@ -257,8 +269,7 @@ export function encodeInstruction(
 }
 
 function verify(bytes: Uint8Array, request: Parameters<typeof agrees>[0], around: Surroundings): void {
-  if (CAPSTONE_CANNOT.has(request.mnemonic) || CAPSTONE_CANNOT.has(request.mnemonic.replace(/[bwlq]$/, ''))) return;
-  const decoded = around.decoder.decode(bytes, 0n, around.mode);
+  const decoded = readBack(bytes, around.mode);
   const shown = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
   if (decoded === null || decoded.length !== bytes.length) {
     reject(

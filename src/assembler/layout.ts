@@ -4,12 +4,12 @@
 import { branchLength, encodeBranch, fitsSigned } from './branch.ts';
 import { addressWeight, evaluate, type Expression, symbolsOf } from './expression.ts';
 import type { Fixup } from './instruction.ts';
-import { nops } from './padding.ts';
+import { NOP, nops } from './padding.ts';
 import { type Problems, reject } from './problem.ts';
 import type { Scope } from './scope.ts';
-import type { Item, Section } from './section.ts';
+import type { Item, Section, SectionKind } from './section.ts';
 
-/** Sections other than the first start on a page, so that code and data never share one. */
+/** Each kind of section but the first starts on a page, so that code and data never share one. */
 const PAGE = 4096n;
 /** What one section may hold: a slip in a .skip count should be an error, not an exhausted host. */
 const MAX_SECTION_BYTES = 1 << 28;
@@ -75,15 +75,16 @@ export class Layout {
 
   #pass(origin: bigint): void {
     let end = origin;
-    let isFirst = true;
+    let kind: SectionKind | null = null;
     for (const section of this.#sections) {
       if (!section.items.some(({ kind }) => kind !== 'label')) {
         // Labels of an empty section: at the current end.
         this.#place(section, end);
         continue;
       }
-      end = this.#place(section, isFirst ? end : alignUp(end, PAGE));
-      isFirst = false;
+      const startsPage = kind !== null && kind !== section.kind;
+      kind = section.kind;
+      end = this.#place(section, startsPage ? alignUp(end, PAGE) : end);
     }
   }
 
@@ -196,11 +197,17 @@ export class Layout {
       case 'branch':
         return encodeBranch(item.branch, item.address, this.#value(item.branch.target), item.isNear);
       case 'align':
-        if (item.fill === null) return section.isCode ? nops(item.size, item.mode) : new Uint8Array(item.size);
+        // As in GNU as, a NOP as fill asks for as few NOPs as possible.
+        if (item.fill === null || (section.isCode && item.fill.length === 1 && item.fill[0] === NOP))
+          return section.isCode ? nops(item.size, item.mode) : new Uint8Array(item.size);
         return repeat(item.fill, item.size);
       case 'fill': {
         const unit = new Uint8Array(item.unit);
-        writeField(unit, 0, item.unit, this.#value(item.value));
+        const value = this.#value(item.value);
+        if (item.unit === 8 && BigInt.asUintN(32, value) !== value) {
+          reject('the value of .fill has 32 bits', 'GNU as would cut it off; repeat a .quad with .rept');
+        }
+        writeField(unit, 0, item.unit, value);
         return unit.every((byte) => byte === 0) ? new Uint8Array(item.size) : repeat(unit, item.size);
       }
       case 'org':

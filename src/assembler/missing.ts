@@ -1,7 +1,7 @@
 // Instructions that keystone lacks or encodes differently from GNU as. Three ways to give them: fixed bytes, a register in
 // ModRM, or the encoding of a relative (IMUL r, r/m has every operand shape) with its opcode replaced.
 
-import { as32Bit, gprSize, type Operand } from './operand.ts';
+import { gprSize, type Operand, resizeRegister } from './operand.ts';
 import { legacyPrefixes } from './prefix.ts';
 import { reject } from './problem.ts';
 
@@ -113,15 +113,6 @@ const SUFFIX_BYTES: Record<string, number> = { w: 2, l: 4, q: 8 };
 const ACCUMULATOR: Record<number, string> = { 2: 'ax', 4: 'eax', 8: 'rax' };
 const register = (name: string): Operand => ({ kind: 'register', name, indirect: false });
 
-/** The same general-purpose register at another size. */
-function resize(name: string, size: number): string {
-  const wide = as32Bit(name);
-  if (size === 4) return wide;
-  const isNumbered = /^r\d/.test(wide);
-  if (size === 8) return isNumbered ? wide.slice(0, -1) : `r${wide.slice(1)}`;
-  return isNumbered ? `${wide.slice(0, -1)}w` : wide.slice(1);
-}
-
 /** How to get LAR, LSL, UD0, UD1 and multi-byte NOPs out of the encoder, or null if it needs no help. */
 export function respell(mnemonic: string, operands: readonly Operand[]): Respelling | null {
   const bare = Object.hasOwn(IMUL_RELATIVES, mnemonic) ? mnemonic : mnemonic.replace(/[wlq]$/, '');
@@ -139,7 +130,7 @@ export function respell(mnemonic: string, operands: readonly Operand[]): Respell
   const [source] = operands;
   if (bare.startsWith('ud')) return { mnemonic: 'imul', operands: [source, last], opcode };
   // LAR and LSL read 16 bits of their source whatever its name is.
-  const resized = source.kind === 'register' ? register(resize(source.name, size)) : source;
+  const resized = source.kind === 'register' ? register(resizeRegister(source.name, size)) : source;
   return { mnemonic: 'imul', operands: [resized, last], opcode };
 }
 

@@ -39,7 +39,7 @@ for (const r of ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di']) {
   SIZES.set(r, 2).set(`e${r}`, 4).set(`r${r}`, 8);
 }
 for (let i = 8; i < 16; i++) SIZES.set(`r${i}b`, 1).set(`r${i}w`, 2).set(`r${i}d`, 4).set(`r${i}`, 8);
-for (let i = 0; i < 16; i++) OTHERS.add(`cr${i}`).add(`dr${i}`).add(`db${i}`);
+for (let i = 0; i < 16; i++) OTHERS.add(`cr${i}`).add(`dr${i}`);
 for (let i = 0; i < 8; i++) OTHERS.add(`st(${i})`).add(`mm${i}`);
 for (let i = 0; i < 4; i++) OTHERS.add(`bnd${i}`);
 for (let i = 0; i < 16; i++) OTHERS.add(`xmm${i}`).add(`ymm${i}`);
@@ -63,11 +63,22 @@ export function as32Bit(name: string): string {
   }
 }
 
+/** The same general-purpose register at another size: 2, 4 or 8 bytes. */
+export function resizeRegister(name: string, size: number): string {
+  const wide = as32Bit(name);
+  if (size === 4) return wide;
+  const isNumbered = /^r\d/.test(wide);
+  if (size === 8) return isNumbered ? wide.slice(0, -1) : `r${wide.slice(1)}`;
+  return isNumbered ? `${wide.slice(0, -1)}w` : wide.slice(1);
+}
+
 function register(cursor: Cursor, what: string): string {
   const token = cursor.next();
   if (token?.kind !== 'register')
     return reject(`expected ${what}`, 'registers are written %rax, memory 8(%rax,%rcx,4)');
-  if (SIZES.has(token.text) || OTHERS.has(token.text)) return token.text;
+  // GNU objdump's name of the debug registers.
+  const name = token.text.replace(/^db(?=\d)/, 'dr');
+  if (SIZES.has(name) || OTHERS.has(name)) return name;
   if (/^(zmm|[xy]mm|k)\d+$/.test(token.text))
     reject(`%${token.text} belongs to AVX-512, which is not supported`, 'AVX and AVX2 are');
   return reject(`there is no register %${token.text}`);
@@ -94,7 +105,13 @@ function memory(cursor: Cursor, position: Position, segment: string | null, indi
     indirect,
   };
   const opensAddress = cursor.isOperator('(') && (cursor.peek(1)?.kind === 'register' || cursor.isOperator(',', 1));
-  if (!opensAddress) operand.displacement = parseExpression(cursor, position);
+  if (!opensAddress) {
+    const word = cursor.peek();
+    operand.displacement = parseExpression(cursor, position);
+    const isBare = operand.displacement.kind === 'symbol' && word?.kind === 'name' && !cursor.isOperator('(');
+    if (isBare && (SIZES.has(word.text) || OTHERS.has(word.text)))
+      reject(`${word.text} is a symbol here`, `registers need a percent sign: %${word.text}`);
+  }
   if (cursor.accept('(')) {
     if (!cursor.isOperator(',')) operand.base = addressRegister(cursor, 'base');
     if (cursor.accept(',') && !cursor.isOperator(')')) {

@@ -3,11 +3,13 @@
 
 import type { Mode } from './encoder.ts';
 
+export const NOP = 0x90;
+
 // prettier-ignore
 const LONG_NOPS: readonly (readonly number[])[] = [
   [],
-  [0x90],
-  [0x66, 0x90],
+  [NOP],
+  [0x66, NOP],
   [0x0f, 0x1f, 0x00],
   [0x0f, 0x1f, 0x40, 0x00],
   [0x0f, 0x1f, 0x44, 0x00, 0x00],
@@ -26,7 +28,7 @@ const MAX_NOPS = 7;
 /** Instructions that do nothing, `size` bytes of them. */
 export function nops(size: number, mode: Mode): Uint8Array {
   const bytes = new Uint8Array(size);
-  if (mode !== 64) return bytes.fill(0x90);
+  if (mode !== 64) return bytes.fill(NOP);
   let at = 0;
   if (size > LONGEST * MAX_NOPS) {
     const isShort = size - 2 <= 127;

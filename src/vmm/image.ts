@@ -1,7 +1,7 @@
 // A guest image, ready to be written to guest memory: what the assembler and every loader produce, and all that a machine
 // needs to boot one. Addresses are guest physical; guests start identity-mapped, so they are virtual addresses as well.
 
-import { SymbolTable } from './symbols.ts';
+import { type SymbolTable } from './symbols.ts';
 
 export type ImageFormat = 'assembly' | 'elf64' | 'raw';
 

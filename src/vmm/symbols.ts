@@ -19,7 +19,10 @@ export interface AddressRange {
   end: bigint;
 }
 
-/** Among symbols at one address the better name wins: a global over a local one, a function or object over a plain label. */
+/**
+ * Among symbols at one address the better name wins: a global over a local one, a function or object over a plain label, and
+ * the later of two equals, since the earlier one is often the end of what stands before.
+ */
 function preference(symbol: GuestSymbol): number {
   return (symbol.global ? 2 : 0) + (symbol.kind === 'label' ? 0 : 1);
 }
@@ -43,7 +46,7 @@ export class SymbolTable implements Iterable<GuestSymbol> {
       if (known === undefined || (symbol.global && !known.global)) this.#byName.set(symbol.name, symbol);
       if (symbol.kind === 'absolute') continue;
       const rival = best.get(symbol.address);
-      if (rival === undefined || preference(symbol) > preference(rival)) best.set(symbol.address, symbol);
+      if (rival === undefined || preference(symbol) >= preference(rival)) best.set(symbol.address, symbol);
     }
     this.#byAddress = [...best.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
   }

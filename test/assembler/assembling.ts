@@ -42,7 +42,7 @@ export function flatten({ segments }: Image): Uint8Array {
     first.gpa,
   );
   const memory = new Uint8Array(end - first.gpa);
-  for (const { gpa, bytes } of segments) memory.set(bytes, gpa - first.gpa);
+  for (const { gpa, bytes } of segments) if (bytes.length > 0) memory.set(bytes, gpa - first.gpa);
   return memory;
 }
 
@@ -83,7 +83,7 @@ function isInstalled(tool: string): boolean {
 export const WITHOUT_GNU = ['as', 'ld', 'objcopy'].every(isInstalled) ? null : 'GNU binutils are not installed';
 
 /** The image's layout, in ld's language. */
-const SCRIPT = `SECTIONS {
+const SCRIPT = `ENTRY(_start) SECTIONS {
   . = 0x100000;
   .text : { *(.text .text.*) }
   . = ALIGN(4096); .rodata : { *(.rodata .rodata.*) }

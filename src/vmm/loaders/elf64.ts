@@ -13,7 +13,6 @@ interface Header {
   entry: bigint;
   programOffset: number;
   programCount: number;
-  sectionOffset: number;
   sectionCount: number;
 }
 
@@ -48,7 +47,6 @@ function readHeader(file: FileView): Header {
   const header = {
     entry: file.u64(0x18),
     programOffset: file.offset(0x20, 'the program headers'),
-    sectionOffset: file.offset(0x28, 'the section headers'),
     programCount: file.u16(0x38),
     sectionCount: file.u16(0x3c),
   };
@@ -137,7 +135,7 @@ export function loadElf64(bytes: Uint8Array): Image {
     start: BigInt(gpa),
     end: BigInt(gpa + memorySize),
   }));
-  const symbols = readSymbols(file, header.sectionOffset, header.sectionCount);
+  const symbols = readSymbols(file, header.sectionCount);
   return {
     format: 'elf64',
     entry: header.entry,

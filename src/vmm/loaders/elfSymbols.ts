@@ -41,8 +41,9 @@ function kindOf(type: number, section: number): SymbolKind | null {
 }
 
 /** The named symbols of a file; sections and file names are left out. */
-export function readSymbols(file: FileView, tableOffset: number, sectionCount: number): GuestSymbol[] {
-  if (tableOffset === 0 || sectionCount === 0) return [];
+export function readSymbols(file: FileView, sectionCount: number): GuestSymbol[] {
+  if (sectionCount === 0 || file.u64(0x28) === 0n) return [];
+  const tableOffset = file.offset(0x28, 'the section headers');
   file.require(tableOffset, sectionCount * ELF.SECTION_SIZE, 'the section headers');
   const symbols: GuestSymbol[] = [];
   const decoder = new TextDecoder();

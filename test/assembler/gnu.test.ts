@@ -1,0 +1,50 @@
+// The same source through GNU as and ld: images must be equal to the byte, and the linked ELF file must load to the same image.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { assemble } from '../../src/assembler/assemble.ts';
+import { DEFAULT_ORIGIN, type Image } from '../../src/vmm/image.ts';
+import { loadElf64 } from '../../src/vmm/loaders/elf64.ts';
+import { flatten, gnu, repository, ROOT, WITHOUT_GNU } from './assembling.ts';
+
+const guests = readdirSync(join(ROOT, 'guests')).filter((name) => name.endsWith('.s'));
+const sources = ['test/assembler/corpus.s', 'test/assembler/corpus16.s', ...guests.map((name) => `guests/${name}`)];
+
+/** The first statement whose bytes differ, for a message that shows where to look. */
+function firstDifference(image: Image, ours: string, theirs: string): string | null {
+  if (ours === theirs) return null;
+  let at = 0;
+  while (ours.slice(at, at + 2) === theirs.slice(at, at + 2)) at += 2;
+  const address = BigInt(DEFAULT_ORIGIN + at / 2);
+  const line = image.listing?.find(
+    ({ address: start, bytes }) => address >= start && address < start + BigInt(bytes.length),
+  );
+  const from = line === undefined ? at : 2 * Number(line.address - BigInt(DEFAULT_ORIGIN));
+  return `${line?.file}:${line?.line}: ${line?.text}\n  trapline ${ours.slice(from, from + 40)}\n  GNU as   ${theirs.slice(from, from + 40)}`;
+}
+
+describe.skipIf(WITHOUT_GNU !== null)(
+  `compared with GNU as${WITHOUT_GNU === null ? '' : ` (skipped: ${WITHOUT_GNU})`}`,
+  () => {
+    it.each(sources)('%s assembles to the same bytes', async (file) => {
+      const source = readFileSync(join(ROOT, file), 'utf8');
+      const image = await assemble(source, { file, origin: DEFAULT_ORIGIN, read: repository });
+      const ours = Buffer.from(flatten(image)).toString('hex');
+      expect(firstDifference(image, ours, gnu(source).flat)).toBeNull();
+    });
+
+    it.each(guests)('guests/%s linked by GNU ld loads to the same memory, entry and symbols', async (name) => {
+      const file = `guests/${name}`;
+      const source = readFileSync(join(ROOT, file), 'utf8');
+      const assembled = await assemble(source, { file, origin: DEFAULT_ORIGIN, read: repository });
+      const linked = loadElf64(gnu(source).elf);
+      expect(linked.entry).toBe(assembled.entry);
+      expect(Buffer.from(flatten(linked)).equals(flatten(assembled))).toBe(true);
+      for (const { name: symbol, address, kind } of linked.symbols) {
+        expect([symbol, assembled.symbols.find(symbol)?.address]).toEqual([symbol, address]);
+        if (kind !== 'absolute') expect(assembled.symbols.lookup(address)?.offset).toBe(0n);
+      }
+    });
+  },
+);
