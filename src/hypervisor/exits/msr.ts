@@ -5,6 +5,7 @@ import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
 import { nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
+import { describeMsrWrite } from './msrAction.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
 
 /** EDX:EAX as one number without arithmetic on bigints. */
@@ -48,5 +49,5 @@ function refuse(vcpu: Vcpu, what: string): Disposition {
 function trace(vcpu: Vcpu, write: boolean, index: number, value: bigint, fault: boolean): void {
   if (!vcpu.probes.active) return;
   vcpu.probes.fire('kvm_msr', { vcpu: vcpu.id, write, index, value, fault }, vcpu.cpu.now);
-  if (!fault) say(vcpu, `${nameOfMsr(index)} ${write ? 'written' : 'read'}`);
+  if (!fault) say(vcpu, write ? describeMsrWrite(vcpu, index, value) : `read as 0x${value.toString(16)}`);
 }
