@@ -1,0 +1,203 @@
+import { describe, expect, it } from 'vitest';
+import { Host } from '../../src/host/host.ts';
+import { Machine } from '../../src/vmm/machine.ts';
+import type { MmioDevice } from '../../src/vmm/mmio.ts';
+import { exitStatus, type RunResult } from '../../src/vmm/result.ts';
+import { GPR } from '../../src/x86/names/registers.ts';
+import { bootGuest, corpus, imageOf, MEMORY, POWER_OFF } from './guest.ts';
+
+describe('how a run ends', () => {
+  it('by the debug exit, at the write itself, with the status that QEMU gives', async () => {
+    const machine = await bootGuest('movl $0x10, %eax; outl %eax, $0xf4; movl $0xbad, %ebx; hlt');
+    const result = machine.run();
+    expect(result).toEqual({ kind: 'debug-exit', value: 0x10, vcpu: 0 });
+    expect(exitStatus(result)).toBe(33);
+    expect(machine.vm.vcpus[0]!.guest.state.gpr(GPR.RBX)).toBe(0n);
+  });
+
+  it.each([
+    [0, 1],
+    [1, 3],
+    [0x7f, 0xff],
+    [0x80, 1],
+    [0xffffffff, 0xff],
+  ])('debug exit %i is status %i', (value, status) => {
+    expect(exitStatus({ kind: 'debug-exit', value, vcpu: 0 })).toBe(status);
+  });
+
+  it('by power-off, with status 0', async () => {
+    const result = (await bootGuest(POWER_OFF)).run();
+    expect(result).toEqual({ kind: 'power-off', vcpu: 0 });
+    expect(exitStatus(result)).toBe(0);
+  });
+
+  it('by a triple fault, which says where', async () => {
+    const machine = await bootGuest('nop; ud2');
+    const result = machine.run();
+    expect(result).toMatchObject({ kind: 'triple-fault', vcpu: { vcpu: 0, rip: 0x100001n } });
+    expect(exitStatus(result)).toBe(6);
+  });
+
+  it('when nothing can ever happen again, with each vCPU’s state', async () => {
+    const machine = await bootGuest('testl %edi, %edi; jnz 1f; sti; 1: hlt', { vcpus: 2 });
+    const result = machine.run();
+    expect(result.kind).toBe('deadlock');
+    expect(exitStatus(result)).toBe(8);
+    const { vcpus } = result as Extract<RunResult, { kind: 'deadlock' }>;
+    expect(vcpus.map((v) => v.waitsFor)).toEqual([
+      'vCPU 0 is halted, no timer is armed',
+      'vCPU 1 is halted with interrupts disabled',
+    ]);
+    expect(vcpus.map((v) => v.state)).toEqual(['halted', 'halted']);
+  });
+
+  it('by the budget, and goes on from there', async () => {
+    const machine = await bootGuest(`movl $100000, %ecx; 1: decl %ecx; jnz 1b; ${POWER_OFF}`);
+    const result = machine.run({ maxCycles: 50_000 });
+    expect(result).toMatchObject({ kind: 'budget', cycles: 50_000, vcpus: [{ state: 'runnable', tsc: 50_000n }] });
+    expect(exitStatus(result)).toBe(10);
+    expect(machine.run().kind).toBe('power-off');
+  });
+
+  it('by `until`, and goes on from there', async () => {
+    const machine = await bootGuest(`movb $0x41, %al; outb %al, $0xe9; 1: decq %rcx; jnz 1b`);
+    expect(machine.run({ until: ({ console }) => console.text.includes('A') }).kind).toBe('until');
+    expect(machine.result).toBeNull();
+  });
+
+  it('by name, at what is not implemented', async () => {
+    const result = (await bootGuest('fninit; nop')).run();
+    expect(result.kind).toBe('not-implemented');
+    expect((result as { what: string }).what).toMatch(/fninit/i);
+    expect(exitStatus(result)).toBe(12);
+  });
+});
+
+describe('determinism', () => {
+  const digestOf = async (name: string, slice: number, trace: boolean): Promise<string> => {
+    const machine = Machine.boot({ image: await corpus(name), vcpus: 2, memory: MEMORY });
+    if (trace) machine.probes.subscribe(() => undefined);
+    let result: RunResult;
+    let at = 0;
+    do result = machine.run({ maxCycles: (at += slice) });
+    while (result.kind === 'budget');
+    return `${machine.digest()} ${result.kind} ${machine.counters.exits}`;
+  };
+
+  it.each(['ipi', 'warp'])('%s: two runs, traced or not, in slices of any length, end in one state', async (name) => {
+    const once = await digestOf(name, Infinity, false);
+    expect(once).toContain('power-off');
+    expect(await digestOf(name, Infinity, false)).toBe(once);
+    expect(await digestOf(name, Infinity, true)).toBe(once);
+    for (const slice of [100_003, 1009]) expect(await digestOf(name, slice, false), `${slice}`).toBe(once);
+  });
+
+  it('the digest tells registers, memory and time apart', async () => {
+    const digest = async (source: string): Promise<string> => {
+      const machine = await bootGuest(`${source}; hlt`);
+      machine.run();
+      return machine.digest();
+    };
+    const all = await Promise.all(['nop', 'movl $1, %ebx', 'movb $1, 0x200000', 'nop; nop', 'stc'].map(digest));
+    expect(new Set(all).size).toBe(all.length);
+  });
+});
+
+describe('what the guest asked for in vain', () => {
+  it('an unknown port reads as all ones, swallows writes, and is named', async () => {
+    const machine = await bootGuest(`inl $0x60, %eax; movl %eax, %ebx; outb %al, $0x80; outb %al, $0x80; ${POWER_OFF}`);
+    machine.run();
+    expect(machine.vm.vcpus[0]!.guest.state.gpr(GPR.RBX)).toBe(0xffff_ffffn);
+    expect(machine.diagnostics).toMatchObject([
+      { what: 'port-in', index: 0x60, answer: 'all ones', rip: 0x100000n, count: 1 },
+      { what: 'port-out', index: 0x80, answer: 'ignored', count: 2 },
+    ]);
+  });
+
+  it('memory that is not there reads as all ones and is named', async () => {
+    // One more large page in the boot loader's page directory, behind the memory.
+    const machine = await bootGuest(`movq $0x400083, 0xb010; movl 0x400123, %ebx; ${POWER_OFF}`);
+    machine.run();
+    expect(machine.vm.vcpus[0]!.guest.state.gpr(GPR.RBX)).toBe(0xffff_ffffn);
+    expect(machine.diagnostics).toMatchObject([{ what: 'mmio-read', index: 0x400123, count: 1 }]);
+  });
+});
+
+describe('devices', () => {
+  it('in memory see each access once, with its size', async () => {
+    const seen: string[] = [];
+    const device: MmioDevice = {
+      name: 'probe',
+      gpa: 0x400000,
+      length: 4096,
+      read: (offset, size) => (
+        seen.push(`read ${offset}.${size}`),
+        0x1122334455667788n & ((1n << BigInt(8 * size)) - 1n)
+      ),
+      write: (offset, size, value) => void seen.push(`write ${offset}.${size} = ${value.toString(16)}`),
+    };
+    const machine = await bootGuest(
+      `movq $0x400083, 0xb010; movl $0x55, 0x400010; movq 0x400020, %rbx; incw 0x400030; ${POWER_OFF}`,
+    );
+    machine.mmio.connect(device);
+    machine.run();
+    expect(seen).toEqual(['write 16.4 = 55', 'read 32.8', 'read 48.2', 'write 48.2 = 7789']);
+    expect(machine.vm.vcpus[0]!.guest.state.gpr(GPR.RBX)).toBe(0x1122334455667788n);
+  });
+
+  it('serial and debugcon print to one console', async () => {
+    const machine = await bootGuest(
+      `movw $0x3f8, %dx; movb $0x48, %al; outb %al, %dx; movb $0x69, %al; outb %al, $0xe9; ${POWER_OFF}`,
+    );
+    const heard: number[] = [];
+    machine.console.listen((byte) => heard.push(byte));
+    machine.run();
+    expect(machine.console.text).toBe('Hi');
+    expect(heard).toEqual([0x48, 0x69]);
+  });
+});
+
+describe('booting', () => {
+  it('starts each vCPU with its index, their number and a stack of its own, interrupts off', async () => {
+    const machine = await bootGuest('1: jmp 1b', { vcpus: 3 });
+    const states = machine.vm.vcpus.map(({ guest: { state } }) => [
+      state.gpr(GPR.RDI),
+      state.gpr(GPR.RSI),
+      state.gpr(GPR.RSP),
+      state.rip,
+    ]);
+    expect(states).toEqual([0, 1, 2].map((id) => [BigInt(id), 3n, BigInt(MEMORY - id * 16384), 0x100000n]));
+  });
+
+  it('populates pages when they are touched and no earlier', async () => {
+    const machine = await bootGuest(`movb $1, 0x300000; ${POWER_OFF}`);
+    machine.run();
+    // PML4, PDPT, PD, code, data.
+    expect(machine.counters.byReason.get('EPT_VIOLATION')).toBe(5);
+  });
+
+  it('lets two machines share a host, each on CPUs of its own', async () => {
+    const host = new Host({ cpus: 3 });
+    const spin = `movl $50000, %ecx; 1: decl %ecx; jnz 1b; ${POWER_OFF}`;
+    const [a, b] = [await bootGuest(spin, { host, vcpus: 2 }), await bootGuest(spin, { host })];
+    expect(a.run().kind).toBe('power-off');
+    expect(b.run().kind).toBe('power-off');
+    expect(b.vm.vcpus[0]!.cpu.id).toBe(2);
+    await expect(bootGuest(spin, { host: new Host({ cpus: 1 }), vcpus: 2 })).rejects.toThrow(
+      '2 vCPUs need 2 free CPUs, and the host has 1 of 1',
+    );
+  });
+
+  it('refuses what cannot be booted, and says what to try', async () => {
+    const image = await imageOf('nop');
+    const boot = (options: object) => () => Machine.boot({ image, memory: MEMORY, ...options });
+    expect(boot({ vcpus: 0 })).toThrow('at least one vCPU, not 0');
+    expect(boot({ memory: 5000 })).toThrow('whole pages of 4096 bytes, not 5000 bytes');
+    expect(boot({ memory: 2 ** 20 })).toThrow('try 2 MiB or more');
+    expect(boot({ memory: 2 ** 33 })).toThrow('does not fit one 32-bit WebAssembly memory');
+    const low = await imageOf('nop', 0x8000);
+    expect(() => Machine.boot({ image: low, memory: MEMORY })).toThrow(
+      'the image begins at 0x8000, where the boot loader has its tables (up to 0xc000)',
+    );
+  });
+});
