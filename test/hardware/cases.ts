@@ -22,10 +22,32 @@ const DF = 0x400n;
 const STRING_VARIETY = 6;
 const LARGEST_OFFSET = NATIVE.CODE_SIZE - 32;
 
+/** Microcode that user mode may run without seeing or changing what belongs to the system underneath. */
+const HARMLESS_MICROCODE = new Set(['popf', 'ud']);
+/** Microcode that user mode may not run: it raises #GP(0), or #UD. I/O is at IOPL 0. */
+const FORBIDDEN_MICROCODE = new Set(['in', 'out', 'ins', 'outs', 'cli', 'sti']);
+/** Of the privileged instructions, those of features that every processor has that runs Linux in a virtual machine. */
+const COMMON_FEATURES: readonly (string | undefined)[] = [
+  undefined,
+  'SMAP',
+  'XSAVE',
+  'INVPCID',
+  'SYSCALL',
+  'SEP',
+  'MONITOR',
+];
+
+/** Whether the row is one that user mode must not execute. */
+export const isForbidden = (row: Row): boolean =>
+  row.modes !== 'no64' &&
+  row.microcode !== undefined &&
+  (FORBIDDEN_MICROCODE.has(row.microcode) ||
+    (row.cpl0 === true && COMMON_FEATURES.includes(row.cpuid) && row.microcode !== 'vmx'));
+
 /** Whether user mode may execute the row and this file can encode it. */
 export function isTestable(row: Row): boolean {
   return (
-    row.semantics !== undefined &&
+    (row.semantics !== undefined || HARMLESS_MICROCODE.has(row.microcode ?? '')) &&
     row.modes !== 'no64' &&
     !row.cpl0 &&
     !row.exits &&
@@ -319,7 +341,7 @@ class Draft {
     const decoded = new Decoded();
     if (decode(bytes, 0, bytes.length, MODE.CODE64, decoded) !== bytes.length) return null;
     const form = FORMS[decoded.form]!;
-    if (!isTestable(form.row)) return null;
+    if (!isTestable(form.row) && !isForbidden(form.row)) return null;
     const random = this.#random;
     const usesDirection = this.#row.rep !== undefined || random.oneIn(8);
     return {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { HANDLERS } from '../../src/cpu/handlers.ts';
 import type { Form } from '../../src/x86/forms.ts';
 import { ROWS } from '../../src/x86/rows.ts';
-import { casesOfForms, isFree, isTestable } from './cases.ts';
+import { casesOfForms, isForbidden, isFree, isTestable } from './cases.ts';
 import { describeCase, differences, type Compared } from './compare.ts';
 import { userGuest } from './guest.ts';
 import { nativeAvailable, runNative, type NativeResult } from './native.ts';
@@ -31,7 +31,7 @@ const isReachable = ({ row, width, name }: Form): boolean =>
   !(row.f64 && width !== 64) && !/(stos|scas)\.\d+\.s/.test(name);
 
 describe.skipIf(available !== true)(`the processor underneath${where}`, () => {
-  const forms = available === true ? casesOfForms(ROWS.filter(isTestable), 9, 200, new Random(1)) : [];
+  const forms = available === true ? casesOfForms(ROWS.filter(isTestable), 9, 300, new Random(1)) : [];
   const native = available === true ? runNative(forms) : [];
   const someOf = <T>(list: readonly T[], every: number) => list.filter((_, i) => i % every === 0);
 
@@ -52,6 +52,14 @@ describe.skipIf(available !== true)(`the processor underneath${where}`, () => {
 
   it('does with every form what the BigInt back end does', () => {
     expect(disagreements(someOf(forms, 3), someOf(native, 3), userGuest({ engine: 'bigint' }))).toEqual([]);
+  });
+
+  it('forbids user mode what trapline forbids it', () => {
+    const cases = casesOfForms(ROWS.filter(isForbidden), 6, 60, new Random(2));
+    const results = runNative(cases);
+    expect(cases.length).toBeGreaterThan(300);
+    expect(results.filter(({ vector }) => vector === null)).toEqual([]);
+    expect(disagreements(cases, results, userGuest())).toEqual([]);
   });
 
   const rows = ROWS.filter(isFree);

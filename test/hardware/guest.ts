@@ -61,7 +61,7 @@ export function userGuest(
 
   state.cr0 = CR0.PG | CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP;
   state.cr3 = BigInt(PML4);
-  state.cr4 = CR4.PAE;
+  state.cr4 = CR4.PAE | CR4.OSXSAVE;
   state.efer = EFER.LME | EFER.LMA | EFER.NXE | EFER.SCE;
   state.mode = MODE.CODE64;
   const data = flatData(USER_DATA, USER);

@@ -91,6 +91,13 @@ export const cases = {
     for (b.a = 0; b.a < 3; b.a++) n++;
     return n;
   },
+  optional: (b: Box) => {
+    const none = null as Box | null;
+    const some = b as Box | null;
+    const f = (some ? () => b.a : undefined) as (() => number) | undefined;
+    const g = (none ? () => b.a : undefined) as (() => number) | undefined;
+    return [none?.a, some?.a, none?.add(2), some?.add(2), f?.(), g?.()];
+  },
   conditional: (b: Box) => (b.a > 0 && b.maybe === undefined ? `${b.a}` : -b.a),
   chain: (b: Box) => {
     b.next = new Big();

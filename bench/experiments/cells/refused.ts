@@ -30,7 +30,7 @@ export function byDefault(
   return k + b.plain;
 }
 export function byChain(b: Box | null) {
-  return b?.a; // refused
+  return b?.a.toFixed(1); // refused
 }
 export function byCall(b: Box) {
   return b.f(); // refused

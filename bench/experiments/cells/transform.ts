@@ -72,6 +72,16 @@ const isStep = (node: ts.Node): node is ts.PrefixUnaryExpression | ts.PostfixUna
 const marked = (type: ts.TypeNode | undefined, marker: string): boolean =>
   type !== undefined && ts.isTypeReferenceNode(type) && type.typeName.getText() === marker;
 
+/** The same through aliases: `type RegisterPage = Cells<Uint32Array>`. */
+function isMarked(checker: ts.TypeChecker, type: ts.TypeNode | undefined, marker: string): boolean {
+  if (type === undefined || marked(type, marker)) return type !== undefined;
+  if (!ts.isTypeReferenceNode(type)) return false;
+  let symbol = checker.getSymbolAtLocation(type.typeName);
+  if (symbol && symbol.flags & ts.SymbolFlags.Alias) symbol = checker.getAliasedSymbol(symbol);
+  const alias = symbol?.declarations?.find((declaration) => ts.isTypeAliasDeclaration(declaration));
+  return alias !== undefined && isMarked(checker, alias.type, marker);
+}
+
 const bare = (node: ts.Node): ts.Node =>
   ts.isParenthesizedExpression(node) || ts.isNonNullExpression(node) || ts.isAsExpression(node)
     ? bare(node.expression)
@@ -197,7 +207,10 @@ export class CellTransform {
     const inner = bare(node);
     if (!ts.isPropertyAccessExpression(inner) && !ts.isIdentifier(inner)) return false;
     const declaration = this.#declaration(ts.isIdentifier(inner) ? inner : inner.name);
-    return declaration !== undefined && marked((declaration as Partial<ts.PropertyDeclaration>).type, 'Cells');
+    return (
+      declaration !== undefined &&
+      isMarked(this.#checker, (declaration as Partial<ts.PropertyDeclaration>).type, 'Cells')
+    );
   }
 
   /** A call that is one access: of a function marked Atomic, or of a method of a container. */
@@ -217,11 +230,19 @@ export class CellTransform {
     if (node.expression.kind === ts.SyntaxKind.SuperKeyword) return {};
     const declaration = this.#checker.getResolvedSignature(node)?.declaration;
     if (!declaration) return {};
-    if (this.#colours.has(declaration) && !isClosure(declaration)) return { declaration };
+    if (this.#colours.has(declaration) && (!isClosure(declaration) || this.#isConstant(node.expression, declaration))) {
+      return { declaration };
+    }
     if (!this.#options.includes(declaration.getSourceFile().fileName)) return { library: true };
-    if (isFunction(declaration) && !isClosure(declaration)) return { declaration };
     if (ts.isMethodSignature(declaration)) return { through: declaration.name.getText() };
     return { through: '()' };
+  }
+
+  /** The callee is a constant whose value is that closure. */
+  #isConstant(callee: ts.Expression, closure: ts.Node): boolean {
+    const declaration = ts.isIdentifier(callee) ? this.#declaration(callee) : undefined;
+    if (!declaration || !ts.isVariableDeclaration(declaration) || declaration.initializer !== closure) return false;
+    return (ts.getCombinedNodeFlags(declaration) & ts.NodeFlags.Const) !== 0;
   }
 
   // ---- writing
@@ -401,12 +422,14 @@ export class CellTransform {
   }
 
   #read(node: ts.PropertyAccessExpression | ts.ElementAccessExpression): string {
-    if (
-      node.questionDotToken ||
-      ((node.parent as Partial<ts.CallExpression>).expression === node && ts.isCallExpression(node.parent))
-    ) {
-      this.#refuse(node, 'a cell behind ?. or called as a function: read it into a constant first');
+    if (ts.isCallExpression(node.parent) && node.parent.expression === node) {
+      this.#refuse(node, 'a cell is called as a function: read it into a constant first');
     }
+    if (ts.isPropertyAccessExpression(node) && node.flags & ts.NodeFlags.OptionalChain) {
+      const { first, name } = this.#optional(node, node.expression);
+      return `(${first}(${this.#site(node, 'read', this.#cell(node)!, name)}, ${name}.${node.name.text}))`;
+    }
+    if (node.flags & ts.NodeFlags.OptionalChain) this.#refuse(node, 'an element behind ?.: take it apart');
     const { first, object, place, what } = this.#reference(node);
     return `(${first}${this.#site(node, 'read', what, object)}, ${place})`;
   }
@@ -465,21 +488,38 @@ export class CellTransform {
     }
     const { declaration, through, library } = this.#target(node);
     if (library) return this.#libraryCall(node, callee);
-    const dynamic = through !== undefined && this.#names.has(through);
-    if (!dynamic && !(declaration && this.#twinned(declaration))) return undefined;
-    if (node.questionDotToken || node.flags & ts.NodeFlags.OptionalChain) {
-      this.#refuse(node, 'a function that touches cells is called behind ?.: test for it first');
+    const unknown = through !== undefined && this.#names.has(through);
+    if (!unknown && !(declaration && this.#twinned(declaration))) return undefined;
+    const isMethod = ts.isPropertyAccessExpression(callee) && through !== '()';
+    const { first, name } = this.#optional(node, isMethod ? callee.expression : callee);
+    if (unknown && isMethod) return `(${first}(yield* $call(${name}, '${through}', [${list()}])))`;
+    if (unknown || isClosure(declaration!)) return `(${first}(yield* $apply(${name}, [${list()}])))`;
+    return `(${first}(yield* ${isMethod ? `${name}.${callee.name.text}` : name}$(${list()})))`;
+  }
+
+  /**
+   * The object or function of a call or an access, and what stands before its use: for `o?.m()` and `f?.()` a test. A longer
+   * chain behind a question mark is refused.
+   */
+  #optional(
+    node: ts.CallExpression | ts.PropertyAccessExpression,
+    object: ts.Expression,
+  ): { first: string; name: string } {
+    if (!(node.flags & ts.NodeFlags.OptionalChain)) return { first: '', name: this.#write(object) };
+    const callee = ts.isCallExpression(node) ? node.expression : node;
+    const asks =
+      ts.isPropertyAccessExpression(callee) && callee.expression === object
+        ? callee.questionDotToken
+        : node.questionDotToken;
+    if (
+      !asks ||
+      (node.parent.flags & ts.NodeFlags.OptionalChain &&
+        (node.parent as Partial<ts.CallExpression>).expression === node)
+    ) {
+      this.#refuse(node, 'cells within a chain of ?.: take it apart');
     }
-    if (!dynamic) {
-      const self = ts.isPropertyAccessExpression(callee)
-        ? `${this.#write(callee.expression)}.${callee.name.text}`
-        : callee.getText();
-      return `(yield* ${self}$(${list()}))`;
-    }
-    if (through !== '()' && ts.isPropertyAccessExpression(callee)) {
-      return `(yield* $call(${this.#write(callee.expression)}, '${through}', [${list()}]))`;
-    }
-    return `(yield* $apply(${this.#write(callee)}, [${list()}]))`;
+    const name = this.#temporary();
+    return { first: `(${name} = ${this.#write(object)}) == null ? undefined : `, name };
   }
 
   #libraryCall(node: ts.CallExpression, callee: ts.Expression): string | undefined {

@@ -68,10 +68,10 @@ const stringQualification = (insn: Operands): number => IO_QUALIFICATION.STRING 
 
 const ins: Microcode = (cpu, insn) => {
   const { state, mmu } = cpu;
-  if (isFinished(state, insn)) return 'next';
   const port = portOf(state, insn);
   const size = sizeOf(insn);
-  checkPermission(cpu, port, size);
+  checkPermission(cpu, port, size); // also when there is nothing to move
+  if (isFinished(state, insn)) return 'next';
   const address = truncate(state.gpr(GPR.RDI), insn.addressSize);
   mmu.probe(address, size, 'write', 'data');
   const value = access(cpu, insn, 'in', port, 0, stringQualification(insn));
@@ -81,10 +81,10 @@ const ins: Microcode = (cpu, insn) => {
 
 const outs: Microcode = (cpu, insn) => {
   const { state, mmu } = cpu;
-  if (isFinished(state, insn)) return 'next';
   const port = portOf(state, insn);
   const size = sizeOf(insn);
-  checkPermission(cpu, port, size);
+  checkPermission(cpu, port, size); // also when there is nothing to move
+  if (isFinished(state, insn)) return 'next';
   const hasBase = insn.segment === SEGMENT.FS || insn.segment === SEGMENT.GS;
   const base = hasBase ? segmentBase(state, insn.segment) : 0n;
   const address = BigInt.asUintN(64, base + truncate(state.gpr(GPR.RSI), insn.addressSize));
