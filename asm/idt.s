@@ -6,11 +6,23 @@
 #
 # A vector without a gate raises #GP, whose error code names it: (vector << 3) | 2 or 3.
 
-        .equ    GATE_INTERRUPT, 0x8e00          # present, DPL 0, 64-bit interrupt gate, no IST
+        .equ    GATE_SIZE, 16
+        .equ    GATE_TYPE, 4                    # offset of type, DPL, present bit and IST
+        .equ    GATE_INTERRUPT, 0x8e00          # present, DPL 0, turns interrupts off
+        .equ    GATE_TRAP, 0x8f00               # present, DPL 0, leaves them as they are
+        .equ    GATE_DPL3, 0x6000               # with this, ring 3 may use the gate by INT
         .equ    IDT_VECTORS, 256
         .equ    EXCEPTION_VECTORS, 32
         .equ    EXCEPTION_STUB_SIZE, 5
         .equ    EXCEPTIONS_WITH_ERROR_CODE, 0x60227d00  # 8, 10 to 14, 17, 21, 29, 30
+
+# What the processor pushes: the frame of an interrupt, above the error code if there is one.
+        .equ    FRAME_RIP, 0
+        .equ    FRAME_CS, 8
+        .equ    FRAME_RFLAGS, 16
+        .equ    FRAME_RSP, 24
+        .equ    FRAME_SS, 32
+        .equ    FRAME_SIZE, 40
         .equ    REGISTERS_SIZE, 9 * 8           # what push_registers puts below the interrupt frame
 
 # What a handler does first and last when it calls functions: save and restore the registers that they may change.
@@ -71,7 +83,7 @@ idt_set_gate:
         addq    %rdi, %rax
         movw    %si, (%rax)
         movw    $KERNEL_CS, 2(%rax)
-        movw    $GATE_INTERRUPT, 4(%rax)
+        movw    $GATE_INTERRUPT, GATE_TYPE(%rax)
         shrq    $16, %rsi
         movw    %si, 6(%rax)
         shrq    $16, %rsi
@@ -82,45 +94,53 @@ idt_set_gate:
 # A CALL takes five bytes and pushes the address behind itself: that is how the common part knows the vector.
 exception_stubs:
         .rept   EXCEPTION_VECTORS
-        call    unhandled_exception
+        call    exception
         .endr
 
-# Says which exception came, where and with what error code, and ends the machine. It does not return, so it saves nothing.
-unhandled_exception:
+# Jumps to `exception_handler` with the vector in %edi, the error code (or 0) in %rsi, the frame in %rsp. Nothing is saved.
+exception:
         popq    %rax
         leaq    exception_stubs(%rip), %rcx
         subq    %rcx, %rax
         movl    $EXCEPTION_STUB_SIZE, %ecx
         xorl    %edx, %edx
         divl    %ecx
-        decl    %eax                            # the vector
-        xorl    %edx, %edx
+        leal    -1(%rax), %edi
+        xorl    %esi, %esi
         movl    $EXCEPTIONS_WITH_ERROR_CODE, %ecx
-        btl     %eax, %ecx
+        btl     %edi, %ecx
         jnc     1f
-        popq    %rdx                            # the error code
-1:      popq    %rcx                            # RIP
-        movq    %cr2, %r8
+        popq    %rsi
+1:      jmp     *exception_handler(%rip)
+
+# Says which exception came, where and with what error code, and ends the machine.
+unhandled_exception:
+        movq    %rsi, %rdx
         leaq    exception_names(%rip), %rsi
-        leaq    (%rsi,%rax,4), %rsi
+        leaq    (%rsi,%rdi,4), %rsi
+        movq    FRAME_RIP(%rsp), %rcx
+        movq    %cr2, %r8
         leaq    exception_format(%rip), %rdi
         call    printk
         movl    $EXIT_EXCEPTION, %edi
         jmp     debug_exit
 
         .data
+        .balign 8
+exception_handler:                              # where the default gates lead
+        .quad   unhandled_exception
 exception_format:
         .asciz  "unhandled %s, error code 0x%x, at rip 0x%x, cr2 0x%x\n"
-exception_names:
+exception_names:                                # four bytes each
         .ascii  "#DE\0#DB\0NMI\0#BP\0#OF\0#BR\0#UD\0#NM\0#DF\0???\0#TS\0#NP\0#SS\0#GP\0#PF\0???\0"
         .ascii  "#MF\0#AC\0#MC\0#XM\0#VE\0#CP\0???\0???\0???\0???\0???\0???\0#HV\0#VC\0#SX\0???\0"
 
         .balign 8
 idt_register:
-        .word   IDT_VECTORS * 16 - 1
+        .word   IDT_VECTORS * GATE_SIZE - 1
         .quad   idt
 
         .bss
         .balign 16
 idt:
-        .skip   IDT_VECTORS * 16
+        .skip   IDT_VECTORS * GATE_SIZE

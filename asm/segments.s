@@ -6,6 +6,7 @@
         .equ    TSS_SELECTOR, 0x40
 
         .equ    TSS_RSP0, 4                     # the stack that an interrupt from ring 3 switches to
+        .equ    TSS_IST1, 36                    # the stack of gates with IST 1
         .equ    TSS_IO_MAP_BASE, 102
         .equ    TSS_SIZE, 104
         .equ    RFLAGS_IF, 1 << 9

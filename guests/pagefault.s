@@ -39,7 +39,6 @@
 
         .equ    BREAKPOINT_VECTOR, 3
         .equ    PAGE_FAULT_VECTOR, 14
-        .equ    GATE_USER_INTERRUPT, 0xee00     # DPL 3: ring 3 may use it with INT3
         .equ    CR0_WP, 1 << 16
         .equ    INT3, 0xcc                      # its opcode
         .equ    NO_FAULT, -1
@@ -74,7 +73,7 @@ _start:
         call    idt_init
         set_gate PAGE_FAULT_VECTOR, page_fault
         set_gate BREAKPOINT_VECTOR, breakpoint
-        movw    $GATE_USER_INTERRUPT, idt+BREAKPOINT_VECTOR*16+4(%rip)
+        orw     $GATE_DPL3, idt+BREAKPOINT_VECTOR*GATE_SIZE+GATE_TYPE(%rip)
         call    paging_init
         call    map_pages
 

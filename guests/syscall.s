@@ -23,7 +23,6 @@
         .equ    GP_VECTOR, 13
         .equ    SYSCALL_VECTOR, 0x80            # IA32_SYSCALL_VECTOR of Linux
         .equ    TIMER_VECTOR, 0xec
-        .equ    GATE_USER_INTERRUPT, 0xee00     # DPL 3: ring 3 may use it with INT
         .equ    ALARM, 50000                    # cycles
 
         .equ    USER_CODE, WINDOW               # the user program's two pages
@@ -40,10 +39,6 @@
 # For MSR_STAR: SYSCALL takes CS 0x10 and SS 0x18; SYSRET takes CS 0x20 + 16 and SS 0x20 + 8, in ring 3.
         .equ    STAR_SELECTORS, (0x23 << 48) | (KERNEL_CS << 32)
 
-# An interrupt frame, as the processor pushes it.
-        .equ    FRAME_RIP, 0
-        .equ    FRAME_CS, 8
-
         .text
         .globl  _start
 _start:
@@ -55,7 +50,7 @@ _start:
         set_gate GP_VECTOR, general_protection
         set_gate TIMER_VECTOR, timer_interrupt
         set_gate SYSCALL_VECTOR, int80
-        movw    $GATE_USER_INTERRUPT, idt+SYSCALL_VECTOR*16+4(%rip)
+        orw     $GATE_DPL3, idt+SYSCALL_VECTOR*GATE_SIZE+GATE_TYPE(%rip)
         call    x2apic_enable
         movl    $TIMER_VECTOR, %edi
         call    timer_init
