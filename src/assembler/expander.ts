@@ -7,8 +7,14 @@ import { type Place, reject } from './problem.ts';
 import { headWord, readStatements, splitAtCommas, splitLabel, type Statement } from './source.ts';
 import { Cursor } from './token.ts';
 
-/** Gives the text of a file that `.include` names, or null. `from` is the including file as it was named. */
-export type Reader = (path: string, from: string) => string | null;
+/** A file that was found: its text, and what to call it in messages and as `from` of its own includes. */
+export interface Included {
+  file: string;
+  source: string;
+}
+
+/** Finds a file that `.include` names, or null. `from` is the including file as it is called. A bare text is called `path`. */
+export type Reader = (path: string, from: string) => Included | string | null;
 
 const MAX_DEPTH = 100;
 const MAX_REPEATS = 1_000_000;
@@ -106,11 +112,12 @@ export class Expander {
     const token = new Cursor(rest).next();
     if (token?.kind !== 'string') return reject('expected a file name', '.include "console.s"');
     const path = new TextDecoder().decode(token.bytes);
-    const source = this.#read(path, place.file);
-    if (source === null)
+    const found = this.#read(path, place.file);
+    if (found === null)
       return reject(`cannot read ${path}`, 'it is looked for beside the including file, then among the shared files');
+    const { file, source } = typeof found === 'string' ? { file: path, source: found } : found;
     this.#nest(
-      () => this.#run(readStatements(source, path, place, this.#assembly.problems)),
+      () => this.#run(readStatements(source, file, place, this.#assembly.problems)),
       `${path} includes itself`,
     );
   }

@@ -34,7 +34,7 @@ export const disasm: Command = {
   async run(args) {
     const image = await loadGuest(onlyFile(disasm, args));
     for (const { gpa, bytes } of image.segments) {
-      for await (const line of disassemble(bytes, BigInt(gpa), image.symbols))
+      for (const line of disassemble(bytes, BigInt(gpa), image.symbols))
         process.stdout.write(`${formatDisassembly(line)}\n`);
     }
     return 0;

@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Included } from '../assembler/expander.ts';
 import { DEFAULT_ORIGIN, ImageError, type Image } from '../vmm/image.ts';
 import { detect } from '../vmm/loaders/detect.ts';
 import { loadElf64 } from '../vmm/loaders/elf64.ts';
@@ -37,10 +38,15 @@ export function readFile(file: string): Uint8Array {
 }
 
 /** `.include` looks beside the including file, then in the package (asm/start.s) and in its asm/ folder. */
-export function readInclude(path: string, from: string): string | null {
-  for (const folder of [dirname(from), packageFolder(), join(packageFolder(), 'asm')]) {
-    const file = resolve(folder, path);
-    if (existsSync(file) && statSync(file).isFile()) return readFileSync(file, 'utf8');
+export function readInclude(path: string, from: string): Included | null {
+  const candidates = [
+    { folder: '.', file: join(dirname(from), path) },
+    { folder: packageFolder(), file: path },
+    { folder: join(packageFolder(), 'asm'), file: path },
+  ];
+  for (const { folder, file } of candidates) {
+    const found = resolve(folder, file);
+    if (existsSync(found) && statSync(found).isFile()) return { file, source: readFileSync(found, 'utf8') };
   }
   return null;
 }

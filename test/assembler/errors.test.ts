@@ -47,6 +47,23 @@ describe('an assembler error', () => {
     );
   });
 
+  it('calls an included file what its reader calls it, and looks for what that includes from there', async () => {
+    const asked: string[] = [];
+    const read = (path: string, from: string): { file: string; source: string } => {
+      asked.push(`${path} from ${from}`);
+      return { file: `lib/${path}`, source: path === 'a.s' ? '.include "b.s"' : 'nop\nbogus' };
+    };
+    const error = await assemble('.include "a.s"', { file: 'main.s', origin: 0, read }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(asked).toEqual(['a.s from main.s', 'b.s from lib/a.s']);
+    expect((error as AssemblerError).problems[0]).toMatchObject({
+      file: 'lib/b.s',
+      line: 2,
+      within: { file: 'lib/a.s', within: { file: 'main.s' } },
+    });
+  });
+
   it('limits how much it shows, not how much it knows', async () => {
     const error = await image('bogus\n'.repeat(50)).catch((thrown: unknown) => thrown);
     expect((error as AssemblerError).problems).toHaveLength(50);
