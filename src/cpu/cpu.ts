@@ -19,7 +19,7 @@ import { Mmu } from './mmu.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { emptyOperands, microcodeShape, readOperands } from './operands.ts';
-import { RECORD, RECORD_SIZE } from './records.ts';
+import { RECORD } from './records.ts';
 import type { SecondStage } from './secondStage.ts';
 import { FETCH_ENTRIES, JUMP_ENTRIES, OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
@@ -321,7 +321,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
       state.budget += rest;
       if (state.budget > rest) state.shadow &= ~SHADOW_AGEING;
     }
-    if (left === EXIT.AHEAD) return left;
+    if (left !== CONTINUE) return left;
     if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
     if (trap) state.pendingDb = 1;
     this.mmu.fragments.drop();
@@ -348,6 +348,9 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
       case STATUS.AHEAD:
         this.#undo(state.lastRecord);
         return EXIT.AHEAD;
+      case STATUS.EXIT:
+        this.#undo(state.lastRecord);
+        return state.exitReason as ExitReason;
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);
         return CONTINUE;
@@ -410,7 +413,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     return EXIT.STOPPED;
   }
 
-  /** Microcode, as generated code calls it. 0: the next record follows. */
+  /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
   microcode(record: number): number {
     const { state } = this;
     this.record = record;
@@ -421,8 +424,9 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     const operands = readOperands(state, record, shape, this.#operands);
     const outcome = shape.run(this, operands);
     if (outcome === 'next') return 0;
+    if (outcome === 'exit') return STATUS.EXIT;
     if (outcome === 'end') this.#ripFrom(record, operands.length);
     state.budget += this.#remaining(record) - 1;
-    return RECORD_SIZE;
+    return STATUS.MICROCODE;
   }
 }

@@ -1,7 +1,7 @@
 // The interpreter's back end: semantics become the WebAssembly body of a handler. It knows where records and the state
 // block keep things, how an access goes through a TLB view, and how a handler passes control on.
 
-import { Expr, i32, i64, load, select } from '../wasm/expr.ts';
+import { type Expr, i32, i64, load, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import { call, type Callable } from '../wasm/module.ts';
 import type { Int, Type } from '../wasm/types.ts';
@@ -24,6 +24,8 @@ export const STATUS = {
   MICROCODE: 4,
   /** The record's block is no longer valid, or something waits to be done before it: look the block up again. */
   RESYNC: 5,
+  /** The record's microcode exits: the exit fields are filled. */
+  EXIT: 6,
 } as const;
 
 /** Functions that handlers call. Addresses and values of 64 bits travel as two halves, low first; `access` as in access.ts. */
@@ -36,7 +38,7 @@ export interface HandlerImports {
   readonly slowWrite: Callable;
   /** (vector, record): throws. */
   readonly raise: Callable;
-  /** (record) -> 0: go on with the next record. */
+  /** (record) -> 0: go on with the next record; else the status to leave with. */
   readonly microcode: Callable;
   /** (address, bytes, view entry) -> host address, or 0: a store to a page with decoded code, where its lines allow it. */
   readonly storeBesideCode: Callable;
@@ -323,8 +325,8 @@ export class HandlerBackEnd implements BackEnd {
   #next(): void {
     this.#flow.go(this.#record.add(i32(RECORD_SIZE)));
   }
-  #leave(status: number): void {
-    this.#fn.store(4, this.#state, i32(status), OFFSET.status);
+  #leave(status: number | Expr<'i32'>): void {
+    this.#fn.store(4, this.#state, typeof status === 'number' ? i32(status) : status, OFFSET.status);
     this.#fn.store(4, this.#state, this.#record, OFFSET.lastRecord);
     this.#flow.leave();
   }
@@ -413,7 +415,8 @@ export class HandlerBackEnd implements BackEnd {
   /** Runs the row's microcode in TypeScript. */
   microcode(): void {
     this.#ended = true;
-    this.#fn.if(call(this.#imports.microcode, 'i32', [this.#record]), () => this.#leave(STATUS.MICROCODE));
+    const status = this.#fn.let(call(this.#imports.microcode, 'i32', [this.#record]));
+    this.#fn.if(status, () => this.#leave(status));
     this.#next();
   }
   resync(): void {

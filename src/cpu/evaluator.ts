@@ -79,7 +79,8 @@ class Evaluator implements BackEnd {
     }
   }
   #microcode(): number {
-    return this.#cpu.microcode(this.#record) === 0 ? this.#record + RECORD_SIZE : this.#leave(STATUS.MICROCODE);
+    const status = this.#cpu.microcode(this.#record);
+    return status === 0 ? this.#record + RECORD_SIZE : this.#leave(status);
   }
 
   // Record and state
@@ -238,7 +239,7 @@ class Evaluator implements BackEnd {
     }
   }
   skipIf(when: Expr<'i32'>): void {
-    if (evaluate(when) !== 0n) throw skipped; // eslint-disable-line @typescript-eslint/only-throw-error
+    if (evaluate(when) !== 0n) throw skipped;
   }
 
   #commit(): void {

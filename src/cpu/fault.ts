@@ -18,7 +18,7 @@ function fault(vector: number, errorCode: number | null, address = 0n): never {
   guestFault.vector = vector;
   guestFault.errorCode = errorCode;
   guestFault.address = address;
-  throw guestFault; // eslint-disable-line @typescript-eslint/only-throw-error
+  throw guestFault;
 }
 
 /** #PF error-code bits (SDM vol. 3, 4.7). */
@@ -57,5 +57,5 @@ export const stopSignal = new StopSignal();
 export function stop(what: string, hint: string): never {
   stopSignal.what = what;
   stopSignal.hint = hint;
-  throw stopSignal; // eslint-disable-line @typescript-eslint/only-throw-error
+  throw stopSignal;
 }

@@ -28,7 +28,7 @@ export function leave(state: CpuState, reason: ExitReason, exit: AccessExit): ne
   state.exitQualification = BigInt(exit.qualification);
   state.exitInfo = exit.info;
   state.exitValue = exit.value;
-  throw exitSignal; // eslint-disable-line @typescript-eslint/only-throw-error
+  throw exitSignal;
 }
 
 /** `exitInfo` of an access word. */

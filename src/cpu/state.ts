@@ -11,7 +11,19 @@
 // two inverting bits exist for POPF, SAHF and IRET, which may load combinations (ZF = SF = 1) that no result has; an
 // ordinary instruction stores flagCarry as 0 or 1 and so clears them for nothing.
 
-import { array, i32, place, u16, u32, u64, u8, type Field, type ValueOf, type Views } from './layout.ts';
+import {
+  array,
+  i32,
+  place,
+  u16,
+  u32,
+  u64,
+  u8,
+  type Field,
+  type FieldType,
+  type ValueOf,
+  type Views,
+} from './layout.ts';
 
 /** Entries of each data view; indexed by the low bits of the virtual page number. */
 export const VIEW_ENTRIES = 1024;
@@ -147,19 +159,53 @@ class StateBlock {
 
 export type CpuState = StateBlock & Scalars;
 
+/** Accessors by field type: one function each, so that the views they index stay known to the compiler. */
+const ACCESSORS: Readonly<Record<FieldType, (offset: number) => PropertyDescriptor & ThisType<StateBlock>>> = {
+  u8: (offset) => ({
+    get() {
+      return this.views.u8[this.base + offset];
+    },
+    set(value: number) {
+      this.views.u8[this.base + offset] = value;
+    },
+  }),
+  u16: (offset) => ({
+    get() {
+      return this.views.u16[(this.base + offset) >>> 1];
+    },
+    set(value: number) {
+      this.views.u16[(this.base + offset) >>> 1] = value;
+    },
+  }),
+  i32: (offset) => ({
+    get() {
+      return this.views.i32[(this.base + offset) >>> 2];
+    },
+    set(value: number) {
+      this.views.i32[(this.base + offset) >>> 2] = value;
+    },
+  }),
+  u32: (offset) => ({
+    get() {
+      return this.views.u32[(this.base + offset) >>> 2];
+    },
+    set(value: number) {
+      this.views.u32[(this.base + offset) >>> 2] = value;
+    },
+  }),
+  u64: (offset) => ({
+    get() {
+      return this.views.u64[(this.base + offset) >>> 3];
+    },
+    set(value: bigint) {
+      this.views.u64[(this.base + offset) >>> 3] = value;
+    },
+  }),
+};
+
 for (const name of Object.keys(fields) as FieldName[]) {
   const { type, count } = FIELDS[name];
-  if (count !== 1) continue;
-  const offset = OFFSET[name];
-  const shift = { u8: 0, u16: 1, i32: 2, u32: 2, u64: 3 }[type];
-  Object.defineProperty(StateBlock.prototype, name, {
-    get(this: StateBlock) {
-      return this.views[type][(this.base + offset) >>> shift];
-    },
-    set(this: StateBlock, value: never) {
-      this.views[type][(this.base + offset) >>> shift] = value;
-    },
-  });
+  if (count === 1) Object.defineProperty(StateBlock.prototype, name, ACCESSORS[type](OFFSET[name]));
 }
 
 /** The state block at byte `base` of a linear memory. */

@@ -6,7 +6,7 @@ import type { OwnedBits } from '../controls.ts';
 import { setCr0, setCr3, setCr4, setCr8 } from '../controlRegisters.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
-import { CR_QUALIFICATION, vmExit } from '../vmexit.ts';
+import { CR_QUALIFICATION, leaveGuest, vmExit } from '../vmexit.ts';
 import { readWordOperand, requireRing0, requireUnprevented, storeWord } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
 
@@ -108,7 +108,7 @@ export const lmsw: Microcode = (cpu, insn) => {
   const clearsOnlyPe = differing === CR0.PE && (given & CR0.PE) === 0n;
   if (differing !== 0n && !clearsOnlyPe) {
     const qualification = (source << LMSW_SOURCE_SHIFT) | BigInt(CR_QUALIFICATION.LMSW << CR_QUALIFICATION.TYPE_SHIFT);
-    vmExit(state, EXIT.CR_ACCESS, insn.length, qualification, source);
+    return leaveGuest(state, EXIT.CR_ACCESS, insn.length, qualification, source);
   }
   const value = (state.cr0 & ~(LMSW_BITS & ~CR0.PE)) | given;
   if (!setCr0(cpu, keepOwned(value, state.cr0, controls.cr0))) raise.gp(0);

@@ -4,12 +4,12 @@ import type { CpuidFeature } from '../../x86/names/cpuid.ts';
 import { GPR } from '../../x86/names/registers.ts';
 import { EXIT } from '../exit.ts';
 import { raise, stop } from '../fault.ts';
-import { vmExit } from '../vmexit.ts';
+import { leaveGuest } from '../vmexit.ts';
 import type { Microcode } from './microcode.ts';
 
 export const cpuid: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
-  if (controls.hypervisor) vmExit(state, EXIT.CPUID, insn.length);
+  if (controls.hypervisor) return leaveGuest(state, EXIT.CPUID, insn.length);
   const { eax, ebx, ecx, edx } = cpu.cpuid(state.gpr32(GPR.RAX), state.gpr32(GPR.RCX));
   state.setGpr32(GPR.RAX, eax);
   state.setGpr32(GPR.RBX, ebx);
@@ -20,7 +20,7 @@ export const cpuid: Microcode = (cpu, insn) => {
 
 /** Exits at any privilege: the hypervisor says who may call. */
 export const vmcall: Microcode = ({ state, controls }, insn) =>
-  controls.hypervisor ? vmExit(state, EXIT.VMCALL, insn.length) : raise.ud();
+  controls.hypervisor ? leaveGuest(state, EXIT.VMCALL, insn.length) : raise.ud();
 
 export const ud: Microcode = () => raise.ud();
 

@@ -5,13 +5,13 @@ import { isCanonicalAddress } from '../canonical.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
 import { INVPCID } from '../mmu.ts';
-import { vmExit } from '../vmexit.ts';
+import { leaveGuest } from '../vmexit.ts';
 import { operandAccess, requireRing0 } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
 export const invlpg: Microcode = ({ state, controls, mmu }, insn) => {
   requireRing0(state);
-  if (controls.invlpgExiting) vmExit(state, EXIT.INVLPG, insn.length, insn.address);
+  if (controls.invlpgExiting) return leaveGuest(state, EXIT.INVLPG, insn.length, insn.address);
   mmu.invlpg(insn.address);
   return 'next';
 };
@@ -37,12 +37,12 @@ export const invpcid: Microcode = ({ state, mmu }, insn) => {
 /** There are no caches to write back or drop. */
 export const wbinvd: Microcode = ({ state, controls }, insn) => {
   requireRing0(state);
-  if (controls.wbinvdExiting) vmExit(state, EXIT.WBINVD, insn.length);
+  if (controls.wbinvdExiting) return leaveGuest(state, EXIT.WBINVD, insn.length);
   return 'next';
 };
 
 export const invd: Microcode = ({ state, controls }, insn) => {
   requireRing0(state);
-  if (controls.invdExiting) vmExit(state, EXIT.INVD, insn.length);
+  if (controls.invdExiting) return leaveGuest(state, EXIT.INVD, insn.length);
   return 'next';
 };

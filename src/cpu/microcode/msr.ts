@@ -7,7 +7,7 @@ import { EXIT } from '../exit.ts';
 import { raise, stop } from '../fault.ts';
 import { readMsr, writeMsr } from '../msrs.ts';
 import type { CpuState } from '../state.ts';
-import { vmExit } from '../vmexit.ts';
+import { leaveGuest } from '../vmexit.ts';
 import { readEdxEax, requireRing0, writeEdxEax } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
@@ -15,7 +15,7 @@ export const rdmsr: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   requireRing0(state);
   const index = state.gpr32(GPR.RCX);
-  if (controls.msrReadExits(index)) vmExit(state, EXIT.MSR_READ, insn.length);
+  if (controls.msrReadExits(index)) return leaveGuest(state, EXIT.MSR_READ, insn.length);
   writeEdxEax(state, readMsr(cpu, index) ?? raise.gp(0));
   return 'next';
 };
@@ -24,7 +24,7 @@ export const wrmsr: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   requireRing0(state);
   const index = state.gpr32(GPR.RCX);
-  if (controls.msrWriteExits(index)) vmExit(state, EXIT.MSR_WRITE, insn.length);
+  if (controls.msrWriteExits(index)) return leaveGuest(state, EXIT.MSR_WRITE, insn.length);
   if (index === MSR.TSC) stop('a write to MSR_TSC without an exit is not implemented', 'let writes to MSR_TSC exit');
   if (!writeMsr(cpu, index, readEdxEax(state))) raise.gp(0);
   return 'end';
@@ -33,7 +33,7 @@ export const wrmsr: Microcode = (cpu, insn) => {
 /** There are no counters: whatever ECX names does not exist. */
 export const rdpmc: Microcode = ({ state, controls }, insn) => {
   if (state.cpl !== 0 && (state.cr4 & CR4.PCE) === 0n) raise.gp(0);
-  if (controls.rdpmcExiting) vmExit(state, EXIT.RDPMC, insn.length);
+  if (controls.rdpmcExiting) return leaveGuest(state, EXIT.RDPMC, insn.length);
   return raise.gp(0);
 };
 
@@ -54,7 +54,7 @@ export const xsetbv: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   requireXsave(state);
   requireRing0(state);
-  if (controls.hypervisor) vmExit(state, EXIT.XSETBV, insn.length);
+  if (controls.hypervisor) return leaveGuest(state, EXIT.XSETBV, insn.length);
   if (state.gpr32(GPR.RCX) !== XCR0_INDEX || !setXcr0(cpu, readEdxEax(state))) raise.gp(0);
   return 'end';
 };

@@ -1,0 +1,47 @@
+// Interpreter speed: the loops of bench/loops on a bare CPU, in millions of instructions a second, warm.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { assembleText } from '../src/cli/load.ts';
+import { EXIT } from '../src/cpu/exit.ts';
+import { bareCpu, CODE, resetState } from '../test/cpu/bare.ts';
+import { measured, time, type Measured } from './clock.ts';
+
+export const LOOPS = ['sieve', 'crc', 'fib', 'copy', 'hash', 'sort', 'bytecode', 'counter'] as const;
+export type LoopName = (typeof LOOPS)[number] | 'counter-apart';
+
+/** What each loop must leave in RAX: a benchmark of a wrong interpreter is none. */
+const RESULTS: Readonly<Record<LoopName, bigint>> = {
+  sieve: 0x14069n,
+  crc: 0xd743a794n,
+  fib: 0xcb228n,
+  copy: 0x20000ffffn,
+  hash: 0xa9713n,
+  sort: 0x7fcfcfc1n,
+  bytecode: 0x1d1a9576440n,
+  counter: 0x5b8d80n,
+  'counter-apart': 0x5b8d80n,
+};
+
+const SLICE = 1_000_000;
+
+/** Runs a loop once to warm up, then `rounds` times; MIPS. */
+export async function loopSpeed(name: LoopName, rounds: number): Promise<Measured> {
+  const file = join(import.meta.dirname, 'loops', `${name}.s`);
+  const image = await assembleText(readFileSync(file, 'utf8'), file);
+  const bare = bareCpu();
+  const once = (): number => {
+    const { cpu } = bare;
+    resetState(cpu);
+    bare.load(CODE, image.segments[0]!.bytes);
+    let units = 0;
+    while (cpu.enter(SLICE, Infinity) === EXIT.BUDGET) units += cpu.used;
+    units += cpu.used;
+    if (cpu.state.gpr(0) !== RESULTS[name]) {
+      throw new Error(`${name} ends with RAX = 0x${cpu.state.gpr(0).toString(16)}, not 0x${RESULTS[name].toString(16)}`);
+    }
+    return units;
+  };
+  once();
+  return measured(Array.from({ length: rounds }, () => 1000 / time(once)));
+}
