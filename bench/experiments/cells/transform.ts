@@ -8,6 +8,7 @@
 // announcements. Which functions touch cells is a fixed point over the call graph of the whole program. Whatever would lose a preemption
 // silently is a refusal, with its line.
 import ts from 'typescript';
+import { bare, Colours, isClosure, isFunction, marked, type FunctionNode, type Scope } from './colours.ts';
 
 export interface Site {
   readonly file: string;
@@ -19,45 +20,13 @@ export interface Site {
   readonly declared: boolean;
 }
 
-export interface Options {
-  readonly program: ts.Program;
-  /** Which files are host code. */
-  readonly includes: (file: string) => boolean;
+export interface Options extends Scope {
   /** Where `runtime.ts` is imported from. */
   readonly runtime: string;
-  /** Announce every mutable field, declared a cell or not: the soundness check. */
-  readonly audit?: boolean;
-}
-
-type FunctionNode =
-  | ts.FunctionDeclaration
-  | ts.MethodDeclaration
-  | ts.AccessorDeclaration
-  | ts.FunctionExpression
-  | ts.ArrowFunction
-  | ts.ConstructorDeclaration;
-
-interface Colour {
-  touches: boolean;
-  /** Functions whose colour decides this one's. */
-  readonly after: Set<ts.Node>;
-  /** Calls through interfaces, by method name; '()' stands for a call of a function value. */
-  readonly through: Set<string>;
 }
 
 const ARRAY_METHODS = new Set(['forEach', 'map', 'filter', 'findIndex', 'find', 'some', 'every', 'reduce']);
 const LOGICAL = new Set(['&&=', '||=', '??=']);
-
-const isFunction = (node: ts.Node): node is FunctionNode =>
-  ts.isFunctionDeclaration(node) ||
-  ts.isMethodDeclaration(node) ||
-  ts.isAccessor(node) ||
-  ts.isFunctionExpression(node) ||
-  ts.isArrowFunction(node) ||
-  ts.isConstructorDeclaration(node);
-
-const isClosure = (node: ts.Node): node is ts.ArrowFunction | ts.FunctionExpression =>
-  ts.isArrowFunction(node) || ts.isFunctionExpression(node);
 
 const isAssignment = (node: ts.Node): node is ts.BinaryExpression =>
   ts.isBinaryExpression(node) &&
@@ -68,32 +37,13 @@ const isStep = (node: ts.Node): node is ts.PrefixUnaryExpression | ts.PostfixUna
   (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) &&
   (node.operator === ts.SyntaxKind.PlusPlusToken || node.operator === ts.SyntaxKind.MinusMinusToken);
 
-/** Is this declaration marked by one of the types of cells.ts? The name is enough: the types are transparent. */
-const marked = (type: ts.TypeNode | undefined, marker: string): boolean =>
-  type !== undefined && ts.isTypeReferenceNode(type) && type.typeName.getText() === marker;
-
-/** The same through aliases: `type RegisterPage = Cells<Uint32Array>`. */
-function isMarked(checker: ts.TypeChecker, type: ts.TypeNode | undefined, marker: string): boolean {
-  if (type === undefined || marked(type, marker)) return type !== undefined;
-  if (!ts.isTypeReferenceNode(type)) return false;
-  let symbol = checker.getSymbolAtLocation(type.typeName);
-  if (symbol && symbol.flags & ts.SymbolFlags.Alias) symbol = checker.getAliasedSymbol(symbol);
-  const alias = symbol?.declarations?.find((declaration) => ts.isTypeAliasDeclaration(declaration));
-  return alias !== undefined && isMarked(checker, alias.type, marker);
-}
-
-const bare = (node: ts.Node): ts.Node =>
-  ts.isParenthesizedExpression(node) || ts.isNonNullExpression(node) || ts.isAsExpression(node)
-    ? bare(node.expression)
-    : node;
-
 export class CellTransform {
   readonly sites: Site[] = [];
   readonly refusals: string[] = [];
   readonly #options: Options;
   readonly #checker: ts.TypeChecker;
-  readonly #colours = new Map<ts.Node, Colour>();
-  /** The function being written, its temporaries, and whether accesses are announced in it. */
+  readonly #colours: Colours;
+  /** The function being written, if accesses are announced in it, and its temporaries. */
   #current: FunctionNode | null = null;
   #temporaries = 0;
   #source!: ts.SourceFile;
@@ -101,8 +51,7 @@ export class CellTransform {
   constructor(options: Options) {
     this.#options = options;
     this.#checker = options.program.getTypeChecker();
-    for (const file of options.program.getSourceFiles()) if (options.includes(file.fileName)) this.#collect(file, null);
-    this.#settle();
+    this.#colours = new Colours(options);
   }
 
   /** The transformed text of one file. */
@@ -112,140 +61,6 @@ export class CellTransform {
     const body = this.#write(this.#source);
     return `import { $at, $run, $closure, $apply, $call, $array } from '${this.#options.runtime}'; ${body}`;
   }
-
-  // ---- which functions touch cells
-
-  #collect(node: ts.Node, owner: FunctionNode | null): void {
-    if (isFunction(node)) {
-      this.#colours.set(node, { touches: false, after: new Set(), through: new Set() });
-      if (ts.isMethodDeclaration(node)) this.#unifyOverrides(node);
-      owner = node;
-    } else if (owner) {
-      const colour = this.#colours.get(owner)!;
-      if (this.#cell(node) || this.#element(node) || this.#atomicCall(node)) colour.touches = true;
-      if (ts.isPropertyAccessExpression(node)) for (const accessor of this.#accessors(node)) colour.after.add(accessor);
-      if (ts.isCallExpression(node)) {
-        const target = this.#target(node);
-        if (target.declaration) colour.after.add(target.declaration);
-        if (target.through) colour.through.add(target.through);
-        if (target.library) for (const argument of node.arguments) if (isClosure(argument)) colour.after.add(argument);
-      }
-    }
-    ts.forEachChild(node, (child) => this.#collect(child, owner));
-  }
-
-  #unifyOverrides(node: ts.MethodDeclaration): void {
-    const heritage = ts.isClassLike(node.parent) ? (node.parent.heritageClauses ?? []) : [];
-    for (const type of heritage.flatMap((clause) => clause.types)) {
-      const above = this.#checker.getTypeAtLocation(type).getProperty(node.name.getText())?.valueDeclaration;
-      if (!above || !ts.isMethodDeclaration(above) || !above.body) continue;
-      this.#colours.get(node)!.after.add(above);
-      const colour = this.#colours.get(above);
-      if (colour) colour.after.add(node);
-      else this.#late.push([above, node]);
-    }
-  }
-  readonly #late: [ts.Node, ts.Node][] = [];
-
-  #settle(): void {
-    for (const [above, node] of this.#late) this.#colours.get(above)?.after.add(node);
-    for (let changed = true; changed; ) {
-      changed = false;
-      const names = new Set<string>();
-      for (const [node, { touches }] of this.#colours) {
-        if (touches && this.#twinned(node))
-          names.add(isClosure(node) ? '()' : ((node as FunctionNode).name?.getText() ?? ''));
-      }
-      for (const [, colour] of this.#colours) {
-        if (colour.touches) continue;
-        colour.touches =
-          [...colour.after].some((node) => this.#touches(node)) || [...colour.through].some((name) => names.has(name));
-        changed ||= colour.touches;
-      }
-      this.#names = names;
-    }
-  }
-  #names = new Set<string>();
-
-  /** May this declaration be preempted inside? */
-  #touches(node: ts.Node): boolean {
-    return (this.#colours.get(node)?.touches ?? false) && !this.#atomic(node) && !ts.isConstructorDeclaration(node);
-  }
-  #atomic = (node: ts.Node): boolean => ts.isFunctionLike(node) && marked(node.type, 'Atomic');
-  #sleeps = (node: ts.Node): boolean => (node as Partial<ts.MethodDeclaration>).asteriskToken !== undefined;
-  #twinned = (node: ts.Node): boolean => this.#touches(node) && !this.#sleeps(node);
-
-  // ---- what a node means
-
-  #declaration(node: ts.Node): ts.Declaration | undefined {
-    let symbol = this.#checker.getSymbolAtLocation(node);
-    if (symbol && symbol.flags & ts.SymbolFlags.Alias) symbol = this.#checker.getAliasedSymbol(symbol);
-    return symbol?.valueDeclaration ?? symbol?.declarations?.[0];
-  }
-
-  /** The cell that a property access names, or null. */
-  #cell(node: ts.Node): { cell: string; declared: boolean } | null {
-    if (!ts.isPropertyAccessExpression(node)) return null;
-    const declaration = this.#declaration(node.name);
-    if (!declaration || !(ts.isPropertyDeclaration(declaration) || ts.isPropertySignature(declaration))) return null;
-    const declared = marked(declaration.type, 'Cell');
-    if (!declared) {
-      if (!this.#options.audit || !ts.isPropertyDeclaration(declaration)) return null;
-      if (!this.#options.includes(declaration.getSourceFile().fileName)) return null;
-      if (declaration.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ReadonlyKeyword)) return null;
-    }
-    const owner = declaration.parent as ts.ClassLikeDeclaration;
-    return { cell: `${owner.name?.text ?? 'anonymous'}.${node.name.text}`, declared };
-  }
-
-  /** An element of a container of cells: `this.irr[i]`. */
-  #element(node: ts.Node): ts.ElementAccessExpression | null {
-    return ts.isElementAccessExpression(node) && this.#container(node.expression) ? node : null;
-  }
-
-  #container(node: ts.Node): boolean {
-    const inner = bare(node);
-    if (!ts.isPropertyAccessExpression(inner) && !ts.isIdentifier(inner)) return false;
-    const declaration = this.#declaration(ts.isIdentifier(inner) ? inner : inner.name);
-    return (
-      declaration !== undefined &&
-      isMarked(this.#checker, (declaration as Partial<ts.PropertyDeclaration>).type, 'Cells')
-    );
-  }
-
-  /** A call that is one access: of a function marked Atomic, or of a method of a container. */
-  #atomicCall(node: ts.Node): ts.CallExpression | null {
-    if (!ts.isCallExpression(node)) return null;
-    if (ts.isPropertyAccessExpression(node.expression) && this.#container(node.expression.expression)) return node;
-    const declaration = this.#checker.getResolvedSignature(node)?.declaration;
-    return declaration && this.#atomic(declaration) ? node : null;
-  }
-
-  #accessors(node: ts.PropertyAccessExpression): ts.Declaration[] {
-    const declarations = this.#checker.getSymbolAtLocation(node.name)?.declarations ?? [];
-    return declarations.filter((declaration) => ts.isAccessor(declaration));
-  }
-
-  #target(node: ts.CallExpression): { declaration?: ts.Node; through?: string; library?: boolean } {
-    if (node.expression.kind === ts.SyntaxKind.SuperKeyword) return {};
-    const declaration = this.#checker.getResolvedSignature(node)?.declaration;
-    if (!declaration) return {};
-    if (this.#colours.has(declaration) && (!isClosure(declaration) || this.#isConstant(node.expression, declaration))) {
-      return { declaration };
-    }
-    if (!this.#options.includes(declaration.getSourceFile().fileName)) return { library: true };
-    if (ts.isMethodSignature(declaration)) return { through: declaration.name.getText() };
-    return { through: '()' };
-  }
-
-  /** The callee is a constant whose value is that closure. */
-  #isConstant(callee: ts.Expression, closure: ts.Node): boolean {
-    const declaration = ts.isIdentifier(callee) ? this.#declaration(callee) : undefined;
-    if (!declaration || !ts.isVariableDeclaration(declaration) || declaration.initializer !== closure) return false;
-    return (ts.getCombinedNodeFlags(declaration) & ts.NodeFlags.Const) !== 0;
-  }
-
-  // ---- writing
 
   #refuse(node: ts.Node, what: string): void {
     const { line } = this.#source.getLineAndCharacterOfPosition(node.getStart());
@@ -295,9 +110,9 @@ export class CellTransform {
     if (isAssignment(node)) return this.#assignment(node);
     if (isStep(node)) return this.#step(node);
     if (ts.isCallExpression(node)) return this.#callExpression(node);
-    if (this.#cell(node) || this.#element(node)) return this.#read(node as ts.PropertyAccessExpression);
+    if (this.#colours.cell(node) || this.#colours.element(node)) return this.#read(node as ts.PropertyAccessExpression);
     if (ts.isPropertyAccessExpression(node)) {
-      const getter = this.#accessors(node).find((d) => ts.isGetAccessor(d) && this.#touches(d));
+      const getter = this.#colours.accessors(node).find((d) => ts.isGetAccessor(d) && this.#colours.touches(d));
       if (getter) return `(yield* ${this.#write(node.expression)}.${node.name.text}$get())`;
     }
     return undefined;
@@ -321,19 +136,19 @@ export class CellTransform {
         }
       }
     }
-    if ((ts.isForOfStatement(node) || ts.isSpreadElement(node)) && this.#container(node.expression)) {
+    if ((ts.isForOfStatement(node) || ts.isSpreadElement(node)) && this.#colours.container(node.expression)) {
       this.#refuse(node, 'iterating over a container of cells is many accesses: index it');
     }
   }
 
   #function(node: FunctionNode): string {
     const outer = { current: this.#current, temporaries: this.#temporaries };
-    const touches = this.#touches(node) && node.body !== undefined;
+    const touches = this.#colours.touches(node) && node.body !== undefined;
     this.#current = touches ? node : null;
     this.#temporaries = 0;
     try {
       if (!touches) return this.#copied(node);
-      return this.#sleeps(node) ? this.#head(node, '') + this.#body(node) : this.#twin(node);
+      return this.#colours.sleeps(node) ? this.#head(node, '') + this.#body(node) : this.#twin(node);
     } finally {
       this.#current = outer.current;
       this.#temporaries = outer.temporaries;
@@ -395,8 +210,9 @@ export class CellTransform {
 
   /** An imported or re-exported function brings its twin with it. */
   #specifier(node: ts.ImportSpecifier | ts.ExportSpecifier): string {
-    const declaration = this.#declaration(node.name);
-    if (!declaration || !ts.isFunctionDeclaration(declaration) || !this.#twinned(declaration)) return node.getText();
+    const declaration = this.#colours.declaration(node.name);
+    if (!declaration || !ts.isFunctionDeclaration(declaration) || !this.#colours.twinned(declaration))
+      return node.getText();
     const from = (node.propertyName ?? node.name).getText();
     return `${node.getText()}, ${from}$ as ${node.name.getText()}$`;
   }
@@ -409,7 +225,7 @@ export class CellTransform {
   } {
     const { first, name } = this.#hold(node.expression);
     if (ts.isPropertyAccessExpression(node)) {
-      return { first, object: name, place: `${name}.${node.name.text}`, what: this.#cell(node)! };
+      return { first, object: name, place: `${name}.${node.name.text}`, what: this.#colours.cell(node)! };
     }
     const index = this.#temporary();
     const what = { cell: node.expression.getText().replace(/^this\./, '') + '[]', declared: true };
@@ -427,7 +243,7 @@ export class CellTransform {
     }
     if (ts.isPropertyAccessExpression(node) && node.flags & ts.NodeFlags.OptionalChain) {
       const { first, name } = this.#optional(node, node.expression);
-      return `(${first}(${this.#site(node, 'read', this.#cell(node)!, name)}, ${name}.${node.name.text}))`;
+      return `(${first}(${this.#site(node, 'read', this.#colours.cell(node)!, name)}, ${name}.${node.name.text}))`;
     }
     if (node.flags & ts.NodeFlags.OptionalChain) this.#refuse(node, 'an element behind ?.: take it apart');
     const { first, object, place, what } = this.#reference(node);
@@ -438,7 +254,7 @@ export class CellTransform {
     const left = bare(node.left) as ts.PropertyAccessExpression;
     if (ts.isObjectLiteralExpression(left) || ts.isArrayLiteralExpression(left)) {
       const visit = (inner: ts.Node): void => {
-        if (this.#cell(inner)) this.#refuse(inner, 'a cell is written by destructuring: assign it by itself');
+        if (this.#colours.cell(inner)) this.#refuse(inner, 'a cell is written by destructuring: assign it by itself');
         ts.forEachChild(inner, visit);
       };
       visit(left);
@@ -446,11 +262,11 @@ export class CellTransform {
     }
     if (
       ts.isPropertyAccessExpression(left) &&
-      this.#accessors(left).some((d) => ts.isSetAccessor(d) && this.#touches(d))
+      this.#colours.accessors(left).some((d) => ts.isSetAccessor(d) && this.#colours.touches(d))
     ) {
       this.#refuse(node, 'a setter touches a cell: write a method');
     }
-    if (!this.#cell(left) && !this.#element(left)) return undefined;
+    if (!this.#colours.cell(left) && !this.#colours.element(left)) return undefined;
     const { first, object, place, what } = this.#reference(left);
     const value = this.#temporary();
     const operator = node.operatorToken.getText();
@@ -465,7 +281,7 @@ export class CellTransform {
 
   #step(node: ts.PrefixUnaryExpression | ts.PostfixUnaryExpression): string | undefined {
     const operand = bare(node.operand) as ts.PropertyAccessExpression;
-    if (!this.#cell(operand) && !this.#element(operand)) return undefined;
+    if (!this.#colours.cell(operand) && !this.#colours.element(operand)) return undefined;
     const { first, object, place, what } = this.#reference(operand);
     const [was, value] = [this.#temporary(), this.#temporary()];
     const operator = node.operator === ts.SyntaxKind.PlusPlusToken ? '++' : '--';
@@ -478,7 +294,7 @@ export class CellTransform {
   #callExpression(node: ts.CallExpression): string | undefined {
     const callee = node.expression;
     const list = () => node.arguments.map((argument) => this.#write(argument)).join(', ');
-    if (this.#atomicCall(node)) {
+    if (this.#colours.atomicCall(node)) {
       const what = { cell: callee.getText().replace(/^this\./, '') + '()', declared: true };
       const held = ts.isPropertyAccessExpression(callee) ? this.#hold(callee.expression) : { first: '', name: 'null' };
       const method = ts.isPropertyAccessExpression(callee) ? `${held.name}.${callee.name.text}` : callee.getText();
@@ -486,10 +302,10 @@ export class CellTransform {
       const evaluate = values && `${values} = [${list()}], `;
       return `(${held.first}${evaluate}${this.#site(node, 'atomic', what, held.name)}, ${method}(${values && '...' + values}))`;
     }
-    const { declaration, through, library } = this.#target(node);
+    const { declaration, through, library } = this.#colours.target(node);
     if (library) return this.#libraryCall(node, callee);
-    const unknown = through !== undefined && this.#names.has(through);
-    if (!unknown && !(declaration && this.#twinned(declaration))) return undefined;
+    const unknown = through !== undefined && this.#colours.names.has(through);
+    if (!unknown && !(declaration && this.#colours.twinned(declaration))) return undefined;
     const isMethod = ts.isPropertyAccessExpression(callee) && through !== '()';
     const { first, name } = this.#optional(node, isMethod ? callee.expression : callee);
     if (unknown && isMethod) return `(${first}(yield* $call(${name}, '${through}', [${list()}])))`;
@@ -523,7 +339,7 @@ export class CellTransform {
   }
 
   #libraryCall(node: ts.CallExpression, callee: ts.Expression): string | undefined {
-    const closures = node.arguments.filter((argument) => isClosure(argument) && this.#touches(argument));
+    const closures = node.arguments.filter((argument) => isClosure(argument) && this.#colours.touches(argument));
     if (closures.length === 0) return undefined;
     if (ts.isPropertyAccessExpression(callee) && ARRAY_METHODS.has(callee.name.text)) {
       const list = [callee.expression, ...node.arguments].map((argument) => this.#write(argument)).join(', ');
