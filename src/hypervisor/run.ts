@@ -41,6 +41,7 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
 /** vcpu_enter_guest(): one entry and the handling of its exit. */
 function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   const { cpu, requests } = vcpu;
+  const { host } = vcpu.vm;
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
   if (requests.pending) {
     serviceRequests(vcpu);
@@ -68,7 +69,16 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   }
 
   // KVM loops here while a fast path has handled the exit; every exit goes the slow way so far.
-  const reason = yield* vmxVcpuRun(vcpu);
+  vmxEnter(vcpu);
+  let reason = vmxRun(vcpu);
+  while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
+    yield reason === EXIT.AHEAD ? SETTLE : SLICE;
+    reason = vmxRun(vcpu);
+  }
+  cpu.charge(COST.vmExit);
+  if (host.isAhead(cpu)) yield SETTLE;
+  else if (host.stepIsOver) yield SLICE;
+  vmxExit(vcpu, reason);
 
   cpu.charge(COST.guestSwitch);
   vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
@@ -81,7 +91,7 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   cpu.charge(COST.srcu);
   cpu.charge(COST.exitDispatch);
   // Handlers read the guest's clock: they must not see a time that somebody still has before them.
-  if (vcpu.vm.host.isAhead(cpu)) yield SETTLE;
+  if (host.isAhead(cpu)) yield SETTLE;
   return handleExit(vcpu, reason);
 }
 
@@ -109,41 +119,37 @@ function refuseSmi(vcpu: Vcpu): Disposition {
   return TO_USERSPACE;
 }
 
-/** vmx_vcpu_run(): from the last host instruction before the entry to the first one after the exit. */
-function* vmxVcpuRun(vcpu: Vcpu): Sleep<ExitReason> {
-  const { cpu, guest, probes } = vcpu;
-  const { host } = vcpu.vm;
-  if (probes.active) traceEntry(vcpu);
-  cpu.charge(COST.vmEntry);
+/** vmx_vcpu_run(), up to the entry. */
+function vmxEnter(vcpu: Vcpu): void {
+  if (vcpu.probes.active) traceEntry(vcpu);
+  vcpu.cpu.charge(COST.vmEntry);
   vcpu.syncTsc();
+}
 
-  let reason: ExitReason;
-  let horizon: number;
-  for (;;) {
-    horizon = host.horizon(cpu);
-    const end = Math.min(cpu.events.next, horizon + host.quantum, host.stopAt, cpu.now + STEP_UNITS);
-    reason = EXIT.BUDGET;
-    if (end > cpu.now) {
-      reason = guest.enter(end - cpu.now, Math.max(Math.min(horizon, end) - cpu.now, -1));
-      cpu.now += guest.used;
-      host.stepUnits += guest.used;
-      if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) break;
-    }
-    if (cpu.interruptPending) {
-      reason = EXIT.EXTERNAL_INTERRUPT;
-      break;
-    }
-    yield reason === EXIT.AHEAD || cpu.now >= horizon + host.quantum ? SETTLE : SLICE;
+/**
+ * Guest mode: returns the reason of the exit; AHEAD when this CPU must settle before it goes on, BUDGET when only the
+ * host's step is over. Either way the guest has not noticed, and the next call goes on.
+ */
+function vmxRun({ cpu, guest, vm: { host } }: Vcpu): ExitReason {
+  const horizon = host.horizon(cpu);
+  const quantumEnd = horizon + host.quantum;
+  const end = Math.min(cpu.events.next, quantumEnd, host.stopAt, cpu.now + STEP_UNITS);
+  let reason: ExitReason = EXIT.BUDGET;
+  if (end > cpu.now) {
+    reason = guest.enter(end - cpu.now, Math.max(Math.min(horizon, end) - cpu.now, -1));
+    cpu.now += guest.used;
+    host.stepUnits += guest.used;
+    if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) return reason;
   }
+  if (cpu.interruptPending) return EXIT.EXTERNAL_INTERRUPT;
+  return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
+}
 
-  vcpu.exitTsc = vcpu.probes.active ? vcpu.tsc.at(cpu.now) : 0n;
-  cpu.charge(COST.vmExit);
-  host.stepExits++;
-  if (cpu.now > horizon) yield SETTLE;
-  else if (host.stepIsOver) yield SLICE;
+/** vmx_vcpu_run(), from the exit on: what became of the injected event, and the trace. */
+function vmxExit(vcpu: Vcpu, reason: ExitReason): void {
+  vcpu.vm.host.stepExits++;
   completeInterrupts(vcpu);
-  if (probes.active) traceExit(vcpu, reason);
-  return reason;
+  if (vcpu.probes.active) traceExit(vcpu, reason);
 }
 
 /** vmx_handle_exit_irqoff(): the interrupt that ended guest mode is handled while interrupts are still off. */
@@ -163,9 +169,10 @@ function handleExit(vcpu: Vcpu, reason: ExitReason): Disposition {
   if (!probes.active) return EXIT_HANDLERS[reason]!(vcpu);
 
   const exit = describedExit(vcpu, reason);
+  const { tsc } = vcpu.guest.state;
   vcpu.action = '';
   const disposition = EXIT_HANDLERS[reason]!(vcpu);
-  probes.fire('exit_handled', { vcpu: vcpu.id, tsc: vcpu.exitTsc, exit, action: vcpu.action }, cpu.now);
+  probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, action: vcpu.action }, cpu.now);
   return disposition;
 }
 

@@ -77,8 +77,6 @@ export class Vcpu implements EventOwner, LapicOwner {
   thread: Thread | null = null;
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
-  /** Guest TSC at the last exit; kept only while probes are active. */
-  exitTsc = 0n;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
   readonly #kickIpi: HostEvent;
