@@ -30,7 +30,7 @@ function disagreements(
 const isReachable = ({ row, width, name }: Form): boolean =>
   !(row.f64 && width !== 64) && !/(stos|scas)\.\d+\.s/.test(name);
 
-describe.skipIf(available !== true)(`the processor underneath${where}`, () => {
+describe.skipIf(available !== true)(`the processor underneath${where}`, { timeout: 60_000 }, () => {
   const forms = available === true ? casesOfForms(ROWS.filter(isTestable), 9, 300, new Random(1)) : [];
   const native = available === true ? runNative(forms) : [];
   const someOf = <T>(list: readonly T[], every: number) => list.filter((_, i) => i % every === 0);
