@@ -5,6 +5,7 @@ import { FORMS } from '../../src/x86/tables.ts';
 import { MAP, PREFIX } from '../../src/x86/encoding.ts';
 import { WIDTH_RULE, shapeOf, type Form } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
+import { ROWS } from '../../src/x86/rows.ts';
 import { NATIVE, type NativeCase } from './native.ts';
 import type { Random } from './random.ts';
 
@@ -66,7 +67,7 @@ const isArranged = (row: Row): boolean =>
   isBranch(row) || isStack(row) || row.addressed !== undefined || row.rep !== undefined || row.mnemonic === 'xlat';
 
 /** Whether the row may stand in a sequence. */
-export const isFree = (row: Row): boolean => isTestable(row) && !isArranged(row);
+export const isFree = (row: Row): boolean => isTestable(row) && !isArranged(row) && row.semantics !== undefined;
 
 /** Encodes a row for a place within a sequence, where memory is addressed without registers. */
 export function encodeFree(row: Row, random: Random, offset: number): Uint8Array {
@@ -297,7 +298,8 @@ class Draft {
 
   /** RIP-relative, or an absolute address of 32 bits. */
   #absolute(target: bigint): void {
-    if (this.#random.oneIn(2)) {
+    // With REX.X the index that means none would be R12.
+    if (!(this.#rex & 2) && this.#random.oneIn(2)) {
       this.#modrm(0, SIB);
       this.#push(0x25);
       this.#little(target, 4);
@@ -341,7 +343,8 @@ class Draft {
     const decoded = new Decoded();
     if (decode(bytes, 0, bytes.length, MODE.CODE64, decoded) !== bytes.length) return null;
     const form = FORMS[decoded.form]!;
-    if (!isTestable(form.row) && !isForbidden(form.row)) return null;
+    const row = ROWS[decoded.row]!;
+    if (!isTestable(row) && !isForbidden(row) && row !== this.#row) return null;
     const random = this.#random;
     const usesDirection = this.#row.rep !== undefined || random.oneIn(8);
     return {
