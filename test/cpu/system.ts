@@ -18,7 +18,7 @@ import { AT, MEMORY_SIZE, TABLE_REGISTERS, segmentsAt, systemImage } from './sys
 
 /** How microcode or a delivery ended. */
 export type Ending =
-  | { readonly outcome: Outcome }
+  | { readonly outcome: Exclude<Outcome, 'exit'> }
   | { readonly fault: number; readonly code: number | null }
   | { readonly exit: ExitName }
   | { readonly stopped: string };
@@ -109,7 +109,8 @@ export class TestSystem {
   /** Does something and says how it ended. */
   attempt(action: () => Outcome | void): Ending {
     try {
-      return { outcome: action() ?? 'next' };
+      const outcome = action() ?? 'next';
+      return outcome === 'exit' ? { exit: nameOf.get(this.state.exitReason)! } : { outcome };
     } catch (thrown) {
       if (thrown === guestFault) return { fault: guestFault.vector, code: guestFault.errorCode };
       if (thrown === exitSignal) return { exit: nameOf.get(this.state.exitReason)! };
