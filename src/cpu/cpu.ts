@@ -14,7 +14,7 @@ import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { HANDLERS, SPECIAL } from './handlers.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
 import type { MemoryContext } from './memoryContext.ts';
-import type { MicrocodeCpu } from './microcode/microcode.ts';
+import type { MicrocodeCpu, Operands } from './microcode/microcode.ts';
 import { Mmu } from './mmu.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { nameInstruction } from './nameInstruction.ts';
@@ -83,7 +83,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   /** Answers CPUID where it does not exit. */
   cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   readonly #shared: Shared;
-  readonly #operands = emptyOperands();
+  readonly #operands: Operands;
   readonly #u32: Uint32Array;
   readonly #rip: number;
   readonly #ripPage: number;
@@ -97,6 +97,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.arena = shared.arena;
     this.secondStage = shared.secondStage;
     this.state = stateAt(shared.views, base);
+    this.#operands = emptyOperands(this.state);
     this.#u32 = shared.views.u32;
     this.#rip = (base + OFFSET.rip) >> 2;
     this.#ripPage = (base + OFFSET.ripPage) >> 2;

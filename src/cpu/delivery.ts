@@ -91,12 +91,12 @@ function deliver(cpu: MicrocodeCpu, event: Event): void {
       if (thrown === exitSignal) recordVectoring(cpu.state, current);
       if (thrown !== guestFault) throw thrown;
     }
-    current = secondEvent(cpu, current);
+    current = secondEvent(cpu, current, event);
   }
 }
 
-/** What is delivered instead of `first`, after its delivery raised `guestFault`. */
-function secondEvent(cpu: MicrocodeCpu, first: Event): Event {
+/** What is delivered instead of `first`, after its delivery raised `guestFault`. `cause` is the event that it all began with. */
+function secondEvent(cpu: MicrocodeCpu, first: Event, cause: Event): Event {
   const { state } = cpu;
   // An NMI that was begun blocks further ones, even if another handler runs before its own (SDM vol. 3, 6.7.1).
   if (typeOf(first.info) === EVENT_TYPE.NMI) state.nmiBlocked = 1;
@@ -111,12 +111,18 @@ function secondEvent(cpu: MicrocodeCpu, first: Event): Event {
         return { info, errorCode: 0, returnRip: state.rip, length: 0, resume: false };
       }
       case 'triple':
-        return vmExit(state, EXIT.TRIPLE_FAULT, 0);
+        return shutDown(state, cause, second);
     }
   } catch (thrown) {
     if (thrown === exitSignal) recordVectoring(state, first);
     throw thrown;
   }
+}
+
+/** A triple fault tells how it came about, which VMX's does not. */
+function shutDown(state: CpuState, first: Event, last: Event): never {
+  const qualification = (BigInt(last.errorCode) << 32n) | BigInt(last.info);
+  return vmExit(state, EXIT.TRIPLE_FAULT, 0, qualification, BigInt(first.errorCode), first.info);
 }
 
 /** Turns `guestFault` into an event, with the side effects that it has before delivery; exits if it is intercepted. */

@@ -51,11 +51,28 @@ export interface ExitPlace {
   readonly length: number;
 }
 
+/** An exception or other event that could not be delivered. */
+export interface FailedEvent {
+  readonly vector: number;
+  readonly errorCode: number | null;
+}
+
+/** How a triple fault came about. */
+export interface TripleFault {
+  /** The event whose delivery failed first: its exception is what the guest did wrong to begin with. */
+  readonly first: FailedEvent;
+  /** What the delivery of the double fault raised. */
+  readonly last: FailedEvent;
+  /** Address of the last page fault. */
+  readonly cr2: bigint;
+}
+
 /** An exit as a discriminated union: handle it exhaustively. */
 export type Exit = ExitPlace &
   (
     | { readonly reason: 'EXCEPTION_NMI'; readonly vector: number; readonly errorCode: number | null }
-    | { readonly reason: 'EXTERNAL_INTERRUPT' | 'TRIPLE_FAULT' | 'INTERRUPT_WINDOW' | 'NMI_WINDOW' }
+    | { readonly reason: 'EXTERNAL_INTERRUPT' | 'INTERRUPT_WINDOW' | 'NMI_WINDOW' }
+    | ({ readonly reason: 'TRIPLE_FAULT' } & TripleFault)
     | { readonly reason: 'CPUID'; readonly leaf: number; readonly subleaf: number }
     | { readonly reason: 'HLT' | 'INVD' | 'RDPMC' | 'RDTSC' | 'RDTSCP' | 'VMCALL' | 'PAUSE_INSTRUCTION' | 'WBINVD' }
     | { readonly reason: 'MWAIT_INSTRUCTION' | 'MONITOR_INSTRUCTION' | 'XSETBV' }

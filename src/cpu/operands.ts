@@ -60,7 +60,6 @@ function describe(handler: number): MicrocodeShape | null {
 /** Fills `out` from the record at byte `at`; `state.rip` is that of the instruction. */
 export function readOperands(state: CpuState, at: number, shape: MicrocodeShape, out: Operands): Operands {
   const { u8, u16, i32, u64 } = state.views;
-  out.rip = state.rip;
   out.length = u8[at + RECORD.length]!;
   out.width = shape.width;
   out.addressSize = shape.addressSize;
@@ -78,9 +77,11 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   return out;
 }
 
-/** Operands to be filled. */
-export const emptyOperands = (): Operands => ({
-  rip: 0n,
+/** Operands to be filled, of instructions of one CPU. */
+export const emptyOperands = (state: CpuState): Operands => ({
+  get rip() {
+    return state.rip; // seldom wanted, and a bigint each time
+  },
   length: 0,
   width: 0,
   addressSize: 8,

@@ -3,9 +3,10 @@
 //
 // exitQualification has VMX's layout (SDM vol. 3, 27.2.1). exitInfo: VM-exit interruption information for EXCEPTION_NMI,
 // size and direction (EXIT_INFO) of memory accesses. exitValue: the value written by CR_ACCESS, OUT and MMIO writes, and
-// the error code of EXCEPTION_NMI. MSR_READ, MSR_WRITE and CPUID leave their operands in the registers.
+// the error code of EXCEPTION_NMI. TRIPLE_FAULT has its first event in exitInfo and exitValue, its last in exitQualification,
+// word before error code. MSR_READ, MSR_WRITE and CPUID leave their operands in the registers.
 
-import { EXIT, type Exit, type ExitName, type ExitReason } from './exit.ts';
+import { EXIT, type Exit, type ExitName, type ExitReason, type FailedEvent } from './exit.ts';
 import { exitSignal } from './fault.ts';
 import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../x86/names/paging.ts';
 import { GPR } from '../x86/names/registers.ts';
@@ -74,6 +75,16 @@ export function readExit(state: CpuState): Exit {
         vector: vectorOf(state.exitInfo),
         errorCode: errorCodeOf(state.exitInfo, state.exitValue),
       };
+    case 'TRIPLE_FAULT': {
+      const last = { low: Number(state.exitQualification & 0xffff_ffffn), high: state.exitQualification >> 32n };
+      return {
+        ...place,
+        reason,
+        first: failedEvent(state.exitInfo, state.exitValue),
+        last: failedEvent(last.low, last.high),
+        cr2: state.cr2,
+      };
+    }
     case 'CPUID':
       return { ...place, reason, leaf: state.gpr32(GPR.RAX), subleaf: state.gpr32(GPR.RCX) };
     case 'INVLPG':
@@ -114,7 +125,6 @@ export function readExit(state: CpuState): Exit {
     case 'STOPPED':
       throw new RangeError(`${reason} is no VM exit: it has a reason and nothing more`);
     case 'EXTERNAL_INTERRUPT':
-    case 'TRIPLE_FAULT':
     case 'INTERRUPT_WINDOW':
     case 'NMI_WINDOW':
     case 'HLT':
@@ -131,6 +141,11 @@ export function readExit(state: CpuState): Exit {
       return { ...place, reason };
   }
 }
+
+const failedEvent = (info: number, errorCode: bigint): FailedEvent => ({
+  vector: vectorOf(info),
+  errorCode: errorCodeOf(info, errorCode),
+});
 
 function crAccess(state: CpuState) {
   const qualification = Number(state.exitQualification);

@@ -49,7 +49,7 @@ export interface MicrocodeCpu {
 
 /** The decoded instruction, as microcode meets it. One object, filled for each call: do not keep it. */
 export interface Operands {
-  rip: bigint;
+  readonly rip: bigint;
   /** Bytes. */
   length: number;
   /** Operand size in bytes: 1, 2, 4 or 8. Of far pointers: that of the offset. */

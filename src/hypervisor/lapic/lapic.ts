@@ -1,6 +1,7 @@
 // One local APIC: its registers, who may touch them in which mode, and what a write sets in motion (struct kvm_lapic). What
 // interrupts do on their way in is in delivery.ts and accept.ts, the timer in ../timer.ts.
 
+import { highWord, lowWord } from '../../cpu/words.ts';
 import type { Cell } from '../../host/cells.ts';
 import { KVM_REQ } from '../requests.ts';
 import { ApicTimer } from '../timer.ts';
@@ -32,8 +33,6 @@ import {
   type ApicRegister,
 } from './registers.ts';
 
-const WORD = 32n;
-const LOW = 0xffff_ffffn;
 
 /** CR8 is TPR bits 7:4. */
 const CR8_SHIFT = 4;
@@ -102,8 +101,8 @@ export class Lapic {
   writeMsr(index: number, value: bigint): boolean {
     if (!this.x2apic) return false;
     const offset = offsetOfMsr(index);
-    const high = Number(value >> WORD);
-    const low = Number(value & LOW);
+    const high = highWord(value);
+    const low = lowWord(value);
     if (offset === APIC.ICR) return writeX2apicIcr(this, low, high);
     return high === 0 && this.writeRegister(offset, low);
   }
