@@ -121,7 +121,7 @@ export class TestSystem {
 
   /** Executes microcode at RIP on these operands. */
   execute(name: MicrocodeName, operands: Partial<Operands> = {}): Ending {
-    const insn = { ...emptyOperands(), rip: this.state.rip, length: 3, width: 8, ...operands };
+    const insn = { ...emptyOperands(this.state), rip: this.state.rip, length: 3, width: 8, ...operands };
     return this.attempt(() => MICROCODE[name](this.cpu, insn));
   }
 }
