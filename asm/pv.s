@@ -36,11 +36,13 @@
 kvm_cpuid_base:
         pushq   %rbx
         movl    $1, %eax
+        xorl    %ecx, %ecx
         cpuid
         btl     $CPUID_1_ECX_HYPERVISOR, %ecx
         jnc     3f
         movl    $KVM_CPUID_FIRST, %esi
 1:      movl    %esi, %eax
+        xorl    %ecx, %ecx
         cpuid
         cmpl    $KVM_SIGNATURE_EBX, %ebx
         jne     2f
@@ -67,6 +69,7 @@ kvm_para_has_feature:
         testl   %eax, %eax
         jz      1f
         incl    %eax                            # the leaf behind the signature: KVM_CPUID_FEATURES
+        xorl    %ecx, %ecx
         cpuid
         movl    %edi, %ecx
         shrl    %cl, %eax

@@ -38,11 +38,13 @@
 x2apic_enable:
         movl    $MSR_APIC_BASE, %ecx
         rdmsr
+        testl   $APIC_BASE_EXTD, %eax
+        jnz     1f
         orl     $APIC_BASE_EN, %eax
         wrmsr
         orl     $APIC_BASE_EXTD, %eax
         wrmsr
-        movl    $X2APIC_SIVR, %ecx
+1:      movl    $X2APIC_SIVR, %ecx
         movl    $(SIVR_APIC_ENABLED | SPURIOUS_VECTOR), %eax
         xorl    %edx, %edx
         wrmsr

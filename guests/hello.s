@@ -1,4 +1,4 @@
-# The smallest guest: it says hello and powers off.
+# The smallest guest: vCPU 0 says hello and powers off.
 #
 # expect: Hello from vCPU 0 of 1, in 64-bit mode.
 
@@ -8,6 +8,8 @@
         .text
         .globl  _start
 _start:
+        testl   %edi, %edi
+        jnz     park
         movl    %esi, %edx                      # number of vCPUs
         movl    %edi, %esi                      # index of this one
         leaq    greeting(%rip), %rdi
