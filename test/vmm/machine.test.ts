@@ -201,3 +201,27 @@ describe('booting', () => {
     );
   });
 });
+
+describe('the local APIC in xAPIC mode', () => {
+  it('answers in guest physical memory, without userspace', async () => {
+    // One more large page in the boot loader's page directory. The way from x2APIC to xAPIC mode leads through disabled.
+    const machine = await bootGuest(`
+      movl $0xfee00083, 0xb018            # guest virtual 0x600000 is the APIC's page
+      movl $0x1b, %ecx
+      rdmsr
+      andl $~0xc00, %eax
+      wrmsr
+      orl $0x800, %eax
+      wrmsr
+      movl $0x1ff, 0x6000f0               # SVR
+      movl 0x6000f0, %ebx
+      movl 0x600030, %ebp                 # version
+      ${POWER_OFF}`);
+    expect(machine.run().kind).toBe('power-off');
+    const { state } = machine.vm.vcpus[0]!.guest;
+    expect(state.gpr(GPR.RBX)).toBe(0x1ffn);
+    expect(state.gpr(GPR.RBP) & 0xffn).toBe(0x14n);
+    expect(machine.vm.vcpus[0]!.stat.mmioExits).toBe(0);
+    expect(machine.diagnostics).toEqual([]);
+  });
+});

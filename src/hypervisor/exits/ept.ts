@@ -2,6 +2,7 @@
 // first touched; what no slot holds belongs to a device.
 
 import { COST } from '../../host/costs.ts';
+import { mmioRead, mmioWrite } from '../lapic/mmio.ts';
 import { pageOf } from '../memslots.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
@@ -40,12 +41,31 @@ export function handleEptViolation(vcpu: Vcpu): Disposition {
 export function handleEptMisconfig(vcpu: Vcpu): Disposition {
   const { gpa, size, access, value } = exitAs(vcpu, 'EPT_MISCONFIG');
   const write = access === 'write';
+  const answer = inKernel(vcpu, gpa, size, write, value);
+  if (vcpu.probes.active) {
+    const event = {
+      vcpu: vcpu.id,
+      write,
+      gpa,
+      length: size,
+      value: answer ?? value,
+      satisfied: write || answer !== null,
+    };
+    vcpu.probes.fire('kvm_mmio', event, vcpu.cpu.now);
+    say(vcpu, `MMIO ${write ? 'write' : 'read'} ${answer === null ? 'goes to userspace' : 'served by the local APIC'}`);
+  }
+  if (answer !== null) {
+    vcpu.cpu.charge(COST.lapicAccess);
+    vcpu.guest.complete(answer);
+    return CONTINUE;
+  }
   vcpu.stat.mmioExits++;
   vcpu.userspace = { reason: 'MMIO', gpa: Number(gpa), size, write, value };
-  if (vcpu.probes.active) {
-    const event = { vcpu: vcpu.id, write, gpa, length: size, value, satisfied: write };
-    vcpu.probes.fire('kvm_mmio', event, vcpu.cpu.now);
-    say(vcpu, `MMIO ${write ? 'write' : 'read'} goes to userspace`);
-  }
   return TO_USERSPACE;
+}
+
+/** kvm_iodevice_read and write on the MMIO bus, whose only device in the kernel is the vCPU's own LAPIC. null: not claimed. */
+function inKernel({ lapic }: Vcpu, gpa: bigint, size: number, write: boolean, value: bigint): bigint | null {
+  if (!write) return mmioRead(lapic, gpa, size);
+  return mmioWrite(lapic, gpa, size, value) ? 0n : null;
 }
