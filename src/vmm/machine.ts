@@ -1,11 +1,12 @@
 // A machine: one VM on a modelled host, with its devices, booted from an image and run step by step. The noun that people
 // start from.
 
-import { Processor } from '../cpu/processor.ts';
+import { Processor, type ProcessorOptions } from '../cpu/processor.ts';
 import { featuresFromCpuid } from '../cpu/features.ts';
 import { costModel, type CostModel } from '../host/costs.ts';
-import { Host } from '../host/host.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
+import { Host } from '../host/host.ts';
+import { Random } from '../host/random.ts';
 import type { CpuModel, PvFeature } from '../hypervisor/cpuid.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
@@ -46,9 +47,13 @@ export interface BootOptions {
   readonly costs?: CostModel | string;
   readonly quantum?: number;
   readonly tscKhz?: number;
+  /** Other than 0 (the default): vCPUs start at chance distances, so that each seed tries another interleaving. */
+  readonly seed?: number;
   readonly probes?: Probes;
   /** Run every instruction form by call (see ProcessorOptions). */
   readonly noHot?: boolean;
+  /** What executes the semantics (see ProcessorOptions). */
+  readonly engine?: NonNullable<ProcessorOptions['engine']>;
 }
 
 export interface RunOptions {
@@ -59,6 +64,8 @@ export interface RunOptions {
 }
 
 const DEFAULT_MEMORY = 64 * 2 ** 20;
+/** How far apart a seed lets vCPUs start, in cycles. */
+const START_SPREAD = 10_000;
 
 export class Machine implements Userspace {
   readonly host: Host;
@@ -89,7 +96,12 @@ export class Machine implements Userspace {
     this.memory = memory;
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
     this.probes = options.probes ?? new Probes();
-    this.processor = new Processor({ cpus: vcpus, arenaBytes: memory, noHot: options.noHot ?? false });
+    this.processor = new Processor({
+      cpus: vcpus,
+      arenaBytes: memory,
+      noHot: options.noHot ?? false,
+      engine: options.engine ?? 'wasm',
+    });
     this.vm = new Vm({
       host: this.host,
       guests: this.processor.cpus,
@@ -106,7 +118,7 @@ export class Machine implements Userspace {
     this.vm.memslots.set({ slot: 0, gpa: 0, size: memory, address: this.processor.arena.allocate(memory) });
     this.#connectDevices();
     bootDirect(this.vm, image, memory);
-    for (const vcpu of this.vm.vcpus) vcpu.thread = this.host.spawn(vcpu.name, vcpu.cpu, vcpuThread(this, vcpu));
+    this.#start(options.seed ?? 0);
   }
 
   /**
@@ -165,6 +177,14 @@ export class Machine implements Userspace {
     for (const cpu of this.processor.cpus) {
       cpu.features = features;
       for (const { index, direction } of PASSTHROUGH) cpu.controls.allowMsr(index, direction);
+    }
+  }
+
+  #start(seed: number): void {
+    const random = new Random(seed);
+    for (const vcpu of this.vm.vcpus) {
+      if (seed !== 0) vcpu.cpu.now += random.below(START_SPREAD);
+      vcpu.thread = this.host.spawn(vcpu.name, vcpu.cpu, vcpuThread(this, vcpu));
     }
   }
 
