@@ -6,8 +6,8 @@
 
         .text
 
-# Prints the line that the format at %rdi describes: %u decimal, %x hexadecimal, %s string, each taking the next of %rsi,
-# %rdx, %rcx, %r8, %r9.
+# Prints the line that the format at %rdi describes: %u decimal, %x hexadecimal, %s string, each taking the next of
+# %rsi, %rdx, %rcx, %r8, %r9.
 printk:
         pushq   %rbx
         pushq   %rbp

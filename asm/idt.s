@@ -97,7 +97,8 @@ exception_stubs:
         call    exception
         .endr
 
-# Jumps to `exception_handler` with the vector in %edi, the error code (or 0) in %rsi, the frame in %rsp. Nothing is saved.
+# Jumps to `exception_handler` with the vector in %edi, the error code (or 0) in %rsi, the frame in %rsp. Nothing is
+# saved.
 exception:
         popq    %rax
         leaq    exception_stubs(%rip), %rcx

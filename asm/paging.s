@@ -1,5 +1,5 @@
-# Page tables of the guest's own: the first GiB mapped to itself for the kernel, and a window of 4 KiB pages behind it in which
-# a guest maps what it likes. Needs asm/start.s.
+# Page tables of the guest's own: the first GiB mapped to itself for the kernel, and a window of 4 KiB pages behind it
+# in which a guest maps what it likes. Needs asm/start.s.
 
         .equ    PTE_PRESENT, 1 << 0
         .equ    PTE_WRITE, 1 << 1

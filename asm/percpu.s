@@ -1,8 +1,8 @@
 # Per-CPU variables as in Linux: `%gs:name(%rip)` is the variable of whichever vCPU executes the instruction.
 # Needs asm/start.s and asm/msr.s.
 #
-# A guest declares them once, between two macros. That is vCPU 0's copy; vCPU n's lies n * PERCPU_SIZE further up, and this
-# distance is its GS base.
+# A guest declares them once, between two macros. That is vCPU 0's copy; vCPU n's lies n * PERCPU_SIZE further up, and
+# this distance is its GS base.
 #
 #               percpu_begin
 #       ticks:  .skip   8

@@ -6,8 +6,8 @@
 #   %rsp  a stack of 16 KiB of its own
 # docs/guests.md has the whole contract.
 #
-# Functions here and in the other files follow the System V convention: arguments in %rdi, %rsi, %rdx, %rcx, %r8, %r9, the
-# result in %rax, and %rbx, %rbp, %r12 to %r15 survive a call.
+# Functions here and in the other files follow the System V convention: arguments in %rdi, %rsi, %rdx, %rcx, %r8, %r9,
+# the result in %rax, and %rbx, %rbp, %r12 to %r15 survive a call.
 
         .equ    KERNEL_CS, 0x10
         .equ    KERNEL_DS, 0x18

@@ -33,8 +33,8 @@
 
         .text
 
-# Brings the local APIC into x2APIC mode from any mode, software-enabled and open to every priority; returns the APIC ID.
-# The mode can only be raised one step at a time: off, xAPIC, x2APIC.
+# Brings the local APIC into x2APIC mode from any mode, software-enabled and open to every priority; returns the APIC
+# ID. The mode can only be raised one step at a time: off, xAPIC, x2APIC.
 x2apic_enable:
         movl    $MSR_APIC_BASE, %ecx
         rdmsr

@@ -1,5 +1,6 @@
-# Exceptions in ring 0: for each the vector, the error code, and how far the saved RIP lies behind the instruction's own (0 for a
-# fault, its length for a trap). Then what gates can do: leave interrupts on, and switch to another stack.
+# Exceptions in ring 0: for each the vector, the error code, and how far the saved RIP lies behind the instruction's
+# own (0 for a fault, its length for a trap). Then what gates can do: leave interrupts on, and switch to another
+# stack.
 #
 # expect: divide by zero: #DE(0x0), rip +0
 # expect: quotient too large: #DE(0x0), rip +0

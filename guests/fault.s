@@ -1,6 +1,6 @@
-# A triple fault on purpose, to show how one is diagnosed. The guest makes two mistakes of young kernels: it loads an empty
-# IDT and loses its stack. The push in `work` raises #PF; no gate is there to deliver it, which raises #GP and makes it a
-# double fault; that cannot be delivered either, and the processor shuts down.
+# A triple fault on purpose, to show how one is diagnosed. The guest makes two mistakes of young kernels: it loads an
+# empty IDT and loses its stack. The push in `work` raises #PF; no gate is there to deliver it, which raises #GP and
+# makes it a double fault; that cannot be delivered either, and the processor shuts down.
 #
 # expect: About to lose the IDT and the stack.
 # expect-exit: triple-fault

@@ -1,5 +1,5 @@
-# Ping-pong between two vCPUs: each sends the other an interrupt through the x2APIC ICR and halts until the answer comes.
-# Prints how long a round trip takes.
+# Ping-pong between two vCPUs: each sends the other an interrupt through the x2APIC ICR and halts until the answer
+# comes. Prints how long a round trip takes.
 #
 # vcpus: 2
 # expect: 1000 round trips, * cycles each

@@ -1,10 +1,11 @@
-# The guest half of "KVM: x86: add lazy tscdeadline support" (RFC, 2023): a clock-event device that stores the deadline it
-# wants where the host looks when the armed one expires, and writes MSR_TSC_DEADLINE only for an earlier one. The same guest
-# runs with the feature on or off and prints how many of the deadlines that it asked for became MSR writes.
+# The guest half of "KVM: x86: add lazy tscdeadline support" (RFC, 2023): a clock-event device that stores the
+# deadline it wants where the host looks when the armed one expires, and writes MSR_TSC_DEADLINE only for an earlier
+# one. The same guest runs with the feature on or off and prints how many of the deadlines that it asked for became
+# MSR writes.
 #
-# The load is that of netperf's TCP_RR: a client sends a request, a server answers, and each sleeps while it waits. A tickless
-# kernel moves its timer from the next tick to a far one when it falls asleep, and back when it wakes up; so deadlines are
-# replaced far more often than they expire.
+# The load is that of netperf's TCP_RR: a client sends a request, a server answers, and each sleeps while it waits. A
+# tickless kernel moves its timer from the next tick to a far one when it falls asleep, and back when it wakes up; so
+# deadlines are replaced far more often than they expire.
 #
 # vcpus: 2
 # max-cycles: 500M
@@ -162,8 +163,8 @@ tick_forward:
         jmp     1b
 2:      movq    %rdi, %gs:next_tick(%rip)
 
-# Asks the clock-event device for an interrupt when the TSC reaches %rdi, in place of the one asked for before. Interrupts
-# are off.
+# Asks the clock-event device for an interrupt when the TSC reaches %rdi, in place of the one asked for before.
+# Interrupts are off.
 clockevents_program_event:
         incq    %gs:asked(%rip)
         read_tsc
@@ -190,9 +191,9 @@ lapic_next_deadline:
         write_msr MSR_TSC_DEADLINE
         ret
 
-# set_next_event with it. The host arms `pending` when `armed` expires; it needs to be told only when nothing is armed, or
-# something later. The order is essential: were `armed` read first, it could expire before `pending` is stored, and nobody
-# would arm anything.
+# set_next_event with it. The host arms `pending` when `armed` expires; it needs to be told only when nothing is
+# armed, or something later. The order is essential: were `armed` read first, it could expire before `pending` is
+# stored, and nobody would arm anything.
 kvm_lapic_next_deadline:
         read_tsc
         addq    %rdi, %rax
@@ -228,8 +229,8 @@ setup_apic_timer:
         movq    %rax, %gs:next_tick(%rip)
         jmp     tick_forward
 
-# Stops the timer for good. `pending` goes first, or the host might arm it once more; and the host must have let go of the
-# structure before its memory is used for something else.
+# Stops the timer for good. `pending` goes first, or the host might arm it once more; and the host must have let go of
+# the structure before its memory is used for something else.
 lapic_timer_shutdown:
         cli
         movq    $0, %gs:lazy+LAZY_PENDING(%rip)

@@ -1,5 +1,6 @@
-# A lost wakeup, to show how a machine is reported in which nothing can happen any more. vCPU 0 looks for a message, finds none
-# and halts; but it left interrupts on in between, and just there the message comes. The right way to wait is in ipi.s.
+# A lost wakeup, to show how a machine is reported in which nothing can happen any more. vCPU 0 looks for a message,
+# finds none and halts; but it left interrupts on in between, and just there the message comes. The right way to wait
+# is in ipi.s.
 #
 # vcpus: 2
 # expect: vCPU 0: no message yet, so I go to sleep.

@@ -1,5 +1,5 @@
-# Page faults, exactly: a read, a write and a fetch, from ring 0 and ring 3, against pages with every kind of right. Prints
-# the error code and CR2 of each fault.
+# Page faults, exactly: a read, a write and a fetch, from ring 0 and ring 3, against pages with every kind of right.
+# Prints the error code and CR2 of each fault.
 #
 # The bits of an error code: 1 the page was present, 2 a write, 4 from ring 3, 8 a reserved bit was set, 0x10 a fetch.
 #
@@ -162,8 +162,8 @@ run_trials:
         jmp     run_trials
 3:      ret
 
-# Does the operation at %rsi to the address %rdi in the ring at %rdx. Returns the error code and, in %rdx, CR2 of its page
-# fault, or NO_FAULT. It leaves by IRETQ, and one of two exceptions brings it back.
+# Does the operation at %rsi to the address %rdi in the ring at %rdx. Returns the error code and, in %rdx, CR2 of its
+# page fault, or NO_FAULT. It leaves by IRETQ, and one of two exceptions brings it back.
 try:
         movq    %rsp, stack_of_try(%rip)
         movq    %rsp, %rax

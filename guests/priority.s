@@ -1,6 +1,7 @@
-# Interrupt priorities of the local APIC, shown by a vCPU that interrupts itself: which of several pending interrupts comes
-# first, what the task priority holds back, who may interrupt a handler before its EOI, and that an NMI heeds none of this.
-# Each line is the order in which handlers began; `end` is where a handler left that others had interrupted.
+# Interrupt priorities of the local APIC, shown by a vCPU that interrupts itself: which of several pending interrupts
+# comes first, what the task priority holds back, who may interrupt a handler before its EOI, and that an NMI heeds
+# none of this. Each line is the order in which handlers began; `end` is where a handler left that others had
+# interrupted.
 #
 # expect: the highest vector first, each once: a0 55 52 31
 # expect: TPR 0x50 lets through: a0

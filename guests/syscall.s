@@ -1,5 +1,5 @@
-# A kernel with one user program in ring 3: system calls through SYSCALL and SYSRET with SWAPGS, an interrupt gate that ring 3
-# may use, a timer that preempts it, and a privileged instruction that ends it.
+# A kernel with one user program in ring 3: system calls through SYSCALL and SYSRET with SWAPGS, an interrupt gate
+# that ring 3 may use, a timer that preempts it, and a privileged instruction that ends it.
 #
 # expect: user: hello from ring 3
 # expect: user: 1000 system calls, * cycles each

@@ -1,5 +1,5 @@
-# A periodic tick from a timer that fires only once: the handler of each tick arms TSC_DEADLINE for the next one, one period
-# after the tick that was due, so that lateness never adds up. Prints how late the ticks were.
+# A periodic tick from a timer that fires only once: the handler of each tick arms TSC_DEADLINE for the next one, one
+# period after the tick that was due, so that lateness never adds up. Prints how late the ticks were.
 #
 # expect: 10 ticks of 100000 cycles
 # expect: late by * to * cycles

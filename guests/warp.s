@@ -1,5 +1,5 @@
-# Does time ever run backwards between two vCPUs? As check_tsc_warp of Linux does, both read the TSC in turn under a lock and
-# compare it with the value that whoever came before has left.
+# Does time ever run backwards between two vCPUs? As check_tsc_warp of Linux does, both read the TSC in turn under a
+# lock and compare it with the value that whoever came before has left.
 #
 # vcpus: 2
 # expect: 20000 readings, 0 warps, at most 0 cycles backwards

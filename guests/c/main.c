@@ -1,4 +1,5 @@
-// A guest in C: what gcc makes of ordinary code. It sorts, hashes, divides and prints, and returns how many answers were wrong.
+// A guest in C: what gcc makes of ordinary code. It sorts, hashes, divides and prints; main returns how many answers were
+// wrong.
 //
 // expect: vcpus: 1
 // expect: crc32 of "123456789": cbf43926
@@ -62,7 +63,8 @@ static void sort_numbers(void)
     for (int i = 1; i < COUNT; i++)
         in_order &= numbers[i - 1] <= numbers[i];
     check(in_order);
-    printf("%d numbers sorted: %u to %u, %s\n", COUNT, numbers[0], numbers[COUNT - 1], in_order ? "in order" : "not in order");
+    printf("%d numbers sorted: %u to %u, %s\n", COUNT, numbers[0], numbers[COUNT - 1],
+           in_order ? "in order" : "not in order");
 }
 
 static void sort_words(void)
