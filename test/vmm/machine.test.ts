@@ -89,7 +89,7 @@ describe('determinism', () => {
     expect(once).toContain('power-off');
     expect(await digestOf(name, Infinity, false)).toBe(once);
     expect(await digestOf(name, Infinity, true)).toBe(once);
-    for (const slice of [100_003, 1009]) expect(await digestOf(name, slice, false), `${slice}`).toBe(once);
+    for (const slice of [100_003, 7001]) expect(await digestOf(name, slice, false), `${slice}`).toBe(once);
   });
 
   it('a seed tries another interleaving, and always the same', async () => {
