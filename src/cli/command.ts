@@ -18,6 +18,8 @@ export interface Arguments {
   text(name: string): string | undefined;
   texts(name: string): readonly string[];
   given(name: string): boolean;
+  /** A whole number within bounds, with k, M and G for thousands, millions and billions. Throws UsageError. */
+  number(name: string, least: number, most: number): number | undefined;
 }
 
 export interface Command {
@@ -27,6 +29,8 @@ export interface Command {
   readonly summary: string;
   /** More, for `--help`. */
   readonly details?: string;
+  /** Command lines with what they show. */
+  readonly examples?: readonly (readonly [line: string, note: string])[];
   readonly options: readonly Option[];
   /** Returns the exit status. */
   run(args: Arguments): Promise<number>;
@@ -47,8 +51,8 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
   } catch (error) {
-    const what = (error as Error).message.split('. To specify')[0]!.split('. ')[0]!;
-    const known = command.options.map(({ name }) => `--${name}`).join(', ');
+    const what = (error as Error).message.split(/\.\s|\n/)[0]!;
+    const known = command.options.map(optionText).join(', ');
     throw new UsageError(`${what}. trapline ${command.name} takes ${known === '' ? 'no options' : known}`);
   }
   const valueOf = (name: string): string | boolean | (string | boolean)[] | undefined => parsed.values[name];
@@ -57,6 +61,10 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
     text: (name) => valueOf(name) as string | undefined,
     texts: (name) => (valueOf(name) as string[] | undefined) ?? [],
     given: (name) => valueOf(name) !== undefined,
+    number: (name, least, most) => {
+      const text = valueOf(name) as string | undefined;
+      return text === undefined ? undefined : wholeNumber(name, text, least, most);
+    },
   };
 }
 
@@ -69,9 +77,11 @@ export function onlyFile(command: Command, args: Arguments): string {
   return file;
 }
 
-/** A whole number of an option, within bounds. */
-export function wholeNumber(name: string, text: string, least: number, most: number): number {
-  const value = /^(0x[0-9a-f]+|\d+)$/i.test(text) ? Number(text) : NaN;
+const THOUSANDS: Readonly<Record<string, number>> = { '': 1, k: 1e3, m: 1e6, g: 1e9 };
+
+function wholeNumber(name: string, text: string, least: number, most: number): number {
+  const [, digits, unit] = /^(0x[0-9a-f]+|\d+)([kmg]?)$/i.exec(text) ?? [];
+  const value = digits === undefined ? NaN : Number(digits) * THOUSANDS[unit!.toLowerCase()]!;
   if (!Number.isSafeInteger(value) || value < least || value > most) {
     throw new UsageError(`--${name} takes a whole number from ${least} to ${most}, not '${text}'`);
   }
@@ -87,12 +97,23 @@ export function size(name: string, text: string): number {
   return Number(digits) * UNITS[unit!.toLowerCase()]!;
 }
 
+const optionText = ({ name, value }: Option): string => `--${name}${value === undefined ? '' : ` ${value}`}`;
+
 /** The command's help text. */
-export function help(command: Command): string {
-  const head = `trapline ${command.name} ${command.usage}\n\n${command.summary}\n`;
-  const details = command.details ? `\n${command.details}\n` : '';
-  const names = command.options.map(({ name, value }) => `--${name}${value === undefined ? '' : ` ${value}`}`);
-  const width = Math.max(0, ...names.map((n) => n.length));
-  const lines = command.options.map((o, i) => `  ${names[i]!.padEnd(width)}  ${o.help}`);
-  return head + details + (lines.length > 0 ? `\nOptions:\n${lines.join('\n')}\n` : '');
+export function help({ name, usage, summary, details, examples = [], options }: Command): string {
+  const rows = (lines: readonly (readonly [string, string])[], gap: number): string => {
+    const width = Math.max(0, ...lines.map(([left]) => left.length));
+    return lines.map(([left, right]) => `  ${left.padEnd(width + gap)}${right}`.trimEnd()).join('\n');
+  };
+  const parts = [`trapline ${name} ${usage}`.trimEnd(), summary];
+  if (details !== undefined) parts.push(details);
+  if (options.length > 0)
+    parts.push(
+      `Options:\n${rows(
+        options.map((o) => [optionText(o), o.help] as const),
+        2,
+      )}`,
+    );
+  if (examples.length > 0) parts.push(`Examples:\n${rows(examples, 3)}`);
+  return `${parts.join('\n\n')}\n`;
 }

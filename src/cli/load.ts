@@ -2,7 +2,7 @@
 // include files are.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Included } from '../assembler/expander.ts';
 import { DEFAULT_ORIGIN, ImageError, type Image } from '../vmm/image.ts';
@@ -40,7 +40,7 @@ export function readFile(file: string): Uint8Array {
 /** `.include` looks beside the including file, then in the package (asm/start.s) and in its asm/ folder. */
 export function readInclude(path: string, from: string): Included | null {
   const candidates = [
-    { folder: '.', file: join(dirname(from), path) },
+    { folder: '.', file: isAbsolute(path) ? path : join(dirname(from), path) },
     { folder: packageFolder(), file: path },
     { folder: join(packageFolder(), 'asm'), file: path },
   ];

@@ -2,9 +2,10 @@
 
 import { COST_MODELS } from '../host/costs.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
+import type { Probes } from '../trace/probes.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine, type BootOptions } from '../vmm/machine.ts';
-import { size, UsageError, wholeNumber, type Arguments, type Option } from './command.ts';
+import { size, UsageError, type Arguments, type Option } from './command.ts';
 
 const COST_PRESETS = Object.keys(COST_MODELS);
 const features = (): string => Object.keys(PV_FEATURES).join(', ');
@@ -18,10 +19,14 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     multiple: true,
     help: `offer a paravirtual feature: ${features()}; may be repeated`,
   },
-  { name: 'max-cycles', value: 'N', help: 'stop when the guest has used N cycles of virtual time' },
+  {
+    name: 'max-cycles',
+    value: 'N',
+    help: 'stop after N cycles of virtual time, k, M and G for thousands, millions, billions; default: no limit',
+  },
   { name: 'costs', value: 'NAME', help: `cost model of host code: ${COST_PRESETS.join(', ')}` },
   { name: 'quantum', value: 'N', help: 'cycles that a vCPU may run ahead of the others' },
-  { name: 'seed', value: 'N', help: "seed of the machine's random source (runs of equal input are identical anyway)" },
+  { name: 'seed', value: 'N', help: 'seed of random numbers; guests cannot ask for any yet, so it changes nothing' },
   { name: 'no-hot', help: 'run each instruction form by its own function: slower, and profiles name every form' },
 ];
 
@@ -34,41 +39,46 @@ export interface Wishes {
 }
 
 const MOST_VCPUS = 64;
-const MOST_CYCLES = Number.MAX_SAFE_INTEGER;
+const MOST_SEED = 0xffff_ffff;
 
-/** Boot options from the command line, else from the file's own wishes. Throws UsageError. */
-export function bootOptions(args: Arguments, image: Image, wishes: Wishes): BootOptions {
-  const text = args.text('vcpus');
-  const vcpus = text === undefined ? wishes.vcpus : wholeNumber('vcpus', text, 1, MOST_VCPUS);
+/** Boots a machine as the command line says, else as the file's own wishes do. Throws UsageError or BootError. */
+export function bootMachine(args: Arguments, image: Image, wishes: Wishes, probes: Probes): Machine {
+  const options = bootOptions(args, wishes);
+  try {
+    return Machine.boot({ image, probes, ...options });
+  } catch (error) {
+    // More memory than one machine can have.
+    if (error instanceof RangeError && options.memory !== undefined) throw new UsageError(`--memory: ${error.message}`);
+    throw error;
+  }
+}
+
+function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image' | 'probes'> {
+  const vcpus = args.number('vcpus', 1, MOST_VCPUS) ?? wishes.vcpus;
   const memoryText = args.text('memory');
   const memory = memoryText === undefined ? wishes.memory : size('memory', memoryText);
-  const asked = args.given('feature') ? args.texts('feature') : wishes.features;
-  const quantum = args.text('quantum');
+  const asked = args.given('feature') ? args.texts('feature').map(feature) : wishes.features;
+  const quantum = args.number('quantum', 0, 1_000_000_000);
   const costs = args.text('costs');
+  args.number('seed', 0, MOST_SEED);
   if (costs !== undefined && !COST_PRESETS.includes(costs)) {
     throw new UsageError(`--costs knows ${COST_PRESETS.join(', ')}, not '${costs}'`);
   }
   return {
-    image,
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
-    ...(asked !== undefined && { features: asked.map(feature) }),
-    ...(quantum !== undefined && { quantum: wholeNumber('quantum', quantum, 0, 1_000_000_000) }),
+    ...(asked !== undefined && { features: asked }),
+    ...(quantum !== undefined && { quantum }),
     ...(costs !== undefined && { costs }),
     ...(args.given('no-hot') && { noHot: true }),
   };
 }
 
-export function maxCycles(args: Arguments, wishes: Wishes): number {
-  const text = args.text('max-cycles');
-  if (text !== undefined) return wholeNumber('max-cycles', text, 1, MOST_CYCLES);
-  return wishes.maxCycles ?? Infinity;
-}
+/** Cycles after which the run ends; Infinity: no limit. */
+export const maxCycles = (args: Arguments, wishes: Wishes): number =>
+  args.number('max-cycles', 1, Number.MAX_SAFE_INTEGER) ?? wishes.maxCycles ?? Infinity;
 
 function feature(name: string): PvFeature {
   if (isPvFeature(name)) return name;
   throw new UsageError(`there is no feature '${name}'; --feature knows ${features()}`);
 }
-
-/** Boots a machine with these options. */
-export const boot = (options: BootOptions): Machine => Machine.boot(options);

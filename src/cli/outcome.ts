@@ -1,17 +1,17 @@
 // Says how a run ended: one clear message with what to try, for the terminal. The exit status is vmm/result.ts's.
 
-import { nameOfMsr } from '../hypervisor/msrs.ts';
+import { describeTripleFault } from '../hypervisor/describe.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
+import { nameOfMsr } from '../hypervisor/msrs.ts';
 import type { Machine } from '../vmm/machine.ts';
-import type { RunResult } from '../vmm/result.ts';
-import type { VcpuReport } from '../vmm/vcpuReport.ts';
-import { exitStatus } from '../vmm/result.ts';
+import { exitStatus, type RunResult } from '../vmm/result.ts';
+import { reportVcpu, type VcpuReport } from '../vmm/vcpuReport.ts';
+import { instructionText } from './instructionText.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 /** How the run ended, in lines; empty for a guest that switched itself off. */
 export function describeOutcome(machine: Machine, result: RunResult): string[] {
-  const where = (report: VcpuReport): string => `${machine.image.symbols.format(report.rip)}`;
   switch (result.kind) {
     case 'power-off':
     case 'until':
@@ -20,51 +20,73 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
       return [`guest: debug exit with ${hex(result.value)} on vCPU ${result.vcpu}: exit status ${exitStatus(result)}`];
     case 'triple-fault':
       return [
-        `trapline: triple fault on vCPU ${result.vcpu.vcpu} at ${where(result.vcpu)}, TSC ${result.vcpu.tsc}`,
-        'An exception could not be delivered, nor the double fault that followed: look at the IDT, its handlers and the stack.',
-        `trapline trace shows the last exits; RIP is that of the instruction that faulted.`,
+        `trapline: triple fault on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
+        ...describeTripleFault(result.fault).map((line) => `  ${line}`),
+        ...registers(machine, result.vcpu.vcpu).map((line) => `  ${line}`),
+        'Try: give the IDT a gate for the first exception (asm/idt.s does), and #DF a stack of its own (IST).',
       ];
     case 'deadlock':
       return [
         'trapline: nothing can ever happen any more: every vCPU waits, and no timer is armed',
-        ...result.vcpus.map((v) => vcpuLine(v, where(v))),
-        'A guest that is done should power off (out to port 0x604) or write the debug exit port 0xf4.',
+        ...vcpuLines(machine),
+        'Try: a guest that is done powers off (0x2000 to port 0x604) or writes the debug exit port 0xf4; one that is not arms a timer.',
       ];
     case 'budget':
       return [
         `trapline: the budget of ${result.cycles} cycles is used up`,
-        ...result.vcpus.map((v) => vcpuLine(v, where(v))),
-        'Give --max-cycles more, or look for an endless loop where the vCPUs stand.',
+        ...vcpuLines(machine),
+        'Try: more with --max-cycles, or look for an endless loop where the vCPUs stand.',
       ];
     case 'not-implemented':
       return [
-        `trapline: ${result.what}, on vCPU ${result.vcpu.vcpu} at ${where(result.vcpu)} (${hex(result.vcpu.rip)})`,
+        `trapline: ${result.what}, on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
         `Try: ${result.hint}.`,
       ];
   }
 }
 
-function vcpuLine(v: VcpuReport, where: string): string {
-  const wait = v.waitsFor === null ? v.state : `${v.state}, waits for ${v.waitsFor}`;
-  const timer = v.deadline === 0n ? 'no deadline armed' : `deadline ${v.deadline}`;
-  return `  vCPU ${v.vcpu}: ${wait}, at ${where}, TSC ${v.tsc}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, ${timer}`;
+/** Where each vCPU stands, a line each. */
+export const vcpuLines = (machine: Machine): string[] =>
+  machine.vm.vcpus.map((vcpu) => vcpuLine(machine, reportVcpu(vcpu)));
+
+/** `work+0x4 (0x100123): push %rdi`. */
+function placeOf(machine: Machine, { vcpu, rip }: VcpuReport): string {
+  const symbol = machine.image.symbols.format(rip);
+  const text = instructionText(machine, vcpu, rip);
+  return `${symbol}${symbol.startsWith('0x') ? '' : ` (${hex(rip)})`}${text === null ? '' : `: ${text}`}`;
+}
+
+/** The registers that a fault in delivering an exception is about. */
+function registers(machine: Machine, vcpu: number): string[] {
+  const { state } = machine.vm.vcpus[vcpu]!.guest;
+  const names = [`RSP ${hex(state.gpr(4))}`, `CR3 ${hex(state.cr3)}`, `CPL ${state.cpl}`];
+  return [...names, `IDTR ${hex(state.idtrBase)} limit ${hex(state.idtrLimit)}`, `TSC ${state.tsc}`]
+    .join(', ')
+    .split('\n');
+}
+
+function vcpuLine(machine: Machine, v: VcpuReport): string {
+  const wait = v.waitsFor ?? `vCPU ${v.vcpu} is ${v.state}`;
+  const timer = v.deadline === 0n ? '' : `, deadline ${v.deadline}`;
+  return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${placeOf(machine, v)}`;
 }
 
 const ASKED: Record<Diagnostic['what'], (index: number) => string> = {
-  'msr-read': (i) => `read of MSR ${nameOfMsr(i)}`,
-  'msr-write': (i) => `write of MSR ${nameOfMsr(i)}`,
-  'port-in': (i) => `input from port ${hex(i)}`,
-  'port-out': (i) => `output to port ${hex(i)}`,
-  'mmio-read': (i) => `read of guest physical ${hex(i)}, where nothing is`,
-  'mmio-write': (i) => `write to guest physical ${hex(i)}, where nothing is`,
-  hypercall: (i) => `hypercall ${i}`,
+  'msr-read': (i) => `MSR ${nameOfMsr(i)} was read`,
+  'msr-write': (i) => `MSR ${nameOfMsr(i)} was written`,
+  'port-in': (i) => `port ${hex(i)} was read, where no device is`,
+  'port-out': (i) => `port ${hex(i)} was written, where no device is`,
+  'mmio-read': (i) => `guest physical ${hex(i)} was read, where neither memory nor a device is`,
+  'mmio-write': (i) => `guest physical ${hex(i)} was written, where neither memory nor a device is`,
+  hypercall: (i) => `hypercall ${i} was called`,
 };
 
 /** What the guest asked for in vain, a line each. */
 export function describeDiagnostics(machine: Machine): string[] {
   return machine.diagnostics.map((d) => {
     const times = d.count === 1 ? 'once' : `${d.count} times`;
+    const unknown = d.what.startsWith('msr') || d.what === 'hypercall' ? 'unknown ' : '';
     const where = machine.image.symbols.format(d.rip);
-    return `trapline: unknown ${ASKED[d.what](d.index)}, ${times}, first by vCPU ${d.vcpu} at ${where}: answered with ${d.answer}`;
+    return `trapline: ${unknown}${ASKED[d.what](d.index)} (${times}, first by vCPU ${d.vcpu} at ${where}): answered with ${d.answer}`;
   });
 }

@@ -1,52 +1,74 @@
 // `trapline run FILE`: boots a guest, shows its console, then the exit report.
 
 import { exitName } from '../cpu/vmexit.ts';
+import { ExitLines, type ExitLine } from '../trace/exitLines.ts';
 import { ExitStatistics } from '../trace/exitStatistics.ts';
 import { msrReport, perfReport } from '../trace/perfReport.ts';
 import { Probes } from '../trace/probes.ts';
 import type { Machine } from '../vmm/machine.ts';
-import { exitStatus } from '../vmm/result.ts';
+import { exitStatus, type RunResult } from '../vmm/result.ts';
 import { onlyFile, type Command } from './command.ts';
 import { loadGuest } from './load.ts';
-import { boot, bootOptions, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
+import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
-import { runInteractively, showConsole } from './session.ts';
+import { reportInterrupt, runInteractively } from './session.ts';
+import { exitLineText, TRACE_HEAD } from './trace.ts';
 import { wishesOf } from './wishes.ts';
 
-/** Exit status of a run that the user interrupted, as shells have it. */
-export const INTERRUPTED = 130;
+/** How many exits are kept to explain an unhappy end. */
+const LAST_EXITS = 5;
 
 export const run: Command = {
   name: 'run',
   usage: 'FILE [options]',
   summary: 'Boots a guest (assembler source, ELF64 or flat binary), shows its console, then a report of its VM exits.',
-  details: `The exit status is the guest's own: (v << 1 | 1) & 255 after a write of v to the debug exit port 0xf4, 0 after a power-off.
-trapline's own are even: 2 usage, 4 image or assembly, 6 triple fault, 8 nothing can happen any more, 10 budget, 12 not implemented.`,
+  details: `Exit status: the guest's own, (v << 1 | 1) & 255 after a write of v to the debug exit port 0xf4, or 0 after a power-off; trapline's
+own are even: 2 usage, 4 image or assembly, 6 triple fault, 8 nothing can happen any more, 10 budget, 12 not implemented.
+Ctrl-C stops the guest and says where its vCPUs stand (130).`,
+  examples: [
+    ['trapline run guests/tick.s', 'a timer tick'],
+    ['trapline run guests/lazy.s --feature lazy-tscdeadline', 'with a paravirtual feature'],
+    ['trapline run kernel.elf --vcpus 2 --memory 256M --max-cycles 5G', ''],
+  ],
   options: [...MACHINE_OPTIONS, { name: 'quiet', help: 'the console only, no report' }],
   async run(args) {
     const image = await loadGuest(onlyFile(run, args));
     const wishes = wishesOf(args.files[0]!);
+    const limit = maxCycles(args, wishes);
+    const quiet = args.given('quiet');
     const probes = new Probes();
     const statistics = new ExitStatistics();
-    const quiet = args.given('quiet');
-    if (!quiet) probes.subscribe(statistics.sink);
-    const machine = boot({ ...bootOptions(args, image, wishes), probes });
-    showConsole(machine);
-    const result = await runInteractively(machine, maxCycles(args, wishes));
-    if (result === null) {
-      process.stderr.write('\ntrapline: interrupted\n');
-      return INTERRUPTED;
+    const last: ExitLine[] = [];
+    const lines = new ExitLines((line) => {
+      last.push(line);
+      if (last.length > LAST_EXITS) last.shift();
+    });
+    if (!quiet) {
+      probes.subscribe(statistics.sink);
+      probes.subscribe(lines.sink);
     }
-    statistics.finish(machine.host.cpus[0]!.now);
-    for (const line of [...describeDiagnostics(machine), ...describeOutcome(machine, result)])
-      process.stderr.write(`${line}\n`);
+    const machine = bootMachine(args, image, wishes, probes);
+    const result = await runInteractively(machine, limit, process.stdout);
+    for (const collected of [statistics, lines]) collected.finish(machine.host.cpus[0]!.now);
+    const say = (line: string): void => void process.stderr.write(`${line}\n`);
+    describeDiagnostics(machine).forEach(say);
+    if (result !== null) {
+      if (isFailure(result) && last.length > 0) {
+        ['trapline: the last exits', TRACE_HEAD, ...last.map((line) => exitLineText(machine, line))].forEach(say);
+      }
+      describeOutcome(machine, result).forEach(say);
+    }
+    const status = result === null ? reportInterrupt(machine) : exitStatus(result);
     if (!quiet) process.stdout.write(`\n${report(machine, statistics)}`);
-    return exitStatus(result);
+    return status;
   },
 };
+
+const isFailure = ({ kind }: RunResult): boolean => kind === 'triple-fault' || kind === 'not-implemented';
 
 /** The exit report and the table of MSR writes. */
 export function report(machine: Machine, statistics: ExitStatistics): string {
   const { tscKhz } = machine.host;
-  return [perfReport(statistics, { nameOf: exitName, tscKhz }), msrReport(machine.counters.msrWrites)].join('\n');
+  const parts = [perfReport(statistics, { nameOf: exitName, tscKhz }), msrReport(machine.counters.msrWrites)];
+  return parts.filter((part) => part !== '').join('\n');
 }

@@ -3,15 +3,29 @@
 
 import type { Machine } from '../vmm/machine.ts';
 import type { RunResult } from '../vmm/result.ts';
+import { vcpuLines } from './outcome.ts';
 
 /** How often the terminal gets a turn, in milliseconds. */
 const TURN = 8;
 
-/** Runs to the end or to `maxCycles`; `null` when the user interrupted. */
-export async function runInteractively(machine: Machine, maxCycles: number): Promise<RunResult | null> {
+/** Exit status of a run that the user interrupted, as shells have it: 128 + SIGINT. */
+const INTERRUPTED = 130;
+
+/** Runs to the end or to `maxCycles`; `null` when the user interrupted. The guest's console goes to `stream`. */
+export async function runInteractively(
+  machine: Machine,
+  maxCycles: number,
+  stream: NodeJS.WritableStream,
+): Promise<RunResult | null> {
   let interrupted = false;
   const interrupt = (): void => {
     interrupted = true;
+  };
+  let printed: number[] = [];
+  const stopListening = machine.console.listen((byte) => printed.push(byte));
+  const flush = (): void => {
+    if (printed.length > 0) stream.write(Uint8Array.from(printed));
+    printed = [];
   };
   process.once('SIGINT', interrupt);
   try {
@@ -21,15 +35,19 @@ export async function runInteractively(machine: Machine, maxCycles: number): Pro
         const result = machine.step(maxCycles);
         if (result !== null) return result;
       }
+      flush();
       await new Promise(setImmediate);
       if (interrupted) return null;
     }
   } finally {
+    flush();
+    stopListening();
     process.removeListener('SIGINT', interrupt);
   }
 }
 
-/** Writes what the guest prints to standard output. */
-export function showConsole(machine: Machine): void {
-  machine.console.listen((byte) => process.stdout.write(Uint8Array.of(byte)));
+/** Says where the vCPUs stood when the user interrupted; returns the exit status. */
+export function reportInterrupt(machine: Machine): number {
+  process.stderr.write(['', 'trapline: interrupted', ...vcpuLines(machine), ''].join('\n'));
+  return INTERRUPTED;
 }

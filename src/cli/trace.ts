@@ -5,31 +5,31 @@ import { ExitLines, type ExitLine } from '../trace/exitLines.ts';
 import { Probes } from '../trace/probes.ts';
 import type { Machine } from '../vmm/machine.ts';
 import { exitStatus } from '../vmm/result.ts';
-import { onlyFile, wholeNumber, type Command } from './command.ts';
+import { vectorName } from '../x86/names/vectors.ts';
+import { onlyFile, type Command } from './command.ts';
 import { instructionText } from './instructionText.ts';
 import { loadGuest } from './load.ts';
-import { boot, bootOptions, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
+import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
-import { INTERRUPTED } from './run.ts';
-import { runInteractively } from './session.ts';
+import { reportInterrupt, runInteractively } from './session.ts';
 import { wishesOf } from './wishes.ts';
 
-const HEAD = [
-  'vCPU',
-  'TSC'.padStart(12),
-  'RIP'.padEnd(26),
-  'instruction'.padEnd(24),
-  'cycles'.padStart(8),
-  'exit: what the hypervisor did',
-];
+/** Widths of the columns in front of the last one. */
+const WIDTH = { vcpu: 4, tsc: 11, where: 24, place: 52, cycles: 6 } as const;
+
+export const TRACE_HEAD = columns('vCPU', 'TSC', 'RIP', 'instruction', 'cycles', 'exit: what the hypervisor did');
 
 export const trace: Command = {
   name: 'trace',
   usage: 'FILE [options]',
-  summary:
-    'Boots a guest and prints a line for each VM exit: who, when, where, which instruction, why, and what was done.',
-  details:
-    'Cycles are modelled, from the exit to the next entry, without the time a vCPU waited. The console goes to standard error.',
+  summary: 'Boots a guest and prints a line for each VM exit: who, when, where, why, what was done, and its cost.',
+  details: `TSC is the guest's at the exit. Cycles are modelled, from the exit to the next entry, without the time a vCPU waited. A line appears
+when its vCPU enters again. The guest's console goes to standard error, so that a trace can be piped.`,
+  examples: [
+    ['trapline trace guests/ipi.s --limit 40', 'the first exits of two vCPUs'],
+    ['trapline trace guests/tick.s --json | jq .action', 'for programs'],
+    ['trapline trace guests/lazy.s --feature lazy-tscdeadline | grep DEADLINE', ''],
+  ],
   options: [
     ...MACHINE_OPTIONS,
     { name: 'json', help: 'one JSON object a line instead of text' },
@@ -38,47 +38,83 @@ export const trace: Command = {
   async run(args) {
     const image = await loadGuest(onlyFile(trace, args));
     const wishes = wishesOf(args.files[0]!);
-    const limit = args.text('limit') === undefined ? Infinity : wholeNumber('limit', args.text('limit')!, 1, 1e9);
+    const limit = args.number('limit', 1, 1_000_000_000) ?? Infinity;
+    const cycles = maxCycles(args, wishes);
     const json = args.given('json');
     const probes = new Probes();
-    let printed = 0;
+    let exits = 0;
     const lines = new ExitLines((line) => {
-      if (printed++ < limit) process.stdout.write(`${json ? asJson(machine, line) : asText(machine, line)}\n`);
+      if (exits++ < limit) process.stdout.write(`${json ? asJson(machine, line) : exitLineText(machine, line)}\n`);
     });
     probes.subscribe(lines.sink);
-    const machine = boot({ ...bootOptions(args, image, wishes), probes });
-    machine.console.listen((byte) => process.stderr.write(Uint8Array.of(byte)));
-    if (!json) process.stdout.write(`${HEAD.join('  ')}\n`);
-    const result = await runInteractively(machine, maxCycles(args, wishes));
+    const machine = bootMachine(args, image, wishes, probes);
+    if (!json) process.stdout.write(`${TRACE_HEAD}\n`);
+    const result = await runInteractively(machine, cycles, process.stderr);
     lines.finish(machine.host.cpus[0]!.now);
-    if (result === null) return INTERRUPTED;
-    if (printed > limit) process.stderr.write(`trapline: ${printed - limit} more exits\n`);
+    if (result === null) return reportInterrupt(machine);
+    if (exits > limit) process.stderr.write(`trapline: ${exits - limit} more exits\n`);
     for (const line of [...describeDiagnostics(machine), ...describeOutcome(machine, result)])
       process.stderr.write(`${line}\n`);
     return exitStatus(result);
   },
 };
 
-function asText(machine: Machine, line: ExitLine): string {
+/** A trace line as text. */
+export function exitLineText(machine: Machine, line: ExitLine): string {
   const { exit } = line;
-  const where = machine.image.symbols.format(exit.rip);
-  const text = exit.length === 0 ? '' : instructionText(machine, line.vcpu, exit.rip, exit.length);
-  const waited = line.waited === 0 ? '' : ` (waited ${line.waited})`;
-  const action = line.action === '' ? '' : `: ${line.action}`;
+  const notes = [line.action];
+  if (line.waited > 0) notes.push(`woken after ${line.waited} cycles`);
+  if (line.injects !== null) notes.push(`injects ${vectorName(line.injects)}`);
+  const done = notes.filter((note) => note !== '').join('; ');
+  return columns(
+    line.vcpu,
+    line.tsc,
+    machine.image.symbols.format(exit.rip),
+    instructionOf(machine, line) ?? '',
+    line.cost,
+    `${describeExit(exit)}${done === '' ? '' : `: ${done}`}`,
+  );
+}
+
+function columns(
+  vcpu: unknown,
+  tsc: unknown,
+  where: string,
+  instruction: string,
+  cycles: unknown,
+  what: string,
+): string {
+  // A long symbol takes room from the instruction, a long instruction is cut: the other columns stand still.
+  const place = `${where.padEnd(WIDTH.where)}  ${instruction}`;
   return [
-    String(line.vcpu).padStart(4),
-    String(line.tsc).padStart(12),
-    where.padEnd(26),
-    text.padEnd(24),
-    String(line.cost).padStart(8),
-    `${describeExit(exit)}${action}${waited}`,
+    String(vcpu).padStart(WIDTH.vcpu),
+    String(tsc).padStart(WIDTH.tsc),
+    place.length > WIDTH.place ? `${place.slice(0, WIDTH.place - 1)}…` : place.padEnd(WIDTH.place),
+    String(cycles).padStart(WIDTH.cycles),
+    what,
   ].join('  ');
 }
 
+/** Exits that come between two instructions, so that the one at RIP has nothing to do with them. */
+const BETWEEN = new Set(['EXTERNAL_INTERRUPT', 'INTERRUPT_WINDOW', 'NMI_WINDOW']);
+
+function instructionOf(machine: Machine, { exit, vcpu }: ExitLine): string | null {
+  return BETWEEN.has(exit.reason) ? null : instructionText(machine, vcpu, exit.rip);
+}
+
 function asJson(machine: Machine, line: ExitLine): string {
-  const { exit, vcpu, tsc, action, cost, waited } = line;
+  const { exit, vcpu, tsc, action, injects, cost, waited } = line;
   const symbol = machine.image.symbols.format(exit.rip);
-  const instruction = exit.length === 0 ? null : instructionText(machine, vcpu, exit.rip, exit.length);
-  const whole = { vcpu, tsc, symbol, instruction, ...exit, action, cost, waited };
+  const whole = {
+    vcpu,
+    tsc,
+    symbol,
+    instruction: instructionOf(machine, line),
+    ...exit,
+    action,
+    injects,
+    cost,
+    waited,
+  };
   return JSON.stringify(whole, (_, value: unknown) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
 }

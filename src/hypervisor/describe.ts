@@ -1,6 +1,9 @@
 // Describes an exit to a person: its reason with what belongs to it, by name. The one place that does.
 
-import type { Exit } from '../cpu/exit.ts';
+import type { Exit, FailedEvent, TripleFault } from '../cpu/exit.ts';
+import { PF } from '../cpu/fault.ts';
+import { ERROR_CODE } from '../x86/names/registers.ts';
+import { VECTOR, vectorName } from '../x86/names/vectors.ts';
 import { nameOfMsr } from './msrs.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
@@ -14,7 +17,7 @@ export function describeExit(exit: Exit): string {
     case 'MSR_WRITE':
       return `${reason} ${nameOfMsr(exit.index)} = ${hex(exit.value)}`;
     case 'CPUID':
-      return `${reason} ${hex(exit.leaf)}${exit.subleaf === 0 ? '' : `.${exit.subleaf}`}`;
+      return `${reason} ${leafName(exit.leaf, exit.subleaf)}`;
     case 'IO_INSTRUCTION':
       return `${reason} ${exit.direction} ${hex(exit.port)}${exit.direction === 'out' ? ` = ${byteText(exit.value, exit.size)}` : ''}`;
     case 'EPT_VIOLATION':
@@ -28,9 +31,10 @@ export function describeExit(exit: Exit): string {
     case 'INVLPG':
       return `${reason} ${hex(exit.gva)}`;
     case 'EXCEPTION_NMI':
-      return `${reason} vector ${exit.vector}${exit.errorCode === null ? '' : `, error code ${hex(exit.errorCode)}`}`;
-    case 'EXTERNAL_INTERRUPT':
+      return `${reason} ${describeEvent(exit)}`;
     case 'TRIPLE_FAULT':
+      return `${reason} ${describeEvent(exit.first)}, then ${describeEvent(exit.last)}`;
+    case 'EXTERNAL_INTERRUPT':
     case 'INTERRUPT_WINDOW':
     case 'NMI_WINDOW':
     case 'HLT':
@@ -46,6 +50,44 @@ export function describeExit(exit: Exit): string {
     case 'XSETBV':
       return reason;
   }
+}
+
+/** Leaves whose answer depends on ECX (SDM vol. 2, CPUID). */
+const WITH_SUBLEAVES = new Set([0x4, 0x7, 0xb, 0xd, 0xf, 0x10, 0x12, 0x14, 0x17, 0x18, 0x1f]);
+
+/** `0x7.0`; without subleaf where ECX means nothing. */
+export const leafName = (leaf: number, subleaf: number): string =>
+  `${hex(leaf)}${WITH_SUBLEAVES.has(leaf) ? `.${subleaf}` : ''}`;
+
+/** `#PF(0x2)`. */
+export const describeEvent = ({ vector, errorCode }: FailedEvent): string =>
+  `${vectorName(vector)}${errorCode === null ? '' : `(${hex(errorCode)})`}`;
+
+/** How a triple fault came about, in lines. */
+export function describeTripleFault({ first, last, cr2 }: TripleFault): string[] {
+  const isPageFault = first.vector === VECTOR.PF || last.vector === VECTOR.PF;
+  return [
+    `first ${describeEvent(first)}${blame(first)}${isPageFault ? `; CR2 ${hex(cr2)}` : ''}`,
+    'then  #DF, because that could not be delivered',
+    `then  ${describeEvent(last)}${blame(last)}, by delivering #DF: the processor shuts down`,
+  ];
+}
+
+/** What an error code points at. */
+function blame({ vector, errorCode }: FailedEvent): string {
+  if (vector === VECTOR.PF && errorCode !== null) return `, ${pageFaultCause(errorCode)}`;
+  if (errorCode === null || errorCode >> 3 === 0) return '';
+  const index = errorCode >> 3;
+  if ((errorCode & ERROR_CODE.IDT) !== 0) return `, for IDT entry ${index} (${vectorName(index)})`;
+  return `, for selector ${hex(errorCode & ~7)}`;
+}
+
+function pageFaultCause(code: number): string {
+  const access = (code & PF.I) !== 0 ? 'a fetch' : (code & PF.W) !== 0 ? 'a write' : 'a read';
+  const from = (code & PF.U) !== 0 ? 'ring 3' : 'the kernel';
+  if ((code & PF.P) === 0) return `${access} by ${from} of a page that is not present`;
+  if ((code & PF.RSVD) !== 0) return `${access} by ${from} with a reserved bit set in a page table`;
+  return `${access} by ${from} of a page that does not permit it`;
 }
 
 /** A value written to a port; a printable byte also as a character. */

@@ -1,65 +1,121 @@
-// The directives at the head of a guest's source: what machine it wants and what it will say (docs/guests.md).
+// The directives at the head of a guest's source: what machine it wants, what it will print and how it will end
+// (docs/guests.md). They are read here; whether a run kept them is decided in guestCases.ts.
+
+import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
+
+/** How a machine ends, as `expect-exit` names it; a number is the exit status of `trapline run`. */
+export type ExpectedExit = 'power-off' | 'triple-fault' | 'deadlock' | 'budget' | number;
 
 export interface Directives {
   readonly vcpus?: number;
   /** Bytes. */
   readonly memory?: number;
-  readonly features?: readonly string[];
+  readonly features?: readonly PvFeature[];
   readonly maxCycles?: number;
-  /** Console lines in order; `*` stands for any run of characters. */
+  /** Console lines in order, `*` standing for any run of characters; empty: the console is not looked at. */
   readonly expect: readonly string[];
-  /** How it ends: an exit status, or the kind of a RunResult. */
-  readonly expectExit?: string;
+  readonly expectExit: ExpectedExit;
 }
 
-/** A directive that cannot be read; the message names line and text. */
-export class DirectiveError extends Error {}
+/** A named case of a guest: what the head says, with its own directives in place of it or, for `expect`, behind it. */
+export interface DirectiveCase extends Directives {
+  readonly name: string;
+}
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
-const BINARY: Readonly<Record<string, number>> = { '': 1, k: 2 ** 10, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+export interface GuestDirectives extends Directives {
+  /** Empty when the file is one test. */
+  readonly cases: readonly DirectiveCase[];
+}
 
-function quantity(text: string, units: Readonly<Record<string, number>>, line: number): number {
-  const [, digits, unit] = /^(\d+)([kKMG]?)$/.exec(text) ?? [];
-  const factor = unit === undefined ? undefined : units[unit];
-  if (digits === undefined || factor === undefined)
-    throw new DirectiveError(`line ${line}: '${text}' is no quantity such as 64M`);
+/** A directive that cannot be read; the message names the line, what it says, and what it might say. */
+export class DirectiveError extends Error {
+  override readonly name = 'DirectiveError';
+}
+
+type Open = { -readonly [K in keyof Directives]: Directives[K] } & { expect: string[] };
+
+const THOUSANDS: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
+const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+const ENDS = ['power-off', 'triple-fault', 'deadlock', 'budget'] as const;
+const COMMENT = /^\s*(?:#|\/\/)/;
+const DIRECTIVE = /^\s*(?:#|\/\/)\s*([a-z][a-z-]*):(?:\s+(.*?))?\s*$/;
+
+function quantity(text: string, units: Readonly<Record<string, number>>): number {
+  const [, digits, unit = ''] = /^(\d+)([a-zA-Z]?)$/.exec(text) ?? [];
+  const factor = units[unit];
+  if (digits === undefined || factor === undefined || Number(digits) === 0) {
+    throw new DirectiveError(
+      `'${text}' is no quantity: write a number, with ${Object.keys(units).slice(1).join(', ')} behind it if need be`,
+    );
+  }
   return Number(digits) * factor;
 }
 
-/** Reads the comment lines in front of the first statement. Lines that are no directive are prose and are skipped. */
-export function parseDirectives(source: string): Directives {
-  const found: { -readonly [K in keyof Directives]: Directives[K] } = { expect: [] };
-  const expect: string[] = [];
-  for (const [index, text] of source.split('\n').entries()) {
-    if (text.trim() === '') continue;
-    if (!text.startsWith('#')) break;
-    const [, key, value] = /^#\s*([a-z-]+):\s?(.*?)\s*$/.exec(text) ?? [];
-    const line = index + 1;
-    switch (key) {
-      case 'vcpus':
-        found.vcpus = quantity(value!, UNITS, line);
-        break;
-      case 'memory':
-        found.memory = quantity(value!, BINARY, line);
-        break;
-      case 'features':
-        found.features = value!.split(/[\s,]+/).filter((name) => name !== '');
-        break;
-      case 'max-cycles':
-        found.maxCycles = quantity(value!, UNITS, line);
-        break;
-      case 'expect':
-        expect.push(value!);
-        break;
-      case 'expect-exit':
-        found.expectExit = value!;
-        break;
-      default:
-        break;
+function featureList(text: string): readonly PvFeature[] {
+  const names = text.split(/[\s,]+/).filter((name) => name !== '');
+  return names.map((name) => {
+    if (isPvFeature(name)) return name;
+    throw new DirectiveError(`there is no feature '${name}', only ${Object.keys(PV_FEATURES).join(', ')}`);
+  });
+}
+
+function expectedExit(text: string): ExpectedExit {
+  const end = ENDS.find((name) => name === text);
+  if (end !== undefined) return end;
+  if (/^\d+$/.test(text) && Number(text) <= 255) return Number(text);
+  throw new DirectiveError(`'${text}' is no way to end: say ${ENDS.join(', ')}, or an exit status from 0 to 255`);
+}
+
+/** What each directive does to what is being collected. */
+const READERS: Readonly<Record<string, (into: Open, value: string) => void>> = {
+  vcpus: (into, value) => (into.vcpus = quantity(value, { '': 1 })),
+  memory: (into, value) => (into.memory = quantity(value, BINARY)),
+  features: (into, value) => (into.features = featureList(value)),
+  'max-cycles': (into, value) => (into.maxCycles = quantity(value, THOUSANDS)),
+  expect: (into, value) => into.expect.push(value),
+  'expect-exit': (into, value) => (into.expectExit = expectedExit(value)),
+};
+
+/**
+ * Reads the comment lines before the first statement. Comments that are no directive are prose. `file` is for messages.
+ * Throws DirectiveError.
+ */
+export function parseDirectives(source: string, file = 'the source'): GuestDirectives {
+  const head: Open = { expect: [], expectExit: 'power-off' };
+  const cases: { name: string; own: Open; given: Set<string> }[] = [];
+  for (const [index, line] of source.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    if (!COMMENT.test(line)) break;
+    const [, key, value = ''] = DIRECTIVE.exec(line) ?? [];
+    if (key === undefined) continue;
+    try {
+      const open = cases.at(-1);
+      if (key === 'case') {
+        if (value === '') throw new DirectiveError('a case needs a name');
+        cases.push({ name: value, own: { expect: [], expectExit: 'power-off' }, given: new Set() });
+        continue;
+      }
+      if (!Object.hasOwn(READERS, key)) {
+        const known = [...Object.keys(READERS), 'case'].join(', ');
+        throw new DirectiveError(`there is no directive '${key}' (${known}); prose must not begin like one`);
+      }
+      READERS[key]!(open?.own ?? head, value);
+      open?.given.add(key);
+    } catch (error) {
+      if (!(error instanceof DirectiveError)) throw error;
+      throw new DirectiveError(`${file}:${index + 1}: ${error.message}\n    ${line.trim()}`);
     }
   }
-  found.expect = expect;
-  return found;
+  return {
+    ...head,
+    cases: cases.map(({ name, own, given }) => ({
+      ...head,
+      ...own,
+      expect: [...head.expect, ...own.expect],
+      expectExit: given.has('expect-exit') ? own.expectExit : head.expectExit,
+      name,
+    })),
+  };
 }
 
 /** Whether a console line is as expected; `*` stands for any run of characters. */

@@ -12,6 +12,8 @@ export interface ExitLine {
   readonly exit: Exit;
   /** What the hypervisor did. */
   readonly action: string;
+  /** What the guest takes at the next entry: the vector of an interrupt or exception; null: nothing. */
+  readonly injects: number | null;
   /** Modelled cycles from the exit to the next entry, waiting left out. */
   readonly cost: number;
   /** Cycles that the vCPU waited in between. */
@@ -22,6 +24,7 @@ interface Open {
   since: number;
   waited: number;
   handled: ProbeEvents['exit_handled'] | null;
+  injects: number | null;
 }
 
 export class ExitLines {
@@ -38,10 +41,14 @@ export class ExitLines {
     const open = this.#open.get(vcpu);
     switch (name) {
       case 'kvm_exit':
-        this.#open.set(vcpu, { since: time, waited: 0, handled: null });
+        this.#open.set(vcpu, { since: time, waited: 0, handled: null, injects: null });
         return;
       case 'exit_handled':
         if (open) open.handled = event as ProbeEvents['exit_handled'];
+        return;
+      case 'kvm_inj_virq':
+      case 'kvm_inj_exception':
+        if (open) open.injects = (event as ProbeEvents['kvm_inj_virq' | 'kvm_inj_exception']).vector;
         return;
       case 'kvm_vcpu_wakeup':
         if (open) open.waited += (event as ProbeEvents['kvm_vcpu_wakeup']).cycles;
@@ -65,6 +72,6 @@ export class ExitLines {
     this.#open.delete(vcpu);
     const { tsc, exit, action } = open.handled;
     const cost = Math.max(0, time - open.since - open.waited);
-    this.#emit({ vcpu, tsc, exit, action, cost, waited: open.waited });
+    this.#emit({ vcpu, tsc, exit, action, injects: open.injects, cost, waited: open.waited });
   }
 }

@@ -51,17 +51,31 @@ export function perfReport(statistics: ExitStatistics, { nameOf, tscKhz }: Repor
   ].join('\n');
 }
 
+/** What the lazy TSC deadline series calls an MSR: `MSR_TSC_DEADLINE` is tsc-deadline, `X2APIC_ICR` is apic-icr. */
+export const shortMsrName = (name: string): string =>
+  name
+    .replace(/^MSR_KVM_/, 'kvm-')
+    .replace(/^MSR_/, '')
+    .replace(/^X2APIC_/, 'apic-')
+    .replaceAll('_', '-')
+    .toLowerCase();
+
+/** A share as the series prints it: rounded down to whole percents. */
+export const wholePercent = (part: number, whole: number): string =>
+  `${whole === 0 ? 0 : Math.floor((100 * part) / whole)}%`;
+
 /** MSR writes that exited: a line for each MSR with its share, the sum first, as in the lazy TSC deadline series. */
 export function msrReport(writes: ReadonlyMap<string, number>): string {
   const sum = [...writes.values()].reduce((a, b) => a + b, 0);
   if (sum === 0) return '';
   const rows = [...writes].sort(([, a], [, b]) => b - a);
-  const width = Math.max(...rows.map(([name]) => name.length), 'sum'.length);
-  const lines = rows.map(
-    ([name, count]) =>
-      `  ${name.padEnd(width)} ${`${Math.floor((100 * count) / sum)}%`.padStart(5)} ${String(count).padStart(10)}`,
-  );
-  return ['MSR writes that exited:', `  ${'sum'.padEnd(width)}       ${String(sum).padStart(10)}`, ...lines, ''].join(
-    '\n',
-  );
+  const line = (name: string, percent: string, count: number, own: string): string =>
+    `${name.padStart(NAME_WIDTH)} ${percent.padStart(10)} ${String(count).padStart(9)}  ${own}`.trimEnd();
+  return [
+    `${'MSR-Write'.padStart(NAME_WIDTH)} ${'Share'.padStart(10)} ${'Exits'.padStart(9)}`,
+    '',
+    line('sum', '', sum, ''),
+    ...rows.map(([name, count]) => line(shortMsrName(name), wholePercent(count, sum), count, name)),
+    '',
+  ].join('\n');
 }

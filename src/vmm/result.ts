@@ -1,5 +1,6 @@
 // How a run of a machine ended, as data, and the exit status that a command makes of it.
 
+import type { TripleFault } from '../cpu/exit.ts';
 import type { VcpuReport } from './vcpuReport.ts';
 
 /** `position` is where the CPU stood that was furthest behind, in cycles. */
@@ -7,7 +8,7 @@ export type RunResult =
   /** The guest wrote `value` to the debug exit port. */
   | { readonly kind: 'debug-exit'; readonly value: number; readonly vcpu: number }
   | { readonly kind: 'power-off'; readonly vcpu: number }
-  | { readonly kind: 'triple-fault'; readonly vcpu: VcpuReport }
+  | { readonly kind: 'triple-fault'; readonly vcpu: VcpuReport; readonly fault: TripleFault }
   /** Every vCPU waits, and nothing can ever happen again. */
   | { readonly kind: 'deadlock'; readonly vcpus: readonly VcpuReport[] }
   /** `maxCycles` are over; the machine can go on. */

@@ -1,6 +1,7 @@
 // Userspace's half of a vCPU thread: calls KVM_RUN for ever and serves what it returns with. Where an access ends up is said
 // by the buses; when the machine ends, by the devices.
 
+import type { TripleFault } from '../cpu/exit.ts';
 import { KVM_EXIT } from '../hypervisor/names.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
@@ -38,6 +39,13 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
   }
 }
 
+function tripleFault({ guest }: Vcpu): TripleFault {
+  const exit = guest.exit();
+  if (exit.reason !== 'TRIPLE_FAULT') throw new Error(`userspace was told of a shutdown after ${exit.reason}`);
+  const { first, last, cr2 } = exit;
+  return { first, last, cr2 };
+}
+
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
 function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
@@ -65,7 +73,7 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       return;
     }
     case 'SHUTDOWN':
-      userspace.end({ kind: 'triple-fault', vcpu: reportVcpu(vcpu) });
+      userspace.end({ kind: 'triple-fault', vcpu: reportVcpu(vcpu), fault: tripleFault(vcpu) });
       return;
     case 'INTR':
       return;

@@ -20,6 +20,6 @@ export const IO = [
   row('E7', 'out',  'Ib,eAX', output),
   row('EC', 'in',   'AL,DX',  input),
   row('ED', 'in',   'eAX,DX', input),
-  row('EE', 'out',  'DX,AL',  output),
+  row('EE', 'out',  'DX,AL',  { ...output, size: 'b' }), // the port's number has two bytes
   row('EF', 'out',  'DX,eAX', output),
 ];

@@ -18,7 +18,8 @@ export function handleCpuid(vcpu: Vcpu): Disposition {
   if (vcpu.probes.active) {
     const event = { vcpu: vcpu.id, leaf, subleaf, rax: eax, rbx: ebx, rcx: ecx, rdx: edx, found };
     vcpu.probes.fire('kvm_cpuid', event, vcpu.cpu.now);
-    say(vcpu, `leaf 0x${leaf.toString(16)}.${subleaf} answered${found ? '' : ', no such leaf'}`);
+    const registers = Object.entries({ eax, ebx, ecx, edx }).map(([name, value]) => `${name} 0x${value.toString(16)}`);
+    say(vcpu, `${found ? '' : 'no such leaf: '}${registers.join(', ')}`);
   }
   return skipInstruction(vcpu);
 }

@@ -9,8 +9,14 @@ export function handleHalt(vcpu: Vcpu): Disposition {
   skipInstruction(vcpu);
   const awake = hasEvents(vcpu);
   vcpu.mpState = awake ? 'runnable' : 'halted';
-  if (vcpu.probes.active) say(vcpu, awake ? 'an event waits: goes on' : 'halts until an event');
+  if (vcpu.probes.active) say(vcpu, awake ? 'an event waits: goes on' : `halts, ${nextTimer(vcpu)}`);
   return CONTINUE;
+}
+
+/** When its timer will wake a halted vCPU. */
+function nextTimer(vcpu: Vcpu): string {
+  const { tscdeadline } = vcpu.lapic.timer;
+  return tscdeadline === 0n ? 'no timer armed' : `timer due in ${tscdeadline - vcpu.guestTsc()} cycles`;
 }
 
 /** Pause-loop exiting: the vCPU spins, so others may go first. There is no directed yield yet. */

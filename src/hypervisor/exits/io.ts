@@ -10,7 +10,7 @@ export function handleIo(vcpu: Vcpu): Disposition {
   if (vcpu.probes.active) {
     const write = direction === 'out';
     vcpu.probes.fire('kvm_pio', { vcpu: vcpu.id, write, port, size, count: 1, value }, vcpu.cpu.now);
-    say(vcpu, `${write ? 'OUT to' : 'IN from'} port 0x${port.toString(16)} goes to userspace`);
+    say(vcpu, 'userspace serves it');
   }
   return TO_USERSPACE;
 }

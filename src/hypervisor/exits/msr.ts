@@ -3,6 +3,8 @@
 import { COST } from '../../host/costs.ts';
 import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
+import { highestVector, NONE } from '../lapic/priority.ts';
+import { APIC } from '../lapic/registers.ts';
 import { nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
@@ -33,10 +35,12 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   const value = whole[0]!;
   const { msrWrites } = vcpu.stat;
   msrWrites.set(index, (msrWrites.get(index) ?? 0) + 1);
+  const inService = vcpu.probes.active ? highestVector(vcpu.lapic.regs, APIC.ISR) : NONE;
   const accepted = writeMsr(vcpu, index, value);
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, true, index, value, !accepted);
   if (!accepted) return refuse(vcpu, `WRMSR of ${nameOfMsr(index)}`);
+  if (vcpu.probes.active) say(vcpu, describeMsrWrite(vcpu, index, value, inService));
   return skipInstruction(vcpu);
 }
 
@@ -49,5 +53,5 @@ function refuse(vcpu: Vcpu, what: string): Disposition {
 function trace(vcpu: Vcpu, write: boolean, index: number, value: bigint, fault: boolean): void {
   if (!vcpu.probes.active) return;
   vcpu.probes.fire('kvm_msr', { vcpu: vcpu.id, write, index, value, fault }, vcpu.cpu.now);
-  if (!fault) say(vcpu, write ? describeMsrWrite(vcpu, index, value) : `read as 0x${value.toString(16)}`);
+  if (!fault && !write) say(vcpu, `read as 0x${value.toString(16)}`);
 }

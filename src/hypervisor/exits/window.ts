@@ -7,7 +7,10 @@ import { CONTINUE, say, type Disposition } from './handler.ts';
 /** handle_external_interrupt(): the host's handler has run already, with interrupts off (run.ts). */
 export function handleExternalInterrupt(vcpu: Vcpu): Disposition {
   vcpu.stat.irqExits++;
-  if (vcpu.probes.active) say(vcpu, 'an interrupt of the host');
+  if (vcpu.probes.active) {
+    const expired = vcpu.lapic.timer.pending > 0;
+    say(vcpu, expired ? "the host timer of the guest's deadline fired" : 'kicked: something waits for the guest');
+  }
   return CONTINUE;
 }
 
