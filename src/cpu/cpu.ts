@@ -1,7 +1,6 @@
 // One logical CPU: enters guest mode, runs blocks, delivers what they raise, and leaves with an exit. It knows no
 // hypervisor; what exits is said by its controls.
 
-import { MODE } from '../x86/decoder.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
 import type { Arena } from './arena.ts';
 import type { Blocks } from './blocks.ts';
@@ -10,8 +9,8 @@ import { deliverEntryEvent, deliverFault, deliverSingleStep } from './delivery.t
 import { STATUS } from './emit.ts';
 import { EXIT, type Exit, type ExitReason } from './exit.ts';
 import { exitSignal, guestFault, stopSignal } from './fault.ts';
+import { Fetch } from './fetch.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
-import { HANDLERS, SPECIAL } from './handlers.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
 import type { MemoryContext } from './memoryContext.ts';
 import type { MicrocodeCpu, Operands } from './microcode/microcode.ts';
@@ -21,7 +20,7 @@ import { nameInstruction } from './nameInstruction.ts';
 import { emptyOperands, microcodeShape, readOperands } from './operands.ts';
 import { RECORD } from './records.ts';
 import type { SecondStage } from './secondStage.ts';
-import { FETCH_ENTRIES, JUMP_ENTRIES, OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
+import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
 import { readExit } from './vmexit.ts';
 
@@ -48,7 +47,6 @@ export interface Stopped {
   readonly hint: string;
 }
 
-const PAGE_MASK = 0xfff;
 /** `shadow`: the instruction that the shadow covers is being executed; it ends when that retires. */
 const SHADOW_AGEING = 0x40;
 const STACK_SEGMENT = OFFSET.segments + SEGMENT_SIZE * SEGMENTS.indexOf('ss');
@@ -58,11 +56,6 @@ const EVENT_TYPES = {
   exception: EVENT_TYPE.EXCEPTION,
   soft: EVENT_TYPE.SOFT_INTERRUPT,
 } as const;
-
-/** Handlers whose records are linked to their targets. */
-const IS_LINKED = Uint8Array.from(HANDLERS, ({ form }, index) =>
-  index === SPECIAL.FALL_THROUGH || form?.row.operands.some((o) => o.immediate.startsWith('j')) ? 1 : 0,
-);
 
 /** What running goes on with. */
 const CONTINUE = null;
@@ -85,10 +78,8 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   readonly #shared: Shared;
   readonly #operands: Operands;
   readonly #u32: Uint32Array;
-  readonly #rip: number;
-  readonly #ripPage: number;
+  readonly #fetch: Fetch;
   #features: Features = featuresOf([]);
-  #generation = 0;
   #running = false;
 
   constructor(id: number, base: number, shared: Shared) {
@@ -99,8 +90,6 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.state = stateAt(shared.views, base);
     this.#operands = emptyOperands(this.state);
     this.#u32 = shared.views.u32;
-    this.#rip = (base + OFFSET.rip) >> 2;
-    this.#ripPage = (base + OFFSET.ripPage) >> 2;
     const { state } = this;
     state.pageUnit = 4096n;
     [~0n, 0xffff_ffffn, 0xffffn].forEach(
@@ -108,6 +97,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     );
     state.rflags = RFLAGS.FIXED;
     this.mmu = new Mmu(this);
+    this.#fetch = new Fetch(this.state, this.mmu, shared.blocks);
   }
 
   get features(): Features {
@@ -233,7 +223,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
       if (controls.interruptWindow && this.interruptible()) return this.#window(EXIT.INTERRUPT_WINDOW);
       if (controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0) return this.#window(EXIT.NMI_WINDOW);
     }
-    const block = this.#find();
+    const block = this.#fetch.find();
     if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0) return this.#runOne();
     return this.#runBlock(block);
   }
@@ -251,49 +241,6 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     return CONTINUE;
   }
 
-  /** Byte address of the page that RIP lies in. Raises what the fetch raises. */
-  #fetchPage(low: number, high: number): number {
-    const entry = (this.state.fetchView >> 2) + ((low >>> 12) & (FETCH_ENTRIES - 1)) * 4;
-    if (this.#u32[entry] === (low & ~PAGE_MASK) >>> 0 && this.#u32[entry + 1] === high >>> 0)
-      return this.#u32[entry + 2]!;
-    return this.mmu.translation.translateFetch(low, high);
-  }
-
-  /** The block at RIP; fills the jump cache. */
-  #find(): number {
-    const { blocks } = this.#shared;
-    const low = this.#u32[this.#rip]!;
-    const high = this.#u32[this.#rip + 1]!;
-    const page = this.#fetchPage(low, high);
-    const block = blocks.find(page, low & PAGE_MASK, MODE.CODE64);
-    if (blocks.generation !== this.#generation) {
-      this.#generation = blocks.generation;
-      this.mmu.translation.dropDerived();
-    }
-    if (block === 0) return blocks.straddling(page, low & PAGE_MASK, this.#nextPage(low, high), MODE.CODE64);
-    const entry = (this.state.jumpCache >> 2) + (low & (JUMP_ENTRIES - 1)) * 4;
-    this.#u32[entry] = low;
-    this.#u32[entry + 1] = high;
-    this.#u32[entry + 2] = block;
-    return block;
-  }
-
-  /** Byte address of the page behind that of an address. */
-  #nextPage(low: number, high: number): number {
-    const next = (low & ~PAGE_MASK) + 4096;
-    return this.#fetchPage(next | 0, next === 0 ? (high + 1) | 0 : high);
-  }
-
-  /** A copy of the first `count` instructions at RIP that stops behind them. */
-  #scratch(count: number): number {
-    const { blocks } = this.#shared;
-    const low = this.#u32[this.#rip]!;
-    const high = this.#u32[this.#rip + 1]!;
-    const page = this.#fetchPage(low, high);
-    const block = blocks.scratch(page, low & PAGE_MASK, MODE.CODE64, count);
-    return block || blocks.scratchStraddling(page, low & PAGE_MASK, this.#nextPage(low, high), MODE.CODE64);
-  }
-
   #remaining(record: number): number {
     return this.state.views.u16[(record + RECORD.remaining) >> 1]!;
   }
@@ -301,7 +248,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   #runBlock(found: number): ExitReason | null {
     const { state } = this;
     const left = state.budget;
-    const block = this.#remaining(found) > left ? this.#scratch(left) : found;
+    const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
     state.budget = left - this.#remaining(block);
     return this.#run(block);
   }
@@ -316,7 +263,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     let left: ExitReason | null;
     try {
       state.budget = 0;
-      left = this.#run(this.#scratch(1));
+      left = this.#run(this.#fetch.scratch(1));
     } finally {
       this.#setRest(-rest);
       state.budget += rest;
@@ -337,14 +284,13 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
 
   #run(record: number): ExitReason | null {
     const { state } = this;
-    this.#u32[this.#ripPage] = this.#u32[this.#rip]! & ~PAGE_MASK;
-    this.#u32[this.#ripPage + 1] = this.#u32[this.#rip + 1]!;
+    this.#fetch.enterPage();
     this.#running = true;
     this.#shared.run(this, record);
     this.#running = false;
     switch (state.status) {
       case STATUS.JUMP:
-        this.#link(state.lastRecord);
+        this.#fetch.link(state.lastRecord);
         return CONTINUE;
       case STATUS.AHEAD:
         this.#undo(state.lastRecord);
@@ -363,33 +309,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   /** Takes back what was paid for a record and those behind it; RIP is the record's. */
   #undo(record: number): void {
     this.state.budget += this.#remaining(record);
-    this.#ripFrom(record, 0);
-  }
-
-  /** RIP = the record's address + `extra`. */
-  #ripFrom(record: number, extra: number): void {
-    const low = this.#u32[this.#ripPage]! + this.state.views.u16[(record + RECORD.ripOffset) >> 1]! + extra;
-    this.#u32[this.#rip] = low;
-    this.#u32[this.#rip + 1] = this.#u32[this.#ripPage + 1]! + (low > 0xffff_ffff ? 1 : 0);
-  }
-
-  /** Links a branch that left for a RIP in its own page to the block there. */
-  #link(record: number): void {
-    const { blocks, views } = this.#shared;
-    if (!blocks.isShared(record) || IS_LINKED[views.u16[record >> 1]!] === 0) return;
-    const low = this.#u32[this.#rip]!;
-    if (
-      this.#u32[this.#ripPage] !== (low & ~PAGE_MASK) >>> 0 ||
-      this.#u32[this.#ripPage + 1] !== this.#u32[this.#rip + 1]
-    )
-      return;
-    const { generation } = blocks;
-    const block = blocks.find(this.#fetchPage(low, this.#u32[this.#rip + 1]!), low & PAGE_MASK, MODE.CODE64);
-    if (block === 0 || blocks.generation !== generation) return;
-    const next = views.u16[(record + RECORD.ripOffset) >> 1]! + views.u8[record + RECORD.length]!;
-    if (next + views.i32[(record + RECORD.imm) >> 2]! === (low & PAGE_MASK))
-      views.i32[(record + RECORD.taken) >> 2] = block;
-    if (next === (low & PAGE_MASK)) views.i32[(record + RECORD.fallThrough) >> 2] = block;
+    this.#fetch.setRip(record, 0);
   }
 
   #caught(thrown: unknown): ExitReason | null {
@@ -418,7 +338,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   microcode(record: number): number {
     const { state } = this;
     this.record = record;
-    this.#ripFrom(record, 0);
+    this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
     if (shape === null) return nameInstruction(this);
     if (shape.observesTime) this.#addUnits(OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
@@ -426,7 +346,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     const outcome = shape.run(this, operands);
     if (outcome === 'next') return 0;
     if (outcome === 'exit') return STATUS.EXIT;
-    if (outcome === 'end') this.#ripFrom(record, operands.length);
+    if (outcome === 'end') this.#fetch.setRip(record, operands.length);
     state.budget += this.#remaining(record) - 1;
     return STATUS.MICROCODE;
   }

@@ -6,11 +6,12 @@ import type { FunctionBuilder } from '../wasm/function.ts';
 import { call, type Callable } from '../wasm/module.ts';
 import type { Int, Type } from '../wasm/types.ts';
 import type { Flags, Width } from '../x86/flags.ts';
-import { RSP, type BackEnd, type FaultName, type MemoryCell, type Register, type Segment } from '../x86/semantics.ts';
+import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../x86/backEnd.ts';
+import { RSP } from '../x86/semantics.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
-import { ACCESS } from './access.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
-import { JUMP_ENTRIES, OFFSET, VIEW_ENTRIES } from './state.ts';
+import { JUMP_ENTRIES, OFFSET } from './state.ts';
+import { ViewAccess } from './viewAccess.ts';
 
 /** Why generated code returned to TypeScript: `state.status`. */
 export const STATUS = {
@@ -50,11 +51,6 @@ export interface Flow {
   leave(): void;
 }
 
-const VIEW_SHIFT = 12 - 5; // page number times the entry size of 32
-const VIEW_MASK = (VIEW_ENTRIES - 1) << 5;
-const TAG_READ = 0;
-const TAG_WRITE = 8;
-const ADDEND = 24;
 const PAGE_MASK = -4096n;
 const LINEAR_BITS = 48n;
 
@@ -69,6 +65,7 @@ export class HandlerBackEnd implements BackEnd {
   readonly #shape: MemoryShape;
   readonly #record: Expr<'i32'>;
   readonly #state: Expr<'i32'>;
+  readonly #memory: ViewAccess;
   #pending: (() => void)[] = [];
   #committed = false;
   #ended = false;
@@ -90,6 +87,7 @@ export class HandlerBackEnd implements BackEnd {
     this.addressWidth = addressWidth;
     this.#record = record;
     this.#state = state;
+    this.#memory = new ViewAccess(fn, imports, record, state);
   }
 
   let<T extends Type>(value: Expr<T>): Expr<T> {
@@ -157,98 +155,29 @@ export class HandlerBackEnd implements BackEnd {
     return this.let(address.add(load('i64', 8, this.#state.add(this.#u16(RECORD.segment)))));
   }
 
-  // Memory: one compare of the tag, which also catches page crossing, and one add. Everything else is the slow path's.
-
-  #entry(linear: Expr<'i64'>): Expr<'i32'> {
-    const slot = linear.shrU(i64(VIEW_SHIFT)).wrap().and(i32(VIEW_MASK));
-    return this.let(this.#field('i32', 4, OFFSET.dataView).add(slot));
-  }
-  #hits(linear: Expr<'i64'>, bytes: number, entry: Expr<'i32'>, tag: number): Expr<'i32'> {
-    const last = bytes === 1 ? linear : linear.add(i64(bytes - 1));
-    return last.and(i64(PAGE_MASK)).eq(load('i64', 8, entry, tag));
-  }
-  #host(linear: Expr<'i64'>, entry: Expr<'i32'>): Expr<'i32'> {
-    return linear.wrap().add(load('i32', 4, entry, ADDEND));
-  }
-  #place(linear: Expr<'i64'>, bytes: number, segment: Segment): Expr<'i32'>[] {
-    const high = linear.shrU(i64(32)).wrap();
-    return [linear.wrap(), high, i32(bytes | (segment === 'stack' ? ACCESS.STACK : 0)), this.#record];
-  }
-  #access(): void {
-    if (this.#committed) throw new Error('a memory access after results were stored');
-  }
+  // Memory
 
   load(address: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int> {
-    this.#access();
-    const fn = this.#fn;
-    const linear = this.#linear(address, segment);
-    const entry = this.#entry(linear);
-    const host = fn.local('i32');
-    fn.if(
-      this.#hits(linear, bytes, entry, TAG_READ),
-      () => fn.set(host, this.#host(linear, entry)),
-      () => fn.set(host, call(this.#imports.slowRead, 'i32', this.#place(linear, bytes, segment))),
-    );
-    return this.let(load(bytes === 8 ? 'i64' : 'i32', bytes, host));
+    this.#notCommitted();
+    return this.#memory.load(this.#linear(address, segment), bytes, segment);
   }
-
   open(address: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell {
-    this.#access();
-    const fn = this.#fn;
-    const linear = this.#linear(address, segment);
-    const host = this.#writable(linear, bytes);
-    const slow = fn.let(host.eqz());
-    fn.if(slow, () => fn.set(host, call(this.#imports.slowOpen, 'i32', this.#place(linear, bytes, segment))));
-    const value = this.let(load(bytes === 8 ? 'i64' : 'i32', bytes, host));
-    const store = (stored: Expr<Int>): void => {
-      this.#access();
-      const held = this.let(stored);
-      fn.if(
-        slow,
-        () => this.#storeSlowly(linear, bytes, segment, held),
-        () => fn.store(bytes, host, held),
-      );
-    };
-    return { value, store };
-  }
-
-  store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
-    this.#access();
-    const fn = this.#fn;
-    const linear = this.#linear(address, segment);
-    const held = this.let(value);
-    const entry = this.#entry(linear);
-    fn.if(
-      this.#hits(linear, bytes, entry, TAG_WRITE),
-      () => fn.store(bytes, this.#host(linear, entry), held),
-      () => {
-        const host = fn.let(call(this.#imports.storeBesideCode, 'i32', [linear, i32(bytes), entry]));
-        fn.if(
-          host,
-          () => fn.store(bytes, host, held),
-          () => this.#storeSlowly(linear, bytes, segment, held),
-        );
+    this.#notCommitted();
+    const { value, store } = this.#memory.open(this.#linear(address, segment), bytes, segment);
+    return {
+      value,
+      store: (stored) => {
+        this.#notCommitted();
+        store(stored);
       },
-    );
+    };
   }
-
-  /** Host address where `bytes` may be written at once, or 0. */
-  #writable(linear: Expr<'i64'>, bytes: number): Expr<'i32'> {
-    const fn = this.#fn;
-    const entry = this.#entry(linear);
-    const host = fn.local('i32');
-    fn.if(
-      this.#hits(linear, bytes, entry, TAG_WRITE),
-      () => fn.set(host, this.#host(linear, entry)),
-      () => fn.set(host, call(this.#imports.storeBesideCode, 'i32', [linear, i32(bytes), entry])),
-    );
-    return host;
+  store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
+    this.#notCommitted();
+    this.#memory.store(this.#linear(address, segment), bytes, segment, value);
   }
-
-  #storeSlowly(linear: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
-    const high = value.type === 'i64' ? value.zext().shrU(i64(32)).wrap() : i32(0);
-    const args = [...this.#place(linear, bytes, segment), value.wrap(), high];
-    this.#fn.evaluate(call(this.#imports.slowWrite, 'i32', args), false);
+  #notCommitted(): void {
+    if (this.#committed) throw new Error('a memory access after results were stored');
   }
 
   // Flags

@@ -48,10 +48,11 @@ const SPECIALS: readonly Handler[] = [
 ];
 
 /** Whether 64-bit code can reach a form that is executed at all. (Its first row may be one of other modes.) */
-const isExecuted = (form: Form): boolean =>
-  (form.row.semantics !== undefined || form.row.microcode !== undefined) &&
-  !form.segmentedStack &&
-  form.addressSize !== 16;
+function isExecuted({ row, width, segmentedStack, addressSize }: Form): boolean {
+  if (row.semantics === undefined && row.microcode === undefined) return false;
+  if (segmentedStack || addressSize === 16) return false;
+  return row.f64 ? width === 64 : !(row.d64 && width === 32);
+}
 
 function handlerOf(form: Form): Handler {
   return {

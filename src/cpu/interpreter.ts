@@ -9,6 +9,7 @@ import { HandlerBackEnd, type Flow, type HandlerImports } from './emit.ts';
 import type { Handler } from './handlers.ts';
 import { CODE_BITMAP } from './memoryMap.ts';
 import { RECORD } from './records.ts';
+import { VIEW_TAG } from './viewAccess.ts';
 
 /** What TypeScript gives generated code; names are those of `HandlerImports`. */
 export interface InterpreterImports {
@@ -123,8 +124,6 @@ function buildDispatcher(
 }
 
 const LINE_SHIFT = 6;
-const TAG_CODE = 16;
-const ADDEND = 24;
 
 /**
  * A store that missed tagWrite: on a page that is writable but holds decoded code it may still be made at once, if the
@@ -136,8 +135,8 @@ function storeBesideCode(): FunctionBuilder {
   const bytes = fn.param(1, 'i32');
   const entry = fn.param(2, 'i32');
   const last = fn.let(linear.add(bytes.sub(i32(1)).zext()));
-  fn.if(last.and(i64(-4096n)).ne(load('i64', 8, entry, TAG_CODE)), () => fn.return(i32(0)));
-  const host = fn.let(linear.wrap().add(load('i32', 4, entry, ADDEND)));
+  fn.if(last.and(i64(-4096n)).ne(load('i64', 8, entry, VIEW_TAG.CODE)), () => fn.return(i32(0)));
+  const host = fn.let(linear.wrap().add(load('i32', 4, entry, VIEW_TAG.ADDEND)));
   const bitmap = load('i64', 8, host.shrU(i32(12)).shl(i32(3)), CODE_BITMAP);
   const line = (address: Expr<'i64'>): Expr<'i64'> => i64(1).shl(address.shrU(i64(LINE_SHIFT)));
   fn.if(bitmap.and(line(linear).or(line(last))).eqz(), () => fn.return(host));

@@ -2,7 +2,8 @@
 
 import type { Width } from './flags.ts';
 import { operandsOf, type Form, type FormOperand } from './forms.ts';
-import { Op, type BackEnd, type OpShape, type Place } from './semantics.ts';
+import type { BackEnd, Place } from './backEnd.ts';
+import { Op, type OpShape } from './semantics.ts';
 
 function placeOf({ operand, kind, slot, width }: FormOperand): Place {
   switch (kind) {

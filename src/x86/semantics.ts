@@ -1,14 +1,15 @@
 // How instructions say what they do. A row's semantics is a function over `Op`, which reads like the manual's Operation
 // section and builds typed expressions; a `BackEnd` turns these into WebAssembly, or evaluates them.
 //
-// What a back end guarantees, whatever the order in the source: register and flag results are held and stored after the
-// last memory access, so an instruction that faults has changed nothing. What semantics must keep to: memory is written
-// at most once, faults are raised before, and nothing is assumed about where registers live.
+// What semantics must keep to: memory is written at most once, faults are raised before, and nothing is assumed about where
+// registers live or when results are stored (backEnd.ts).
 
 import { constant, i64, select, type Expr } from '../wasm/expr.ts';
 import type { Int, Type } from '../wasm/types.ts';
 import * as arithmetic from './flags.ts';
-import type { Flags, Width } from './flags.ts';
+import type { Width } from './flags.ts';
+import type { BackEnd, FaultName, MemoryCell, Place, Register, Segment } from './backEnd.ts';
+import { GPR } from './names/registers.ts';
 
 /** What an instruction does. Generic in the type that holds its operands: i32 for 8 to 32 bits, i64 for 64. */
 export type Semantics = <T extends Int>(op: Op<T>) => void;
@@ -18,87 +19,10 @@ export const dst = 0;
 export const src = 1;
 export const src2 = 2;
 
-/** Register numbers. */
-export const RAX = 0;
-export const RCX = 1;
-export const RDX = 2;
-export const RBX = 3;
-export const RSP = 4;
-export const RBP = 5;
-export const RSI = 6;
-export const RDI = 7;
+/** Register numbers, for operands that an instruction names by itself. */
+export const { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI } = GPR;
 /** The second byte of RAX. */
 export const AH = 16;
-
-/** A register as a back end meets it: named by the row, or by operand slot 0 to 2 of the decoded instruction. */
-export type Register = { readonly fixed: number } | { readonly slot: number };
-
-/** Where an operand of a form is found. `width` in bits. */
-export type Place =
-  | { readonly kind: 'register'; readonly register: Register; readonly width: Width }
-  | { readonly kind: 'memory'; readonly width: Width; readonly address: 'modrm' | 'immediate' | 'rsi' | 'rdi' }
-  /** `stored`: the immediate is in the record; otherwise it is the constant `value`. */
-  | { readonly kind: 'immediate'; readonly value?: bigint };
-
-export type FaultName = 'de' | 'ud' | 'gp';
-
-/** A memory operand that is read and then perhaps written: the write was probed for when it was opened. */
-export interface MemoryCell {
-  readonly value: Expr<Int>;
-  store(value: Expr<Int>): void;
-}
-
-export interface BackEnd {
-  /** Evaluates once; the result may be used many times. */
-  let<T extends Type>(value: Expr<T>): Expr<T>;
-  /** The low `width` bits of a register, zero-extended (i64 for 64 bits, else i32). */
-  register(register: Register, width: Width): Expr<Int>;
-  /** Held until the instruction commits. 32 bits zero the upper half, 8 and 16 keep it. */
-  setRegister(register: Register, width: Width, value: Expr<Int>): void;
-  /** The immediate, extended to 64 bits as the instruction uses it. */
-  immediate(): Expr<'i64'>;
-  /** The second immediate of ENTER and the like. */
-  immediate2(): Expr<'i32'>;
-  /** Effective address of the ModRM operand: no segment base, wrapped to the address size. */
-  effectiveAddress(): Expr<'i64'>;
-  /** 1 if the ModRM operand's base is RSP. */
-  baseIsStackPointer(): Expr<'i32'>;
-  /** Cuts an address to the address size of the form. */
-  wrapAddress(address: Expr<'i64'>): Expr<'i64'>;
-  /** Bits of the address size that this form was decoded with; 64 or 32 in 64-bit mode. */
-  readonly addressWidth: Width;
-  load(address: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int>;
-  open(address: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell;
-  store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void;
-  flags(): Flags;
-  /** Held until commit. With `when`, the flags change only if it is 1. */
-  setFlags(flags: Flags, when?: Expr<'i32'>): void;
-  /** RFLAGS bits that are not lazy (DF, IF, IOPL, ...). */
-  systemFlags(): Expr<'i32'>;
-  setSystemFlags(value: Expr<'i32'>): void;
-  /** Address of the next instruction. */
-  nextRip(): Expr<'i64'>;
-  /** The next instruction's address plus the relative displacement. */
-  relativeTarget(): Expr<'i64'>;
-  /** The guest's time stamp counter at this instruction. */
-  tsc(): Expr<'i64'>;
-  /** A field of the CPU's state by name, for the few instructions that read one (RDTSCP, RDPID). */
-  stateField(name: 'tscAux'): Expr<'i64'>;
-  faultIf(when: Expr<'i32'>, fault: FaultName): void;
-  /** Raises #GP unless the target is canonical. Before anything is stored. */
-  checkTarget(target: Expr<'i64'>): void;
-  /** Control goes to `target`, which was checked. Last. */
-  jump(target: Expr<'i64'>): void;
-  /** Control goes to the relative target if `when` (always, if absent), else to the next instruction. Last. */
-  branch(when?: Expr<'i32'>): void;
-  /** REP: the instruction runs again (as one more unit) if `when`. Last. */
-  repeatIf(when: Expr<'i32'>): void;
-  /** The instruction ends here, with nothing done, if `when`: a REP whose count is zero. First. */
-  skipIf(when: Expr<'i32'>): void;
-}
-
-/** Which segment an access goes through: that of the memory operand, ES of string destinations, SS of the stack. */
-export type Segment = 'operand' | 'es' | 'stack';
 
 /** What a form tells its semantics. */
 export interface OpShape {
