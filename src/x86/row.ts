@@ -113,24 +113,8 @@ export function row(
 }
 
 /** Conditions by number, with their first SDM spelling. */
-export const CONDITIONS = [
-  'o',
-  'no',
-  'b',
-  'ae',
-  'e',
-  'ne',
-  'be',
-  'a',
-  's',
-  'ns',
-  'p',
-  'np',
-  'l',
-  'ge',
-  'le',
-  'g',
-] as const;
+// prettier-ignore
+export const CONDITIONS = ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g'] as const;
 /** Flags that each pair of conditions reads. */
 const CONDITION_FLAGS = ['o', 'c', 'z', 'zc', 's', 'p', 'so', 'szo'] as const;
 

@@ -1,8 +1,8 @@
 // The last steps of decoding: register numbers, whether they are allowed, and the form. Reads no more bytes.
 
 import { HIGH_BYTES, type Decoded } from './decoded.ts';
-import { ADDRESSING, WIDTH_RULE } from './forms.ts';
 import { REX_B, REX_R, type Scan } from './scan.ts';
+import { ADDRESSING, WIDTH_RULE } from './shapes.ts';
 import { CHECK, PLAN, ROW, ROW_FIELD, TABLES } from './tables.ts';
 
 const { rowWidth, registerPlan, memoryPlan, rowForms, rowAddressings, rowRepeats, formIndex } = TABLES;

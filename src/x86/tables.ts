@@ -6,10 +6,11 @@
 // The more specific of two rows takes the cell; equally specific ones are a mistake in the rows and throw.
 
 import { MAPS, PREFIX } from './encoding.ts';
-import { FormList, shapeOf, takesSlot, type Form } from './forms.ts';
+import { FormList, takesSlot, type Form } from './forms.ts';
 import type { Operand } from './operand.ts';
 import type { Row } from './row.ts';
 import { ROWS } from './rows.ts';
+import { shapeOf } from './shapes.ts';
 
 /** What a slot's cells are told apart by. */
 export const DIMENSION = { MODE: 1, PREFIX: 2, W: 4, B: 8, L: 16, MOD: 32, REG: 64, RM: 128, MODRM: 256 } as const;

@@ -14,12 +14,13 @@ export type SymbolAt = (address: bigint) => string | undefined;
 /** The instruction at `rip` as text; `(bad)` for an invalid encoding. */
 export function textOf(insn: Decoded, rip: bigint, symbolAt?: SymbolAt): string {
   if (insn.form < 0) return '(bad)';
-  const form: Form = { ...FORMS[insn.form]!, row: ROWS[insn.row]! };
+  const form = FORMS[insn.form]!;
+  const row = ROWS[insn.row]!;
   const next = rip + BigInt(insn.length);
-  const operands = operandsOf(form).filter(({ operand }) => operand.notation !== 'Fv');
+  const operands = operandsOf(form, row).filter(({ operand }) => operand.notation !== 'Fv');
   const texts = operands.map((o) => operandText(insn, form, o, next, symbolAt)).filter((text) => text !== '');
-  if (form.row.mnemonic === 'xlat') texts.push(`%${SEGMENTS[insn.segment]}:(%${gprName(3, insn.addressSize)})`);
-  if (!IN_ORDER.has(form.row.mnemonic)) texts.reverse();
+  if (row.mnemonic === 'xlat') texts.push(`%${SEGMENTS[insn.segment]}:(%${gprName(3, insn.addressSize)})`);
+  if (!IN_ORDER.has(row.mnemonic)) texts.reverse();
   const name = prefixText(insn, form) + (NAMES[form.name] ?? mnemonicText(insn, form, operands));
   const note = insn.base === RIP ? noteText(next + BigInt(insn.disp), symbolAt) : '';
   return (texts.length === 0 ? name : `${name} ${texts.join(',')}`) + note;
@@ -176,10 +177,10 @@ function memoryText(insn: Decoded, form: Form, { operand }: FormOperand): string
 }
 
 /** A general register, or the vector of indices of a gather: half as wide where dwords index qwords. */
-function indexName({ index, addressSize }: Decoded, form: Form, addressing: string): string {
+function indexName({ index, addressSize, vexL }: Decoded, form: Form, addressing: string): string {
   if (addressing !== 'vector') return gprName(index, addressSize);
   const isHalf = /gatherd(pd|q)$/.test(form.row.mnemonic);
-  return `${form.row.encoding.l === 1 && !isHalf ? 'y' : 'x'}mm${index}`;
+  return `${vexL === 1 && !isHalf ? 'y' : 'x'}mm${index}`;
 }
 
 /** The immediate as an unsigned number of `width` bits. */
@@ -204,7 +205,7 @@ function immediateText(
     case 'p':
       return `$${hex(insn.imm2)},$${hex(insn.immLo >>> 0)}`;
     case 'b':
-      return `$${hex(isSecond(form, o) ? insn.imm2 : insn.immLo & 0xff)}`;
+      return `$${hex(isSecond(insn, o) ? insn.imm2 : insn.immLo & 0xff)}`;
     case 'w':
       return `$${hex(insn.immLo & 0xffff)}`;
     default:
@@ -213,8 +214,10 @@ function immediateText(
 }
 
 /** Whether another immediate stands before this one. */
-const isSecond = (form: Form, { operand }: FormOperand): boolean =>
-  form.row.operands.indexOf(operand) > form.row.operands.findIndex((other) => other.immediate !== '');
+const isSecond = ({ row }: Decoded, { operand }: FormOperand): boolean => {
+  const { operands } = ROWS[row]!;
+  return operands.indexOf(operand) > operands.findIndex((other) => other.immediate !== '');
+};
 
 function noteText(address: bigint, symbolAt: SymbolAt | undefined): string {
   const target = BigInt.asUintN(64, address);

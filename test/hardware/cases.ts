@@ -3,7 +3,8 @@
 import { Decoded, decode, MODE } from '../../src/x86/decoder.ts';
 import { FORMS } from '../../src/x86/tables.ts';
 import { MAP, PREFIX } from '../../src/x86/encoding.ts';
-import { WIDTH_RULE, shapeOf, type Form } from '../../src/x86/forms.ts';
+import type { Form } from '../../src/x86/forms.ts';
+import { WIDTH_RULE, shapeOf } from '../../src/x86/shapes.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
 import { NATIVE, type NativeCase } from './native.ts';

@@ -137,14 +137,15 @@ function compare(mode: Mode, bitness: number): string[] {
       decoder.ip = 0x1000n;
       decoder.decodeOut(iced);
       if (iced.code === Code.INVALID || decode(buffer, at, at + 16, mode, insn) <= 0) continue;
-      const form: Form = { ...FORMS[insn.form]!, row: ROWS[insn.row]! };
-      const operands = operandsOf(form, form.row).filter((o) => o.operand.notation !== 'Fv');
+      const form = FORMS[insn.form]!;
+      const row = ROWS[insn.row]!;
+      const operands = operandsOf(form, row).filter((o) => o.operand.notation !== 'Fv');
       if (operands.length !== iced.opCount) continue;
       operands.forEach((o, i) => {
         const difference = differs(insn, form, o, iced, i, 0x1000n + BigInt(insn.length), mode);
         if (difference === undefined) return;
         const hex = Buffer.from(buffer.subarray(at, at + insn.length)).toString('hex');
-        differences.push(`${hex} ${form.row.text} ${form.row.mnemonic} ${difference}`);
+        differences.push(`${hex} ${row.text} ${row.mnemonic} ${difference}`);
       });
     }
     decoder.free();
