@@ -4,6 +4,7 @@
 import { DEFAULT_PHYSICAL_ADDRESS_BITS, type CpuidResult } from '../cpu/features.ts';
 import { CPUID_FEATURE, CPUID_LEAF, type CpuidFeature, type CpuidRegister } from '../x86/names/cpuid.ts';
 import { CR4 } from '../x86/names/registers.ts';
+import { ROWS } from '../x86/rows.ts';
 import { KVM_CPUID, KVM_FEATURE, KVM_SIGNATURE } from './names.ts';
 
 /** A processor model: identification, and the features it offers by name. */
@@ -18,20 +19,41 @@ export interface CpuModel {
 
 /* prettier-ignore */
 /**
- * Everything that trapline executes, and what every x86-64 processor has: FPU to SSE2 cannot be absent in 64-bit mode
- * (LFENCE and MFENCE belong to SSE2), so their instructions stop by name where they are not executed yet, and raise no #UD.
+ * What every x86-64 processor has. FPU to SSE2 cannot be absent in 64-bit mode (LFENCE and MFENCE belong to SSE2), so those of
+ * their instructions that are not executed yet stop the machine by name and raise no #UD.
  */
+const BASELINE: readonly CpuidFeature[] = [
+  'FPU', 'DE', 'PSE', 'TSC', 'MSR', 'PAE', 'CX8', 'APIC', 'SEP', 'PGE', 'CMOV', 'PAT', 'PSE36', 'MMX', 'FXSR', 'SSE', 'SSE2',
+  'SYSCALL', 'NX', 'LM',
+];
+
+/* prettier-ignore */
+/** What no instruction is needed for: paging, interrupts, time, the speed of others. */
+const PLATFORM: readonly CpuidFeature[] = [
+  'PCID', 'X2APIC', 'TSC_DEADLINE', 'HYPERVISOR', 'TSC_ADJUST', 'SMEP', 'SMAP', 'UMIP', 'ERMS', 'FSRM', 'LAHF_LM', 'PAGE1GB',
+  'INVARIANT_TSC',
+];
+
+/* prettier-ignore */
+/** What is offered as soon as trapline executes every instruction of it. */
+const EXTENSIONS: readonly CpuidFeature[] = [
+  'CX16', 'MOVBE', 'POPCNT', 'CLFLUSH', 'FSGSBASE', 'BMI1', 'BMI2', 'INVPCID', 'ADX', 'RDPID', 'LZCNT', 'PREFETCHW', 'RDTSCP',
+  'CLFLUSHOPT', 'CLWB', 'CLDEMOTE', 'MOVDIRI', 'MOVDIR64B', 'SERIALIZE', 'WBNOINVD',
+];
+
+/** Whether trapline executes every instruction of a feature. */
+const isExecuted = (feature: CpuidFeature): boolean =>
+  ROWS.every((row) => row.cpuid !== feature || row.semantics !== undefined || row.microcode !== undefined);
+
+/** Everything that trapline executes: a feature comes by itself with the last of its instructions. */
 export const MAX_MODEL: CpuModel = {
   vendor: 'GenuineIntel',
   brand: 'trapline virtual processor',
   // A Skylake server: the hosts that the published figures come from.
-  family: 6, model: 85, stepping: 4,
-  features: [
-    'FPU', 'MMX', 'FXSR', 'SSE', 'SSE2', 'DE', 'PSE', 'TSC', 'MSR', 'PAE', 'CX8', 'APIC', 'SEP', 'PGE', 'CMOV', 'PAT', 'PSE36', 'CLFLUSH',
-    'CX16', 'PCID', 'X2APIC', 'MOVBE', 'POPCNT', 'TSC_DEADLINE', 'HYPERVISOR',
-    'FSGSBASE', 'TSC_ADJUST', 'BMI1', 'BMI2', 'SMEP', 'ERMS', 'INVPCID', 'ADX', 'SMAP', 'UMIP', 'RDPID', 'FSRM',
-    'LAHF_LM', 'LZCNT', 'PREFETCHW', 'SYSCALL', 'NX', 'PAGE1GB', 'RDTSCP', 'LM', 'INVARIANT_TSC',
-  ],
+  family: 6,
+  model: 85,
+  stepping: 4,
+  features: [...BASELINE, ...PLATFORM, ...EXTENSIONS.filter(isExecuted)],
 };
 
 /** Paravirtual features that a VM can be given, by the names users write. */
@@ -180,8 +202,9 @@ export class CpuidTable {
     const power = { ...NOTHING, edx: this.#bits(CPUID_LEAF.ADVANCED_POWER, 0, 'edx') };
     this.#define(CPUID_LEAF.ADVANCED_POWER, () => power);
     const sizes = (LINEAR_ADDRESS_BITS << 8) | DEFAULT_PHYSICAL_ADDRESS_BITS;
+    const ebx = this.#bits(CPUID_LEAF.ADDRESS_SIZES, 0, 'ebx');
     const ecx = this.options.vcpus - 1;
-    this.#define(CPUID_LEAF.ADDRESS_SIZES, () => ({ ...NOTHING, eax: sizes, ecx }));
+    this.#define(CPUID_LEAF.ADDRESS_SIZES, () => ({ eax: sizes, ebx, ecx, edx: 0 }));
   }
 }
 

@@ -3,6 +3,7 @@ import { featuresFromCpuid } from '../../src/cpu/features.ts';
 import { CpuidTable, MAX_MODEL, type CpuidAsker, type CpuidOptions } from '../../src/hypervisor/cpuid.ts';
 import { KVM_CPUID } from '../../src/hypervisor/names.ts';
 import { CPUID_LEAF } from '../../src/x86/names/cpuid.ts';
+import { ROWS } from '../../src/x86/rows.ts';
 
 const asker: CpuidAsker = { id: 0, apicEnabled: true, cr4: 0n };
 const table = (options: Partial<CpuidOptions> = {}) =>
@@ -32,6 +33,17 @@ describe('CPUID', () => {
     for (const name of MAX_MODEL.features) expect(features.has(name), name).toBe(true);
     for (const absent of ['OSXSAVE', 'VMX', 'AVX', 'MONITOR', 'SVM', 'LA57', 'CET_SS'] as const)
       expect(features.has(absent), absent).toBe(false);
+  });
+
+  it('offers no extension of which an instruction is not executed', () => {
+    const absent = ROWS.filter((row) => row.semantics === undefined && row.microcode === undefined);
+    // Every x86-64 processor has these; what is missing of them stops by name.
+    const baseline = new Set(['FPU', 'MMX', 'FXSR', 'SSE', 'SSE2', 'CMOV', 'CX8']);
+    const broken = absent.filter(
+      ({ cpuid }) => cpuid !== undefined && !baseline.has(cpuid) && MAX_MODEL.features.includes(cpuid),
+    );
+    expect(broken.map((row) => row.mnemonic)).toEqual([]);
+    expect(MAX_MODEL.features).toContain('POPCNT');
   });
 
   it('mirrors IA32_APIC_BASE.EN, and the APIC id', () => {
