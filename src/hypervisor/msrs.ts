@@ -116,11 +116,21 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | null {
   return null;
 }
 
-/** kvm_set_msr(): false is #GP. An unknown index is counted. */
-export function writeMsr(vcpu: Vcpu, index: number, value: bigint): boolean {
-  if (isX2apic(index)) return vcpu.lapic.writeMsr(index, value);
+const words = new Uint32Array(2);
+const word64 = new BigUint64Array(words.buffer);
+
+/** One number of two 32-bit halves. */
+export function joinWords(low: number, high: number): bigint {
+  words[0] = low;
+  words[1] = high;
+  return word64[0]!;
+}
+
+/** kvm_set_msr() of EDX:EAX: false is #GP. An unknown index is counted. */
+export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): boolean {
+  if (isX2apic(index)) return vcpu.lapic.writeMsrWords(index, low, high);
   const record = MSRS.get(index);
-  if (record !== undefined) return record.write(vcpu, value);
+  if (record !== undefined) return record.write(vcpu, joinWords(low, high));
   vcpu.vm.diagnostics.note('msr-write', index, '#GP(0)', vcpu);
   return false;
 }

@@ -5,14 +5,10 @@ import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
 import { APIC } from '../lapic/registers.ts';
-import { nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
+import { joinWords, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
-
-/** EDX:EAX as one number without arithmetic on bigints. */
-const halves = new Uint32Array(2);
-const whole = new BigUint64Array(halves.buffer);
 
 export function handleMsrRead(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
@@ -21,26 +17,25 @@ export function handleMsrRead(vcpu: Vcpu): Disposition {
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, false, index, value ?? 0n, value === null);
   if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
-  whole[0] = value;
-  state.setGpr32(GPR.RAX, halves[0]!);
-  state.setGpr32(GPR.RDX, halves[1]!);
+  state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
+  state.setGpr32(GPR.RDX, Number(value >> 32n));
   return skipInstruction(vcpu);
 }
 
 export function handleMsrWrite(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
   const index = state.gpr32(GPR.RCX);
-  halves[0] = state.gpr32(GPR.RAX);
-  halves[1] = state.gpr32(GPR.RDX);
-  const value = whole[0]!;
+  const low = state.gpr32(GPR.RAX);
+  const high = state.gpr32(GPR.RDX);
   const { msrWrites } = vcpu.stat;
   msrWrites.set(index, (msrWrites.get(index) ?? 0) + 1);
-  const inService = vcpu.probes.active ? highestVector(vcpu.lapic.regs, APIC.ISR) : NONE;
-  const accepted = writeMsr(vcpu, index, value);
+  const listened = vcpu.probes.active;
+  const inService = listened ? highestVector(vcpu.lapic.regs, APIC.ISR) : NONE;
+  const accepted = writeMsr(vcpu, index, low, high);
   vcpu.cpu.charge(COST.msrDispatch);
-  trace(vcpu, true, index, value, !accepted);
+  if (listened) trace(vcpu, true, index, joinWords(low, high), !accepted);
   if (!accepted) return refuse(vcpu, `WRMSR of ${nameOfMsr(index)}`);
-  if (vcpu.probes.active) say(vcpu, describeMsrWrite(vcpu, index, value, inService));
+  if (listened) say(vcpu, describeMsrWrite(vcpu, index, joinWords(low, high), inService));
   return skipInstruction(vcpu);
 }
 

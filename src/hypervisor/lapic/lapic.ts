@@ -99,10 +99,13 @@ export class Lapic {
 
   /** WRMSR of 0x800 to 0x8ff; false is #GP. Only the ICR has 64 bits. */
   writeMsr(index: number, value: bigint): boolean {
+    return this.writeMsrWords(index, lowWord(value), highWord(value));
+  }
+
+  /** The same for EDX:EAX as they stand: these writes are frequent, and most fit the low half. */
+  writeMsrWords(index: number, low: number, high: number): boolean {
     if (!this.x2apic) return false;
     const offset = offsetOfMsr(index);
-    const high = highWord(value);
-    const low = lowWord(value);
     if (offset === APIC.ICR) return writeX2apicIcr(this, low, high);
     return high === 0 && this.writeRegister(offset, low);
   }
