@@ -23,7 +23,7 @@ export const CRYPTO = [
   row('NP 0F 38 C8 /r',           'sha1nexte',          'Vdq,Wdq',         shaUpdate),
   row('NP 0F 38 C9 /r',           'sha1msg1',           'Vdq,Wdq',         shaUpdate),
   row('NP 0F 38 CA /r',           'sha1msg2',           'Vdq,Wdq',         shaUpdate),
-  row('NP 0F 38 CB /r',           'sha256rnds2',        'Vdq,Wdq',         shaUpdate),
+  row('NP 0F 38 CB /r',           'sha256rnds2',        'Vdq,Wdq,XMM0',    shaUpdate),
   row('NP 0F 38 CC /r',           'sha256msg1',         'Vdq,Wdq',         shaUpdate),
   row('NP 0F 38 CD /r',           'sha256msg2',         'Vdq,Wdq',         shaUpdate),
   row('66 0F 38 CF /r',           'gf2p8mulb',          'Vdq,Wdq',         gfniUpdate),

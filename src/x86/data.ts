@@ -8,10 +8,19 @@ import { dst, src, type Op, type Semantics } from './semantics.ts';
 const move: Semantics = (op) => op.write(dst, op.read(src));
 
 const swapBytes32 = (x: Expr<'i32'>): Expr<'i32'> =>
-  x.rotl(i32(8)).and(i32(0x00ff_00ff)).or(x.rotr(i32(8)).and(i32(0xff00_ff00 | 0)));
+  x
+    .rotl(i32(8))
+    .and(i32(0x00ff_00ff))
+    .or(x.rotr(i32(8)).and(i32(0xff00_ff00 | 0)));
 
 function swapBytes<T extends Int>(op: Op<T>, value: Expr<T>): Expr<T> {
-  if (op.width === 16) return op.low(value.shl(op.k(8)).or(value.shrU(op.k(8))).zext());
+  if (op.width === 16)
+    return op.low(
+      value
+        .shl(op.k(8))
+        .or(value.shrU(op.k(8)))
+        .zext(),
+    );
   if (op.width === 32) return op.fit(swapBytes32(value.wrap()));
   const [low, high] = [value.wrap(), value.zext().shrU(i64(32)).wrap()].map((half) => swapBytes32(op.let(half)).zext());
   return op.low(low!.shl(i64(32)).or(high!));

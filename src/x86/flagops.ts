@@ -21,7 +21,12 @@ const std: RowOptions = { written: 'd', semantics: (op) => op.setSystemFlags(op.
 const sahf: RowOptions = {
   written: 'szapc',
   semantics: (op) =>
-    op.setPackedFlags(op.narrow(AH, 8).and(i32(LOW_FLAGS)).or(op.packedFlags().and(i32(OF)))),
+    op.setPackedFlags(
+      op
+        .narrow(AH, 8)
+        .and(i32(LOW_FLAGS))
+        .or(op.packedFlags().and(i32(OF))),
+    ),
 };
 const lahf: RowOptions = {
   read: 'szapc',

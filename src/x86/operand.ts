@@ -1,20 +1,27 @@
 // How a row's operands are written, and their parsed shape. Not where a decoded instruction keeps them: decoded.ts.
 //
 // Notation, after SDM vol. 2, appendix A.2: a letter says where the operand is, what follows how large it is.
-//   A far address in the instruction   B general register by VEX.vvvv   C control register      D debug register
-//   E rm: general register or memory   F the flags register             G general register     H vector register by VEX.vvvv
-//   I immediate   J relative target    L vector register by imm8[7:4]   M rm: memory only       N rm: MMX register
-//   O memory at an offset in the instruction   P MMX register           Q rm: MMX or memory    R rm: general register
-//   S segment register                 U rm: vector register            V vector register
-//   W rm: vector register or memory    X memory at DS:rSI               Y memory at ES:rDI     Z register in the opcode
-//   K KH KN KQ mask registers: by reg, by VEX.vvvv, by rm, by rm or memory    T TH TN tile registers: by reg, vvvv, rm
-//   VM memory with a vector of indices
-//   Ry/Mb: as a register of one size or memory of another
-// Sizes: b w d q t(80 bits) dq(128) qq(256) fixed; v = operand size, z = operand size at most 32, y = 32 or 64 by REX.W,
+//   A   far address in the instruction        N    rm: MMX register
+//   B   general register by VEX.vvvv          O    memory at an offset in the instruction
+//   C   control register by reg               P    MMX register by reg
+//   D   debug register by reg                 Q    rm: MMX register or memory
+//   E   rm: general register or memory        R    rm: general register
+//   F   the flags register                    S    segment register by reg
+//   G   general register by reg               U    rm: vector register
+//   H   vector register by VEX.vvvv           V    vector register by reg
+//   I   immediate                             VM   rm: memory with a vector of indices
+//   J   relative target                       W    rm: vector register or memory
+//   L   vector register by imm8[7:4]          X    memory at DS:rSI
+//   M   rm: memory                            Y    memory at ES:rDI
+//   K KH KN KQ   mask register by reg, by VEX.vvvv, rm, rm or memory
+//   T TH TN      tile register by reg, by VEX.vvvv, rm
+//   Z            general register in the opcode's low 3 bits
+//   Ry/Mb        as a register of one size, as memory of another
+// Sizes: b w d q t (80 bits) dq (128) qq (256); v = operand size, z = operand size but at most 32, y = 32 or 64 by REX.W,
 //   n = 64 in 64-bit mode else 32, am = address size; x ps pd = vector length, h f e = a half, a fourth, an eighth of it;
 //   ss sd = a scalar in a vector register; bs = byte, sign-extended; p = far pointer, s = pseudo-descriptor, a = BOUND's pair;
-//   env state fx xsave = x87 environment, x87 state, FXSAVE area, XSAVE area; sib = rows of a tile, which need a SIB byte.
-// Named registers: AL AH AX CL DX CX .. ; eAX = operand size at most 32; rAX = operand size; ES .. GS; ST0, STi; XMM0; 1 = the constant.
+//   env state fx xsave = x87 environment, x87 state, FXSAVE and XSAVE area; sib = tile memory, which needs a SIB byte.
+// Named: AL CL AX DX ES .. GS ST0 XMM0; rAX and eAX = v and z of register 0; STi = x87 register by rm; 1 = the constant.
 
 export type Access = 'r' | 'w' | 'rw' | 'n';
 
@@ -90,7 +97,7 @@ const named = (shape: string, file: RegisterFile | null, number: number, size: s
 // prettier-ignore
 const NAMED: Readonly<Record<string, Named>> = {
   AL: named('r', 'gpr', 0, 'b'), AX: named('r', 'gpr', 0, 'w'), eAX: named('r', 'gpr', 0, 'z'), rAX: named('r', 'gpr', 0, 'v'),
-  CL: named('cl', 'gpr', 1, 'b', true), DX: named('dx', 'gpr', 2, 'w', true), AH: named('ah', 'gpr', 16, 'b', true),
+  CL: named('cl', 'gpr', 1, 'b', true), DX: named('dx', 'gpr', 2, 'w', true),
   ES: named('sreg', 'segment', 0, 'w'), CS: named('sreg', 'segment', 1, 'w'), SS: named('sreg', 'segment', 2, 'w'),
   DS: named('sreg', 'segment', 3, 'w'), FS: named('sreg', 'segment', 4, 'w'), GS: named('sreg', 'segment', 5, 'w'),
   ST0: named('st', 'x87', 0, 't'), STi: named('st', 'x87', -1, 't'), XMM0: named('xmm0', 'vector', 0, 'dq', true),

@@ -4,7 +4,12 @@ import { row, type RowOptions } from './row.ts';
 
 const raoIntUpdate: RowOptions = { access: 'rw', cpuid: 'RAO_INT' };
 const hreset: RowOptions = { cpuid: 'HRESET' };
-const cmpccxaddExchangeFlagsIn64: RowOptions = { access: 'rw rw', written: 'oszapc', modes: 'only64', cpuid: 'CMPCCXADD' };
+const cmpccxaddExchangeFlagsIn64: RowOptions = {
+  access: 'rw rw',
+  written: 'oszapc',
+  modes: 'only64',
+  cpuid: 'CMPCCXADD',
+};
 
 // prettier-ignore
 export const RARE = [

@@ -11,7 +11,13 @@ const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
   microcode,
   ...(exits && { exits }),
 });
-const table = (microcode: string): RowOptions => ({ access: 'r', cpl0: true, endsBlock: true, microcode, exits: 'GDTR_IDTR' });
+const table = (microcode: string): RowOptions => ({
+  access: 'r',
+  cpl0: true,
+  endsBlock: true,
+  microcode,
+  exits: 'GDTR_IDTR',
+});
 const vmx: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'VMX', exits: 'VMX_INSTRUCTION', microcode: 'vmx' };
 const svm: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'SVM', microcode: 'svm' };
 const time: RowOptions = { observesTime: true, endsBlock: true };
