@@ -26,7 +26,11 @@ export const MACHINE_OPTIONS: readonly Option[] = [
   },
   { name: 'costs', value: 'NAME', help: `cost model of host code: ${COST_PRESETS.join(', ')}` },
   { name: 'quantum', value: 'N', help: 'cycles that a vCPU may run ahead of the others' },
-  { name: 'seed', value: 'N', help: 'seed of random numbers; guests cannot ask for any yet, so it changes nothing' },
+  {
+    name: 'seed',
+    value: 'N',
+    help: 'other than 0: vCPUs start at chance distances, so that each seed tries another interleaving',
+  },
   { name: 'no-hot', help: 'run each instruction form by its own function: slower, and profiles name every form' },
 ];
 
@@ -60,7 +64,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   const asked = args.given('feature') ? args.texts('feature').map(feature) : wishes.features;
   const quantum = args.number('quantum', 0, 1_000_000_000);
   const costs = args.text('costs');
-  args.number('seed', 0, MOST_SEED);
+  const seed = args.number('seed', 0, MOST_SEED);
   if (costs !== undefined && !COST_PRESETS.includes(costs)) {
     throw new UsageError(`--costs knows ${COST_PRESETS.join(', ')}, not '${costs}'`);
   }
@@ -70,6 +74,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(asked !== undefined && { features: asked }),
     ...(quantum !== undefined && { quantum }),
     ...(costs !== undefined && { costs }),
+    ...(seed !== undefined && { seed }),
     ...(args.given('no-hot') && { noHot: true }),
   };
 }

@@ -2,7 +2,10 @@
 // The command line: finds the command, turns what goes wrong into one message and an exit status. Bad input never shows a
 // stack trace; a defect of trapline does.
 
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { AssemblerError } from '../assembler/problem.ts';
+import { DirectiveError } from '../testing/directives.ts';
 import { BootError } from '../vmm/loaders/direct.ts';
 import { ImageError } from '../vmm/image.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
@@ -10,6 +13,7 @@ import { asm, disasm } from './asm.ts';
 import { help, readArguments, UsageError, type Command } from './command.ts';
 import { isa } from './isa.ts';
 import { lab } from './lab.ts';
+import { packageFolder } from './load.ts';
 import { run } from './run.ts';
 import { tour } from './tour.ts';
 import { trace } from './trace.ts';
@@ -21,23 +25,39 @@ function overview(): string {
   const lines = COMMANDS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
   return `trapline boots x86-64 guest kernels under a KVM-like hypervisor and explains every VM exit.
 
-Usage: trapline COMMAND [arguments]; trapline COMMAND --help tells more.
+Usage: trapline COMMAND [arguments]
 
+Commands:
 ${lines.join('\n')}
+
+trapline COMMAND --help tells more; trapline tour is a good start; docs/guests.md says how to write a guest.
 `;
 }
 
+const version = (): string =>
+  (JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as { version: string }).version;
+
 async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
-  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+  if (name === undefined) {
+    process.stderr.write(overview());
+    return EXIT_STATUS.USAGE;
+  }
+  const asked = name === 'help' ? rest[0] : undefined;
+  if (['--help', '-h', 'help'].includes(name) && asked === undefined) {
     process.stdout.write(overview());
-    return name === undefined ? EXIT_STATUS.USAGE : 0;
+    return 0;
   }
-  const command = COMMANDS.find((c) => c.name === name);
+  if (name === '--version') {
+    process.stdout.write(`trapline ${version()}\n`);
+    return 0;
+  }
+  const command = COMMANDS.find((c) => c.name === (asked ?? name));
   if (!command) {
-    throw new UsageError(`there is no command '${name}'; trapline knows ${COMMANDS.map((c) => c.name).join(', ')}`);
+    const known = COMMANDS.map((c) => c.name).join(', ');
+    throw new UsageError(`there is no command '${asked ?? name}'; trapline knows ${known}`);
   }
-  if (rest.includes('--help') || rest.includes('-h')) {
+  if (asked !== undefined || rest.includes('--help') || rest.includes('-h')) {
     process.stdout.write(help(command));
     return 0;
   }
@@ -46,17 +66,23 @@ async function main(argv: readonly string[]): Promise<number> {
 
 /** Mistakes of the user, and the exit status of each. */
 function statusOf(error: unknown): number | null {
-  if (error instanceof UsageError || error instanceof RangeError) return EXIT_STATUS.USAGE;
-  if (error instanceof BootError) return EXIT_STATUS.USAGE;
-  if (error instanceof ImageError || error instanceof AssemblerError) return EXIT_STATUS.IMAGE;
+  if (error instanceof UsageError || error instanceof BootError) return EXIT_STATUS.USAGE;
+  if (error instanceof ImageError || error instanceof AssemblerError || error instanceof DirectiveError) {
+    return EXIT_STATUS.IMAGE;
+  }
   return null;
 }
 
+/** EX_SOFTWARE of sysexits.h: even, as all statuses that are not the guest's. */
+const DEFECT = 70;
+
 // A reader that has seen enough (| head) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+}
 
 main(process.argv.slice(2)).then(
   (status) => {
@@ -64,9 +90,10 @@ main(process.argv.slice(2)).then(
   },
   (error: unknown) => {
     const status = statusOf(error);
-    if (status === null) throw error;
     const hint = error instanceof ImageError ? `\nTry: ${error.hint}.` : '';
-    process.stderr.write(`trapline: ${(error as Error).message}${hint}\n`);
-    process.exitCode = status;
+    const text =
+      status === null ? `a defect of trapline, please report it:\n${(error as Error).stack}` : (error as Error).message;
+    process.stderr.write(`trapline: ${text}${hint}\n`);
+    process.exitCode = status ?? DEFECT;
   },
 );

@@ -15,7 +15,7 @@ import { reportInterrupt, runInteractively } from './session.ts';
 import { wishesOf } from './wishes.ts';
 
 /** Widths of the columns in front of the last one. */
-const WIDTH = { vcpu: 4, tsc: 11, where: 24, place: 52, cycles: 6 } as const;
+const WIDTH = { vcpu: 4, tsc: 10, where: 22, place: 46, cycles: 6 } as const;
 
 export const TRACE_HEAD = columns('vCPU', 'TSC', 'RIP', 'instruction', 'cycles', 'exit: what the hypervisor did');
 

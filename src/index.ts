@@ -1,0 +1,55 @@
+// The library: boot guests, run them, and look at what happened. Start from `Machine`. Nothing here needs Node; assembling
+// loads the encoder when it is first asked to.
+
+// Machines.
+export { Machine } from './vmm/machine.ts';
+export type { BootOptions, RunOptions } from './vmm/machine.ts';
+export { EXIT_STATUS, exitStatus } from './vmm/result.ts';
+export type { RunResult, RunResultKind } from './vmm/result.ts';
+export type { Counters } from './vmm/counters.ts';
+export type { VcpuReport } from './vmm/vcpuReport.ts';
+export { BootError } from './vmm/loaders/direct.ts';
+
+// Guests.
+export { DEFAULT_ORIGIN, ImageError } from './vmm/image.ts';
+export type { Image, ImageFormat, ListingLine, Segment } from './vmm/image.ts';
+export { assemble } from './assembler/assemble.ts';
+export type { AssembleOptions } from './assembler/assemble.ts';
+export { AssemblerError } from './assembler/problem.ts';
+export { detect } from './vmm/loaders/detect.ts';
+export type { Detection } from './vmm/loaders/detect.ts';
+export { loadElf64 } from './vmm/loaders/elf64.ts';
+export { loadRaw } from './vmm/loaders/raw.ts';
+export { SymbolTable } from './vmm/symbols.ts';
+export type { AddressRange, GuestSymbol, SymbolKind } from './vmm/symbols.ts';
+
+// Devices of one's own.
+export type { MmioDevice } from './vmm/mmio.ts';
+export type { PortDevice, PortRegister, PortSize } from './vmm/ports.ts';
+
+// The hypervisor and the host that it runs on.
+export { MAX_MODEL, PV_FEATURES } from './hypervisor/cpuid.ts';
+export type { CpuModel, PvFeature } from './hypervisor/cpuid.ts';
+export type { Diagnostic } from './hypervisor/diagnostics.ts';
+export { KVM_QUIRKS } from './hypervisor/lapic/quirks.ts';
+export type { LapicQuirks } from './hypervisor/lapic/quirks.ts';
+export { nameOfMsr } from './hypervisor/msrs.ts';
+export { Host } from './host/host.ts';
+export { COST_MODELS, costModel } from './host/costs.ts';
+export type { CostModel } from './host/costs.ts';
+
+// What happened: probes, and what is made of them.
+export { Probes } from './trace/probes.ts';
+export type { ProbeEvents, ProbeName, ProbeSink } from './trace/probes.ts';
+export { ExitLines } from './trace/exitLines.ts';
+export type { ExitLine } from './trace/exitLines.ts';
+export { ExitStatistics } from './trace/exitStatistics.ts';
+export { msrReport, perfReport } from './trace/perfReport.ts';
+export { describeExit, describeTripleFault } from './hypervisor/describe.ts';
+export { EXIT } from './cpu/exit.ts';
+export type { Exit, ExitName, TripleFault } from './cpu/exit.ts';
+export { exitName } from './cpu/vmexit.ts';
+
+// Experiments.
+export { lazyTscDeadline } from './lab/lazyTscDeadline.ts';
+export type { GuestLoader, LazyComparison, LazyRun } from './lab/lazyTscDeadline.ts';
