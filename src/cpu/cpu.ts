@@ -175,6 +175,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     return (
       (state.rflags & RFLAGS.IF) !== 0 &&
       state.shadow === 0 &&
+      state.pendingDb === 0 &&
       !isValid(state.entryEvent) &&
       !this.mmu.fragments.pending
     );
@@ -204,7 +205,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   #addUnits(to: number, from: number, units: number): void {
     const base = this.state.base;
     const low = this.#u32[(base + from) >> 2]! + units;
-    const carry = Math.floor(low / 0x1_0000_0000);
+    const carry = low >= 0x1_0000_0000 ? 1 : low < 0 ? -1 : 0;
     this.#u32[(base + to) >> 2] = low;
     this.#u32[(base + to + 4) >> 2] = this.#u32[(base + from + 4) >> 2]! + carry;
   }
@@ -259,6 +260,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     const rest = state.budget - 1;
     const trap = (state.rflags & RFLAGS.TF) !== 0;
     state.shadow |= SHADOW_AGEING;
+    if (trap) state.pendingDb = 1; // a delivery clears it: INT n does not trap
     this.#setRest(rest);
     let left: ExitReason | null;
     try {
@@ -267,11 +269,13 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     } finally {
       this.#setRest(-rest);
       state.budget += rest;
-      if (state.budget > rest) state.shadow &= ~SHADOW_AGEING;
+      if (state.budget > rest) {
+        state.shadow &= ~SHADOW_AGEING;
+        state.pendingDb = 0;
+      }
     }
     if (left !== CONTINUE) return left;
     if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
-    if (trap) state.pendingDb = 1;
     this.mmu.fragments.drop();
     return CONTINUE;
   }
@@ -316,6 +320,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     const { state } = this;
     if (this.#running) {
       this.#running = false;
+      state.pendingDb = 0;
       this.#undo(this.record);
     }
     if (thrown === guestFault) {

@@ -210,6 +210,7 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   const isInterruptGate = systemType(gate.attributes) === SYSTEM_TYPE.INTERRUPT_GATE;
   writeRflags(state, rflags & ~(isInterruptGate ? cleared | RFLAGS.IF : cleared));
   state.shadow = 0;
+  state.pendingDb = 0;
   state.activity = ACTIVITY.ACTIVE;
   if (type === EVENT_TYPE.NMI) state.nmiBlocked = 1;
   if (inner) {

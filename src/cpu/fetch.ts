@@ -52,6 +52,12 @@ export class Fetch {
     const blocks = this.#blocks;
     const low = this.#u32[this.#rip]!;
     const high = this.#u32[this.#rip + 1]!;
+    const entry = (this.#state.jumpCache >> 2) + (low & (JUMP_ENTRIES - 1)) * 4;
+    const known = this.#u32[entry] === low && this.#u32[entry + 1] === high;
+    if (known && blocks.generation === this.#generation) {
+      const block = this.#u32[entry + 2]!;
+      if (this.#state.views.u16[block >> 1] !== SPECIAL.RESYNC) return block;
+    }
     const page = this.#fetchPage(low, high);
     const block = blocks.find(page, low & PAGE_MASK, MODE.CODE64);
     if (blocks.generation !== this.#generation) {
@@ -59,7 +65,6 @@ export class Fetch {
       this.#mmu.translation.dropDerived();
     }
     if (block === 0) return blocks.straddling(page, low & PAGE_MASK, this.#nextPage(low, high), MODE.CODE64);
-    const entry = (this.#state.jumpCache >> 2) + (low & (JUMP_ENTRIES - 1)) * 4;
     this.#u32[entry] = low;
     this.#u32[entry + 1] = high;
     this.#u32[entry + 2] = block;

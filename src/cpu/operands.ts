@@ -20,6 +20,7 @@ export interface MicrocodeShape {
   readonly registers: readonly RegisterSource[];
   readonly hasImmediate: boolean;
   readonly rep: boolean;
+  readonly hasOperands: boolean;
 }
 
 /** Where a register operand's number is: in a slot of the record (as a state offset if `general`), or in the row. */
@@ -54,6 +55,7 @@ function describe(handler: number): MicrocodeShape | null {
     registers: operands.flatMap(registerSource),
     hasImmediate: operands.some((o) => o.kind === 'immediate'),
     rep: form.rep !== '',
+    hasOperands: operands.length > 0,
   };
 }
 
@@ -64,6 +66,7 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   out.width = shape.width;
   out.addressSize = shape.addressSize;
   out.rep = shape.rep;
+  if (!shape.hasOperands) return out;
   out.reg0 = registerNumber(u16, at, shape.registers[0]);
   out.reg1 = registerNumber(u16, at, shape.registers[1]);
   out.isMemory = shape.memory !== null;

@@ -19,12 +19,39 @@ import { KVM_REQ } from './requests.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 
-/** KVM_RUN: runs the guest until userspace has something to do, and says what. */
+/**
+ * KVM_RUN: runs the guest until userspace has something to do, and says what. vcpu_enter_guest() stands in the loop itself,
+ * between `prepareEntry` and `finishExit`, because only its middle waits: a generator for each entry would be the dearest
+ * part of an exit.
+ */
 export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
   const { timer } = vcpu.lapic;
+  const { host } = vcpu.vm;
   vcpu.userspace = null;
   for (;;) {
-    const disposition: Disposition = vcpu.mpState === 'runnable' ? yield* vcpuEnterGuest(vcpu) : yield* vcpuBlock(vcpu);
+    let disposition: Disposition | null;
+    if (vcpu.mpState !== 'runnable') disposition = yield* vcpuBlock(vcpu);
+    else disposition = prepareEntry(vcpu);
+
+    if (disposition === null) {
+      // KVM loops here while a fast path has handled the exit; every exit goes the slow way so far.
+      const { cpu } = vcpu;
+      vmxEnter(vcpu);
+      let reason = vmxRun(vcpu);
+      while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
+        yield reason === EXIT.AHEAD ? SETTLE : SLICE;
+        reason = vmxRun(vcpu);
+      }
+      cpu.charge(COST.vmExit);
+      if (host.isAhead(cpu)) yield SETTLE;
+      else if (host.stepIsOver) yield SLICE;
+      vmxExit(vcpu, reason);
+      finishExit(vcpu, reason);
+      // Handlers read the guest's clock: they must not see a time that somebody still has before them.
+      if (host.isAhead(cpu)) yield SETTLE;
+      disposition = handleExit(vcpu, reason);
+    }
+
     if (disposition === TO_USERSPACE) return leaveToUserspace(vcpu);
     vcpu.requests.clear(KVM_REQ.UNBLOCK);
     if (timer.hasPendingTimer()) timer.injectApicTimerIrqs();
@@ -38,10 +65,9 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
   return exit;
 }
 
-/** vcpu_enter_guest(): one entry and the handling of its exit. */
-function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
+/** vcpu_enter_guest() up to the entry: null to enter, else what to do instead. */
+function prepareEntry(vcpu: Vcpu): Disposition | null {
   const { cpu, requests } = vcpu;
-  const { host } = vcpu.vm;
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
   if (requests.pending) {
     serviceRequests(vcpu);
@@ -67,19 +93,12 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
     cancelInjection(vcpu);
     return CONTINUE;
   }
+  return null;
+}
 
-  // KVM loops here while a fast path has handled the exit; every exit goes the slow way so far.
-  vmxEnter(vcpu);
-  let reason = vmxRun(vcpu);
-  while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
-    yield reason === EXIT.AHEAD ? SETTLE : SLICE;
-    reason = vmxRun(vcpu);
-  }
-  cpu.charge(COST.vmExit);
-  if (host.isAhead(cpu)) yield SETTLE;
-  else if (host.stepIsOver) yield SLICE;
-  vmxExit(vcpu, reason);
-
+/** vcpu_enter_guest() from the exit to its handler. */
+function finishExit(vcpu: Vcpu, reason: ExitReason): void {
+  const { cpu } = vcpu;
   cpu.charge(COST.guestSwitch);
   vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
   handleExitIrqoff(vcpu, reason);
@@ -90,9 +109,6 @@ function* vcpuEnterGuest(vcpu: Vcpu): Sleep<Disposition> {
   cpu.enablePreemption();
   cpu.charge(COST.srcu);
   cpu.charge(COST.exitDispatch);
-  // Handlers read the guest's clock: they must not see a time that somebody still has before them.
-  if (host.isAhead(cpu)) yield SETTLE;
-  return handleExit(vcpu, reason);
 }
 
 /** kvm_vcpu_exit_request(): something came up between the service of requests and the entry. */

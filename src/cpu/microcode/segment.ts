@@ -32,7 +32,8 @@ export const loadSegment: Microcode = (cpu, insn) => {
   if (segment === SEGMENT.CS || segment > SEGMENT.GS) raise.ud();
   writeSegment(state, segment, takeSegment(cpu, segment, readWordOperand(cpu, insn, insn.reg1)));
   if (segment !== SEGMENT.SS) return 'next';
-  state.shadow |= SHADOW.MOV_SS;
+  state.shadow |= SHADOW.MOV_SS; // holds off the single-step trap too
+  state.pendingDb = 0;
   return 'end';
 };
 
