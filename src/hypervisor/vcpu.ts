@@ -10,7 +10,7 @@ import { Hrtimer, type HrtimerOwner } from '../host/hrtimer.ts';
 import { HostEvent, type EventOwner } from '../host/queue.ts';
 import type { Thread } from '../host/thread.ts';
 import type { Probes } from '../trace/probes.ts';
-import { APIC_BASE } from '../x86/names/msrs.ts';
+import { APIC_BASE, X2APIC_FIRST, X2APIC_LAST } from '../x86/names/msrs.ts';
 import type { CpuidAsker } from './cpuid.ts';
 import type { GuestCpu } from './guestCpu.ts';
 import { GuestPageCache } from './guestPageCache.ts';
@@ -33,13 +33,30 @@ export type VcpuMode = (typeof VCPU_MODE)[keyof typeof VCPU_MODE];
 /** One more than the largest basic exit reason. */
 const REASONS = 1 + Math.max(...Object.values(EXIT));
 
+/** A count for each MSR index; those of the LAPIC, the most frequent, are counted without a look-up. */
+export class MsrCounts implements Iterable<[index: number, count: number]> {
+  readonly #x2apic = new Uint32Array(X2APIC_LAST - X2APIC_FIRST + 1);
+  readonly #others = new Map<number, number>();
+
+  add(index: number): void {
+    if (index >= X2APIC_FIRST && index <= X2APIC_LAST) this.#x2apic[index - X2APIC_FIRST]++;
+    else this.#others.set(index, (this.#others.get(index) ?? 0) + 1);
+  }
+
+  /** Each index that was counted, the LAPIC's first. */
+  *[Symbol.iterator](): Iterator<[index: number, count: number]> {
+    for (const [offset, count] of this.#x2apic.entries()) if (count > 0) yield [X2APIC_FIRST + offset, count];
+    yield* this.#others;
+  }
+}
+
 /** Per-vCPU statistics in the sense of KVM's struct kvm_vcpu_stat. */
 export class VcpuStat {
   exits = 0;
   /** Exits by basic reason. */
   readonly byReason = new Uint32Array(REASONS);
-  /** Exits of WRMSR by MSR index. */
-  readonly msrWrites = new Map<number, number>();
+  /** Exits of WRMSR. */
+  readonly msrWrites = new MsrCounts();
   haltExits = 0;
   haltWakeup = 0;
   irqExits = 0;

@@ -27,8 +27,7 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   const index = state.gpr32(GPR.RCX);
   const low = state.gpr32(GPR.RAX);
   const high = state.gpr32(GPR.RDX);
-  const { msrWrites } = vcpu.stat;
-  msrWrites.set(index, (msrWrites.get(index) ?? 0) + 1);
+  vcpu.stat.msrWrites.add(index);
   const listened = vcpu.probes.active;
   const inService = listened ? highestVector(vcpu.lapic.regs, APIC.ISR) : NONE;
   const accepted = writeMsr(vcpu, index, low, high);
