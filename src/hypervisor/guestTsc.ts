@@ -1,8 +1,7 @@
 // The guest's time-stamp counter: host cycles plus an offset, modulo 2^64. There is no scaling: one host cycle is one tick.
 //
-// Theory: deadlines that guests write are u64 and kept exactly; host positions are numbers. A deadline becomes a position
-// by subtraction modulo 2^64 and, as KVM does (guest_tsc < deadline), by unsigned comparison: what the counter has reached
-// is due now, what lies beyond the numbers is never due.
+// Theory: the counter is u64 and exact; host positions are numbers. As long as the offset is small enough for an exact sum,
+// which it is unless a guest has written its TSC far ahead, no bigint is needed to bring the counter up to date.
 
 const MASK = 0xffff_ffff_ffff_ffffn;
 const TWO_32 = 2 ** 32;
@@ -38,13 +37,5 @@ export class GuestTsc {
       words[index] = Number(value & 0xffff_ffffn);
       words[index + 1] = Number(value >> 32n);
     }
-  }
-
-  /** Host position at which the counter reaches `deadline`; `now` when it has, Infinity when no position is that far. */
-  positionOf(deadline: bigint, now: number): number {
-    const current = this.at(now);
-    if (deadline <= current) return now;
-    const position = now + Number(deadline - current);
-    return position < Number.MAX_SAFE_INTEGER ? position : Infinity;
   }
 }

@@ -1,8 +1,6 @@
 // What KVM_RUN returns to userspace with: struct kvm_run as a union. Accesses carry no data pointer: userspace answers them
 // through `GuestCpu.complete`, and the instruction is executed again with the answer.
 
-import type { KVM_EXIT } from './names.ts';
-
 export type UserspaceExit =
   | {
       readonly reason: 'IO';
@@ -22,9 +20,5 @@ export type UserspaceExit =
     }
   /** Triple fault. */
   | { readonly reason: 'SHUTDOWN' }
-  /** A signal: nothing more than a chance to look. */
-  | { readonly reason: 'INTR' }
   /** The hypervisor or the processor met what they do not implement. */
   | { readonly reason: 'INTERNAL_ERROR'; readonly what: string; readonly hint: string };
-
-export type UserspaceReason = UserspaceExit['reason'] & keyof typeof KVM_EXIT;

@@ -75,8 +75,6 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
     case 'SHUTDOWN':
       userspace.end({ kind: 'triple-fault', vcpu: reportVcpu(vcpu), fault: tripleFault(vcpu) });
       return;
-    case 'INTR':
-      return;
     case 'INTERNAL_ERROR':
       userspace.end({ kind: 'not-implemented', what: exit.what, hint: exit.hint, vcpu: reportVcpu(vcpu) });
       return;
