@@ -1,0 +1,83 @@
+// Every guest of guests/ keeps what its directives promise, and every run of it is the same run: again, watched, in slices,
+// with or without the hot forms, it ends in one state. Adding a guest takes a file in guests/ and nothing here.
+
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import {
+  bootCase,
+  brokenPromises,
+  casesOfFile,
+  imageOfFile,
+  runCase,
+  type GuestCase,
+} from '../src/testing/guestCases.ts';
+import type { GuestOptions } from '../src/testing/bootGuest.ts';
+import { Probes } from '../src/trace/probes.ts';
+import type { Image } from '../src/vmm/image.ts';
+import type { Machine } from '../src/vmm/machine.ts';
+
+const FOLDER = fileURLToPath(new URL('../guests', import.meta.url));
+const FILES = readdirSync(FOLDER)
+  .filter((file) => file.endsWith('.s'))
+  .sort();
+
+/** Memory for runs that are compared: the digest reads all of it. */
+const SMALL = 4 * 2 ** 20;
+/** Units of a slice: prime, so that slices end everywhere. */
+const SLICE = 7919;
+
+/** Everything that a run leaves behind, short enough to compare. */
+const trace = (machine: Machine): string =>
+  `${machine.digest()} ${machine.counters.exits} exits, ${machine.console.text.length} bytes`;
+
+/** Runs a case in slices of odd lengths, as a caller with a clock of its own would. */
+function runInSlices(machine: Machine, { directives }: GuestCase, slice: number): void {
+  const most = directives.maxCycles ?? Infinity;
+  for (let at = slice; ; at += slice) {
+    let result = machine.step(Math.min(at, most));
+    while (result === null) result = machine.step(Math.min(at, most));
+    if (result.kind !== 'budget' || at >= most) return;
+  }
+}
+
+function ran(image: Image, guest: GuestCase, options: GuestOptions = {}): string {
+  const machine = bootCase(image, guest, options);
+  runCase(machine, guest);
+  return trace(machine);
+}
+
+function watched(): Probes {
+  const probes = new Probes();
+  probes.subscribe(() => undefined);
+  return probes;
+}
+
+it('there are guests', () => {
+  expect(FILES.length).toBeGreaterThan(5);
+});
+
+describe.each(FILES)('%s', (file) => {
+  const image = imageOfFile(join(FOLDER, file));
+
+  for (const guest of casesOfFile(join(FOLDER, file))) {
+    it(`${guest.name} keeps its promises`, async () => {
+      const machine = bootCase(await image, guest);
+      const result = runCase(machine, guest);
+      expect(brokenPromises(machine, result, guest)).toEqual([]);
+    });
+
+    it(`${guest.name} ends in one state: again, watched and without hot forms, in slices`, async () => {
+      const small: GuestOptions = { memory: guest.directives.memory ?? SMALL };
+      const once = ran(await image, guest, small);
+      expect(ran(await image, guest, small), 'again').toBe(once);
+      expect(ran(await image, guest, { ...small, probes: watched(), noHot: true }), 'watched, without hot forms').toBe(
+        once,
+      );
+      const machine = bootCase(await image, guest, small);
+      runInSlices(machine, guest, SLICE);
+      expect(trace(machine), `in slices of ${SLICE}`).toBe(once);
+    });
+  }
+});
