@@ -3,7 +3,7 @@
 import { Bytes } from './bytes.ts';
 import { encodeBody } from './encode.ts';
 import { Expr } from './expr.ts';
-import { FunctionBuilder } from './function.ts';
+import { type FunctionBuilder } from './function.ts';
 import { TYPE_CODE, type Type } from './types.ts';
 
 interface Imported {
