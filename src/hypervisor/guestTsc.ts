@@ -8,7 +8,7 @@ const TWO_32 = 2 ** 32;
 
 export class GuestTsc {
   #offset = 0n;
-  /** The same as a number while it is an exact one that keeps every sum exact; else NaN. */
+  /** The same as a signed number while that is exact; else NaN. */
   #small = 0;
 
   /** Guest TSC minus host cycles, modulo 2^64: KVM's tsc_offset. */
@@ -29,7 +29,7 @@ export class GuestTsc {
   /** Writes the counter at host position `now` into words `index` and `index + 1` of a little-endian memory. */
   store(now: number, words: Uint32Array, index: number): void {
     const small = now + this.#small;
-    if (small >= 0) {
+    if (small >= 0 && small <= Number.MAX_SAFE_INTEGER) {
       words[index] = small >>> 0;
       words[index + 1] = (small / TWO_32) >>> 0;
     } else {
