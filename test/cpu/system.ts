@@ -34,8 +34,8 @@ export class TestSystem {
   readonly #processor: Processor;
   readonly #ram: number;
 
-  constructor() {
-    this.#processor = new Processor({ cpus: 1, arenaBytes: MEMORY_SIZE, engine: 'bigint' });
+  constructor(engine: 'wasm' | 'bigint' = 'bigint') {
+    this.#processor = new Processor({ cpus: 1, arenaBytes: MEMORY_SIZE, engine });
     this.cpu = this.#processor.cpus[0]!;
     this.#ram = this.#processor.arena.allocate(MEMORY_SIZE);
     this.reset();
@@ -81,6 +81,11 @@ export class TestSystem {
   unmap(gpa: number): void {
     this.#processor.secondStage.unmap(gpa >> 12, 1);
     this.cpu.mmu.translation.flushAll(false);
+  }
+
+  /** Gives it back. */
+  map(gpa: number): void {
+    this.#processor.secondStage.map(gpa >> 12, 1, this.#ram + gpa, { writable: true });
   }
 
   read(address: number | bigint): bigint {
