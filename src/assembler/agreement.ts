@@ -13,17 +13,20 @@ const CONDITION: Record<string, string> = {
 };
 
 // prettier-ignore
-const SAME: Record<string, string> = {
+const ALIASES: Record<string, string> = {
   sal: 'shl', sall: 'shl', salq: 'shl', salb: 'shl', salw: 'shl',
   cbtw: 'cbw', cwtl: 'cwde', cltq: 'cdqe', cwtd: 'cwd', cltd: 'cdq', cqto: 'cqo',
   movabs: 'mov', movabsq: 'mov', movabsl: 'mov', movabsw: 'mov', movabsb: 'mov',
-  movsbl: 'movsb', movsbw: 'movsb', movsbq: 'movsb', movswl: 'movsw', movswq: 'movsw', movslq: 'movsl', movsxd: 'movsl',
-  movzbl: 'movzb', movzbw: 'movzb', movzbq: 'movzb', movzwl: 'movzw', movzwq: 'movzw',
+  movsbl: 'movsx', movsbw: 'movsx', movsbq: 'movsx', movswl: 'movsx', movswq: 'movsx', movslq: 'movsx', movsxd: 'movsx',
+  movzb: 'movzx', movzbl: 'movzx', movzbw: 'movzx', movzbq: 'movzx', movzw: 'movzx', movzwl: 'movzx', movzwq: 'movzx',
   xlatb: 'xlat', int1: 'icebp', int3: 'int', wait: 'fwait', ud2a: 'ud2', loopz: 'loope', loopnz: 'loopne',
   // AT&T assemblers exchange these names where the destination is %st(i), an old mistake that they all keep.
   fsubr: 'fsub', fsubrp: 'fsubp', fdivr: 'fdiv', fdivrp: 'fdivp',
   retf: 'lret', retfq: 'lret', iretd: 'iret', sysexitl: 'sysexit', sysretl: 'sysret',
 };
+
+/** One spelling for a mnemonic that has several. */
+const canonical = (word: string): string => (Object.hasOwn(ALIASES, word) ? ALIASES[word] : word);
 
 /** The mnemonic's class: aliases and operand size removed. */
 function mnemonicClass(text: string): string {
@@ -32,7 +35,8 @@ function mnemonicClass(text: string): string {
   if (conditional !== null && word !== 'jmpe') return conditional[1] + (CONDITION[conditional[2]] ?? conditional[2]);
   const predicate = /^(v?cmp)(?:eq|lt|le|unord|neq|nlt|nle|ord)([sp][sd])$/.exec(word);
   if (predicate !== null) return predicate[1] + predicate[2];
-  return SAME[word] ?? word;
+  // FXSAVE64 is fxsaveq in older books.
+  return canonical(word.replace(/^(f?x(?:save|rstor)\w*)64$/, '$1q'));
 }
 
 /** Whether two mnemonics name one instruction; either may carry a size suffix. */
@@ -40,7 +44,7 @@ export function sameMnemonic(a: string, b: string): boolean {
   const x = mnemonicClass(a);
   const y = mnemonicClass(b);
   if (x === y) return true;
-  const strip = (word: string): string => SAME[word.replace(/[bwlq]$/, '')] ?? word.replace(/[bwlq]$/, '');
+  const strip = (word: string): string => canonical(word.replace(/[bwlq]$/, ''));
   return strip(x) === y || x === strip(y) || strip(x) === strip(y);
 }
 

@@ -7,7 +7,7 @@ import type { Encoder, Mode } from './encoder.ts';
 import { type Expression, parseExpression, type Position } from './expression.ts';
 import { encodeInstruction } from './instruction.ts';
 import { type Operand, parseOperands } from './operand.ts';
-import { isPrefix, prefixByte } from './prefix.ts';
+import { checkPrefixes, isPrefix, prefixByte } from './prefix.ts';
 import { type Place, Problems, reject } from './problem.ts';
 import { Scope } from './scope.ts';
 import { type Item, type Section, Sections } from './section.ts';
@@ -98,12 +98,12 @@ export class Assembly {
   }
 
   #instruction(word: string, rest: string): void {
-    if (!/^[a-z][\w.]*$/.test(word)) reject(`"${word}" is neither a label, a directive nor an instruction`);
     const prefixes: string[] = [];
     while (isPrefix(word)) {
       if (rest === '') {
+        if (prefixes.length > 0) reject('two prefixes and no instruction');
         // Alone in its statement, as in `lock; xaddl %eax, (%rbx)`.
-        const bytes = Uint8Array.from([...prefixes, word], prefixByte);
+        const bytes = Uint8Array.of(prefixByte(word));
         this.emit({ kind: 'bytes', bytes, fixups: [], isCode: true });
         return;
       }
@@ -113,6 +113,8 @@ export class Assembly {
     }
     // Branch hints are prefixes with a comma in GNU as's grammar; they mean nothing on any processor since the Pentium 4.
     if (/,p[nt]$/.test(word)) reject(`branch hints are not supported`, `write ${word.slice(0, -3)}`);
+    if (!/^[a-z][a-z0-9]*$/.test(word)) reject(`"${word}" is neither a label, a directive nor an instruction`);
+    checkPrefixes(prefixes, word);
     const operands = parseOperands(new Cursor(rest), this.position);
     if (this.#branch(word, prefixes, operands)) return;
     const { mode, encoder } = this;

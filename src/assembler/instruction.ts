@@ -1,24 +1,18 @@
 // One instruction from operands to bytes and fixups. Values that are not known yet are encoded as placeholders of the
 // width that GNU as would choose, found again in the bytes, and filled in by the layout.
 
-import { agrees } from './agreement.ts';
+import { agrees, type Request } from './agreement.ts';
+import { fitsSigned } from './branch.ts';
 import { readBack } from './decoder.ts';
 import type { Encoder, Mode } from './encoder.ts';
-import { type Expression, number } from './expression.ts';
+import { evaluate, type Expression, number } from './expression.ts';
 import { encodeFarBranch } from './farBranch.ts';
 import { immediateWidth } from './immediate.ts';
 import { encodeMissing, replaceOpcode, respell } from './missing.ts';
-import {
-  gprSize,
-  hex,
-  isSegmentRegister,
-  type MemoryOperand,
-  type Operand,
-  resizeRegister,
-  writeOperand,
-} from './operand.ts';
+import { gprSize, hex, type ImmediateOperand, type MemoryOperand, type Operand, writeOperand } from './operand.ts';
 import { withPrefixes } from './prefix.ts';
 import { reject } from './problem.ts';
+import { asGnuSpells, segmentPrefix, type Spelling } from './spelling.ts';
 
 /** A field to be filled in once addresses are known. */
 export interface Fixup {
@@ -55,7 +49,6 @@ interface Hole {
 }
 
 const inRange = (value: bigint, low: bigint, high: bigint): boolean => value >= low && value <= high;
-const fitsSigned32 = (value: bigint): boolean => BigInt.asIntN(32, value) === value;
 
 const SIGN_HINT =
   '32-bit addresses are sign-extended to 64 bits, so this one would become 0xffffffff…: load it in a register (movl $…, %eax sets all of %rax), or use movabs with %rax';
@@ -71,7 +64,7 @@ function addressBytes(operand: MemoryOperand, mode: Mode, prefixes: readonly str
 
 function displacementOf(value: bigint, bytes: 2 | 4 | 8, operand: MemoryOperand): bigint {
   if (bytes === 8) {
-    if (!fitsSigned32(value))
+    if (!fitsSigned(value, 4))
       reject(`the address ${hex(value)} does not fit in a signed 32-bit displacement`, SIGN_HINT);
     return value;
   }
@@ -81,63 +74,27 @@ function displacementOf(value: bigint, bytes: 2 | 4 | 8, operand: MemoryOperand)
   return operand.base === null && operand.index === null ? value : BigInt.asIntN(bits, value);
 }
 
-/** Whether GNU as would turn this MOV into its 64-bit-address form: accumulator and an absolute address beyond 32 bits. */
-function isFarMove(mnemonic: string, operands: readonly Operand[], constant: Surroundings['constant']): boolean {
-  if (!/^mov[bwlq]?$/.test(mnemonic) || operands.length !== 2) return false;
-  const memory = operands.find((operand) => operand.kind === 'memory');
-  const register = operands.find((operand) => operand.kind === 'register');
-  if (memory?.kind !== 'memory' || register?.kind !== 'register') return false;
-  if (memory.base !== null || memory.index !== null || memory.displacement === null) return false;
-  const address = constant(memory.displacement);
-  return ['al', 'ax', 'eax', 'rax'].includes(register.name) && address !== null && !fitsSigned32(address);
-}
-
-const resized = (operand: Operand, size: number): Operand =>
-  operand.kind === 'register' ? { ...operand, name: resizeRegister(operand.name, size) } : operand;
-
-/** Spellings that GNU as encodes in fewer or other bytes than keystone does. */
-function asGnuSpells(
-  mnemonic: string,
-  operands: readonly Operand[],
-  around: Surroundings,
-): { mnemonic: string; operands: Operand[] } {
-  const [first, second] = operands;
-  const names = operands.map((operand) => (operand.kind === 'register' ? operand.name : ''));
-  if (/^l(jmp|call)q$/.test(mnemonic))
-    reject(`GNU as has no ${mnemonic}`, `write rex.w ${mnemonic.slice(0, -1)} for a 64-bit offset`);
-  if (mnemonic === 'movsxd') mnemonic = 'movslq';
-  if (/^xchgq?$/.test(mnemonic) && names[0] === 'rax' && names[1] === 'rax') return { mnemonic: 'nop', operands: [] };
-  if (/^(str|sldt)q?$/.test(mnemonic) && gprSize(names[0]) === 8) {
-    return { mnemonic: mnemonic.replace(/q$/, ''), operands: [resized(first, 4)] };
-  }
-  if (/^mov[wlq]?$/.test(mnemonic) && names.some(isSegmentRegister)) {
-    const toSegment = isSegmentRegister(names[1]);
-    const other = toSegment ? first : second;
-    if (other.kind === 'memory') return { mnemonic: 'movw', operands: [...operands] };
-    const shorter =
-      other.kind === 'register' && (toSegment || gprSize(other.name) === 8)
-        ? resized(other, around.mode === 16 ? 2 : 4)
-        : other;
-    return { mnemonic: 'mov', operands: toSegment ? [shorter, second] : [first, shorter] };
-  }
-  if (/^movq?$/.test(mnemonic) && first?.kind === 'immediate' && gprSize(names[1]) === 8) {
-    const value = around.constant(first.value);
-    return { mnemonic: value === null || fitsSigned32(value) ? 'movq' : 'movabs', operands: [...operands] };
-  }
-  if (around.mode === 64 && isFarMove(mnemonic, operands, around.constant))
-    return { mnemonic: 'movabs', operands: [...operands] };
-  return { mnemonic, operands: [...operands] };
-}
-
 /** Operands as numbers: constants as they are, everything else as placeholders with a hole to fill. */
 class Filling {
   readonly holes: Hole[] = [];
   readonly #around: Surroundings;
-  readonly #prefixes: readonly string[];
+  readonly #spelling: Spelling;
 
-  constructor(around: Surroundings, prefixes: readonly string[]) {
+  constructor(around: Surroundings, spelling: Spelling) {
     this.#around = around;
-    this.#prefixes = prefixes;
+    this.#spelling = spelling;
+  }
+
+  operand(index: number): Operand {
+    const operand = this.#spelling.operands[index];
+    switch (operand.kind) {
+      case 'register':
+        return operand;
+      case 'immediate':
+        return this.#immediate(operand, index);
+      case 'memory':
+        return this.#memory(operand);
+    }
   }
 
   #hole(value: Expression, size: Fixup['size'], kind: Fixup['kind'], role: keyof typeof PLACEHOLDER): Expression {
@@ -146,9 +103,8 @@ class Filling {
     return number(placeholder);
   }
 
-  immediate(mnemonic: string, operands: readonly Operand[], index: number): Operand {
-    const operand = operands[index];
-    if (operand.kind !== 'immediate') return operand;
+  #immediate(operand: ImmediateOperand, index: number): Operand {
+    const { mnemonic, operands } = this.#spelling;
     const { bytes, extended } = immediateWidth(mnemonic, operands, index, this.#around.mode);
     const value = this.#around.constant(operand.value);
     if (value === null) {
@@ -158,7 +114,7 @@ class Filling {
         value: this.#hole(operand.value, size, extended ? 'extended' : 'absolute', 'immediate'),
       };
     }
-    if (extended ? !fitsSigned32(value) : !fitsField(value, bytes)) {
+    if (extended ? !fitsSigned(value, 4) : !fitsField(value, bytes)) {
       reject(
         `the immediate ${hex(value)} does not fit in ${extended ? '32 bits, sign-extended' : `${8 * bytes} bits`}`,
         extended ? 'load it with movabs in a register first' : 'check the operand size in the mnemonic',
@@ -167,14 +123,14 @@ class Filling {
     return { kind: 'immediate', value: number(bytes === 8 ? value : BigInt.asIntN(8 * bytes, value)) };
   }
 
-  memory(mnemonic: string, operand: MemoryOperand): Operand {
+  #memory(operand: MemoryOperand): Operand {
     const { mode } = this.#around;
     const isRelative = operand.base === 'rip' || operand.base === 'eip';
     if (isRelative && mode !== 64) reject('RIP-relative addresses exist in 64-bit mode only');
     if (operand.displacement === null) return operand;
     const value = this.#around.constant(operand.displacement);
     const isAbsolute = operand.base === null && operand.index === null;
-    if (mnemonic.startsWith('movabs')) {
+    if (this.#spelling.mnemonic.startsWith('movabs')) {
       if (!isAbsolute) reject('movabs takes an absolute address', 'use mov for addresses in registers');
       return {
         ...operand,
@@ -186,7 +142,7 @@ class Filling {
       if (value !== null) return { ...operand, displacement: number(displacementOf(value, 8, operand)) };
       return { ...operand, displacement: this.#hole(operand.displacement, 4, 'relative', 'displacement') };
     }
-    const bytes = addressBytes(operand, mode, this.#prefixes);
+    const bytes = addressBytes(operand, mode, this.#spelling.prefixes);
     const displacement =
       value === null
         ? this.#hole(operand.displacement, bytes === 2 ? 2 : 4, bytes === 8 ? 'extended' : 'absolute', 'displacement')
@@ -213,73 +169,57 @@ function locate(bytes: Uint8Array, { placeholder, fixup }: Hole): number {
   return found[0];
 }
 
-/** `fs movl (%rax), %ecx` is `movl %fs:(%rax), %ecx`. */
-function placeSegment(
-  prefixes: readonly string[],
-  operands: readonly Operand[],
-): { prefixes: readonly string[]; operands: readonly Operand[] } {
-  const segment = prefixes.find(isSegmentRegister);
-  const memory = operands.find((operand) => operand.kind === 'memory' && operand.segment === null);
-  if (segment === undefined || memory === undefined) return { prefixes, operands };
-  return {
-    prefixes: prefixes.filter((prefix) => prefix !== segment),
-    operands: operands.map((operand) => (operand === memory ? { ...memory, segment } : operand)),
-  };
-}
-
+/** Encodes an instruction that is no direct branch. `prefixes` are words. */
 /** Encodes an instruction that is no direct branch. `prefixes` are words. */
 export function encodeInstruction(
-  written: string,
-  prefixesWritten: readonly string[],
-  operandsWritten: readonly Operand[],
+  mnemonic: string,
+  prefixes: readonly string[],
+  operands: readonly Operand[],
   around: Surroundings,
 ): Encoded {
-  const far = encodeFarBranch(written, operandsWritten, around.mode);
+  const far = encodeFarBranch(mnemonic, operands, around.mode);
   if (far !== null) return far;
-  const { prefixes, operands: writtenOperands } = placeSegment(prefixesWritten, operandsWritten);
-  const isBreakpoint =
-    written === 'int' && writtenOperands[0]?.kind === 'immediate' && around.constant(writtenOperands[0].value) === 3n;
-  const gnu = isBreakpoint ? { mnemonic: 'int3', operands: [] } : asGnuSpells(written, writtenOperands, around);
-  const filling = new Filling(around, prefixes);
-  const operands = gnu.operands.map((operand, index) => {
-    if (operand.kind === 'memory') return filling.memory(gnu.mnemonic, operand);
-    return filling.immediate(gnu.mnemonic, gnu.operands, index);
-  });
-
-  const respelling = respell(gnu.mnemonic, operands);
-  let bytes = encodeMissing(gnu.mnemonic, operands);
-  if (bytes === null) {
-    const { mnemonic, operands: asked } = respelling ?? { mnemonic: gnu.mnemonic, operands };
-    const list = asked.map((operand) =>
-      writeOperand(operand, (value) =>
-        value.kind === 'number' ? hex(value.value) : reject('internal: an open value'),
-      ),
-    );
-    bytes = around.encoder.encode(`${mnemonic} ${list.join(', ')}`.trim(), around.mode);
-    if (respelling !== null) bytes = replaceOpcode(bytes, respelling.opcode);
-  }
-  bytes = withPrefixes(bytes, prefixes);
-
-  const immediateIndex = operands.findIndex((operand) => operand.kind === 'immediate');
+  const spelling = asGnuSpells({ mnemonic, prefixes, operands }, around);
+  const filling = new Filling(around, spelling);
+  const filled = spelling.operands.map((_, index) => filling.operand(index));
+  const segment = segmentPrefix(spelling);
+  const words = segment === null ? spelling.prefixes : [...spelling.prefixes, segment];
+  const bytes = withPrefixes(encodeFilled(spelling.mnemonic, filled, around), words);
+  const immediate = filled.findIndex((operand) => operand.kind === 'immediate');
   const immediateBytes =
-    immediateIndex < 0 ? 8 : immediateWidth(gnu.mnemonic, gnu.operands, immediateIndex, around.mode).bytes;
-  verify(bytes, { mnemonic: gnu.mnemonic, operands, immediateBytes }, around);
-  const fixups = filling.holes.map((hole) => ({ ...hole.fixup, offset: locate(bytes, hole) }));
-  return { bytes, fixups };
+    immediate < 0 ? 8 : immediateWidth(spelling.mnemonic, spelling.operands, immediate, around.mode).bytes;
+  verify(bytes, { mnemonic: spelling.mnemonic, operands: filled, immediateBytes }, around.mode);
+  return { bytes, fixups: filling.holes.map((hole) => ({ ...hole.fixup, offset: locate(bytes, hole) })) };
 }
 
-function verify(bytes: Uint8Array, request: Parameters<typeof agrees>[0], around: Surroundings): void {
-  const decoded = readBack(bytes, around.mode);
-  const shown = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join(' ');
-  if (decoded === null || decoded.length !== bytes.length) {
+/** The bytes of an instruction whose operands are all numbers. */
+function encodeFilled(mnemonic: string, operands: readonly Operand[], { encoder, mode }: Surroundings): Uint8Array {
+  const missing = encodeMissing(mnemonic, operands);
+  if (missing !== null) return missing;
+  const respelling = respell(mnemonic, operands);
+  const asked = respelling ?? { mnemonic, operands };
+  const list = asked.operands.map((operand) => {
+    const plain = operand.kind === 'memory' ? { ...operand, segment: null } : operand;
+    return writeOperand(plain, (value) => hex(numberOf(value)));
+  });
+  const bytes = encoder.encode(`${asked.mnemonic} ${list.join(', ')}`.trim(), mode);
+  return respelling === null ? bytes : replaceOpcode(bytes, respelling.opcode);
+}
+
+const numberOf = (value: Expression): bigint => evaluate(value, (name) => reject(`internal: ${name} is still open`));
+
+function verify(bytes: Uint8Array, request: Request, mode: Mode): void {
+  const found = readBack(bytes, mode);
+  const shown = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+  if (found === null || found.length !== bytes.length) {
     reject(
-      `"${request.mnemonic}" does not exist with these operands or prefixes in ${around.mode}-bit mode`,
+      `"${request.mnemonic}" does not exist with these operands or prefixes in ${mode}-bit mode`,
       `the encoder gave ${shown}, which does not decode`,
     );
   }
-  if (!agrees(request, decoded)) {
+  if (!agrees(request, found)) {
     reject(
-      `the encoder turned this into "${decoded.mnemonic} ${decoded.operands}"`,
+      `the encoder turned this into "${found.mnemonic} ${found.operands}"`,
       `bytes ${shown}; write the instruction in another way, or as .byte`,
     );
   }

@@ -22,7 +22,26 @@ const BYTES: Record<string, number> = {
 
 const REX_W = new Set(['rex.w', 'rex64']);
 
-export const isPrefix = (word: string): boolean => word in BYTES || REX_W.has(word);
+export const isPrefix = (word: string): boolean => Object.hasOwn(BYTES, word) || REX_W.has(word);
+
+/** What a prefix may stand before; GNU as refuses the rest, and so do we, since processors ignore it without a word. */
+// prettier-ignore
+const MEANT_FOR: Record<string, RegExp> = {
+  rep: /^((movs|stos|lods|ins|outs)[bwlq]?|ret[wlq]?|nop|xstore|xcrypt\w+|montmul|xsha\w+)$/,
+  repe: /^((cmps|scas)[bwlq]?|ret[wlq]?)$/, repne: /^(cmps|scas)[bwlq]?$/,
+  notrack: /^(jmp|call)q?$/, bnd: /^(j\w+|call[wlq]?|ret[wlq]?)$/,
+};
+const SAME_PREFIX: Record<string, string> = { repz: 'repe', repnz: 'repne' };
+
+/** Rejects a prefix that means nothing to the instruction behind it. GNU as takes rep, repe and repne for each other on strings. */
+export function checkPrefixes(words: readonly string[], mnemonic: string): void {
+  for (const word of words) {
+    const name = SAME_PREFIX[word] ?? word;
+    if (!Object.hasOwn(MEANT_FOR, name)) continue;
+    const isRepeat = name.startsWith('rep') && /^(movs|stos|lods|ins|outs|cmps|scas)[bwlq]?$/.test(mnemonic);
+    if (!isRepeat && !MEANT_FOR[name].test(mnemonic)) reject(`${word} means nothing before ${mnemonic}`);
+  }
+}
 
 const groupOf = (byte: number): number => ORDER.findIndex((group) => group.includes(byte));
 

@@ -1,9 +1,10 @@
 // What names mean: labels, constants (`.equ`), numeric labels. Constants are replaced where they are used, so that `.set` can
 // change them; labels keep their name until the layout knows their address.
 
+import { branchLength } from './branch.ts';
 import { evaluate, type Expression, number, type Position, substitute, symbolsOf } from './expression.ts';
 import { type Place, reject } from './problem.ts';
-import type { Label, Section } from './section.ts';
+import type { Item, Label, Section } from './section.ts';
 
 /** Numeric and `.` labels get names that no source can write. */
 const HIDDEN = '#';
@@ -70,14 +71,17 @@ export class Scope {
     return substitute(expression, (name) => this.#constants.get(name)?.value ?? null);
   }
 
-  /** The value if it is made of numbers and constants known so far, else null. */
+  /**
+   * The value if it is known while the source is read, else null: numbers, constants, and distances between labels above with
+   * nothing between them whose size is still open. GNU as knows the same ones, and chooses the width of immediates by it.
+   */
   constant(expression: Expression): bigint | null {
-    const resolved = this.resolve(expression);
+    const resolved = this.#withDistances(this.resolve(expression));
     if (!symbolsOf(resolved).next().done) return null;
     return evaluate(resolved, () => 0n);
   }
 
-  /** As `constant`, and also for distances between labels with nothing of variable size between them. For `.if` and `.rept`. */
+  /** As `constant`, for what cannot wait: `.if`, `.rept`, alignments. */
   numberNow(expression: Expression, what: string): bigint {
     const resolved = this.resolve(expression);
     const distances = this.#withDistances(resolved);
@@ -136,13 +140,30 @@ export const isPublicName = (name: string): boolean => !name.includes(HIDDEN) &&
 /** A name as the source wrote it. */
 const display = (name: string): string => (name.startsWith('.#') ? '"."' : name.replace(/#.*/, ''));
 
+/** The size of an item that no layout can change, or null. */
+function fixedSize(item: Item): number | null {
+  switch (item.kind) {
+    case 'label':
+      return 0;
+    case 'bytes':
+      return item.bytes.length;
+    case 'branch':
+      return item.branch.short === null ? branchLength(item.branch, true) : null;
+    case 'fill':
+      return item.count.kind === 'number' ? item.unit * Number(item.count.value) : null;
+    default:
+      return null;
+  }
+}
+
 function fixedDistance(from: Label | undefined, to: Label | undefined): bigint | null {
   if (from === undefined || to === undefined || from.section !== to.section) return null;
   const [low, high] = from.index < to.index ? [from, to] : [to, from];
   let bytes = 0;
   for (const item of low.section.items.slice(low.index, high.index)) {
-    if (item.kind === 'bytes') bytes += item.bytes.length;
-    else if (item.kind !== 'label') return null;
+    const size = fixedSize(item);
+    if (size === null) return null;
+    bytes += size;
   }
   return BigInt(low === from ? bytes : -bytes);
 }

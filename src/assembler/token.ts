@@ -26,7 +26,7 @@ function escape(text: string, at: number): { byte: number; next: number } {
   if (octal !== null) return { byte: parseInt(octal[0], 8) & 255, next: at + octal[0].length };
   const hex = /^[xX][0-9a-fA-F]+/.exec(text.slice(at));
   if (hex !== null) return { byte: Number(BigInt(`0x${hex[0].slice(1)}`) & 255n), next: at + hex[0].length };
-  const byte = ESCAPES[text[at]];
+  const byte = Object.hasOwn(ESCAPES, text[at] ?? '') ? ESCAPES[text[at]] : undefined;
   if (byte === undefined)
     reject(`unknown escape \\${text[at] ?? ''}`, 'known: \\b \\f \\n \\r \\t \\" \\\\ \\123 \\x1f');
   return { byte, next: at + 1 };
