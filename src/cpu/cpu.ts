@@ -345,7 +345,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
-    if (shape === null) return nameInstruction(this);
+    if (shape === null) return nameInstruction(state, this.mmu);
     if (shape.observesTime) this.#addUnits(OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
     const operands = readOperands(state, record, shape, this.#operands);
     const outcome = shape.run(this, operands);

@@ -3,12 +3,13 @@
 
 import { type Expr, i32, i64, load, select } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
-import { call, type Callable } from '../wasm/module.ts';
+import { call } from '../wasm/module.ts';
 import type { Int, Type } from '../wasm/types.ts';
 import type { Flags, Width } from '../x86/flags.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../x86/backEnd.ts';
 import { RSP } from '../x86/semantics.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
+import type { HandlerImports } from './imports.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { JUMP_ENTRIES, OFFSET } from './state.ts';
 import { ViewAccess } from './viewAccess.ts';
@@ -28,22 +29,6 @@ export const STATUS = {
   /** The record's microcode exits: the exit fields are filled. */
   EXIT: 6,
 } as const;
-
-/** Functions that handlers call. Addresses and values of 64 bits travel as two halves, low first; `access` as in access.ts. */
-export interface HandlerImports {
-  /** (low, high, access, record) -> address in linear memory of the bytes. */
-  readonly slowRead: Callable;
-  /** The same for a read-modify-write: probes for writing. */
-  readonly slowOpen: Callable;
-  /** (low, high, access, record, valueLow, valueHigh). */
-  readonly slowWrite: Callable;
-  /** (vector, record): throws. */
-  readonly raise: Callable;
-  /** (record) -> 0: go on with the next record; else the status to leave with. */
-  readonly microcode: Callable;
-  /** (address, bytes, view entry) -> host address, or 0: a store to a page with decoded code, where its lines allow it. */
-  readonly storeBesideCode: Callable;
-}
 
 /** How a handler passes control on: as a function's result, or by a branch within the dispatcher. */
 export interface Flow {

@@ -5,20 +5,12 @@ import { Expr, i32, i64, load } from '../wasm/expr.ts';
 import { FunctionBuilder, type Label } from '../wasm/function.ts';
 import { ModuleBuilder } from '../wasm/module.ts';
 import { functionText } from '../wasm/text.ts';
-import { HandlerBackEnd, type Flow, type HandlerImports } from './emit.ts';
+import { HandlerBackEnd, type Flow } from './emit.ts';
 import type { Handler } from './handlers.ts';
+import type { HandlerImports } from './imports.ts';
 import { CODE_BITMAP } from './memoryMap.ts';
 import { RECORD } from './records.ts';
 import { VIEW_TAG } from './viewAccess.ts';
-
-/** What TypeScript gives generated code; names are those of `HandlerImports`. */
-export interface InterpreterImports {
-  slowRead(low: number, high: number, access: number, record: number): number;
-  slowOpen(low: number, high: number, access: number, record: number): number;
-  slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): void;
-  raise(vector: number, record: number): never;
-  microcode(record: number): number;
-}
 
 const MINIMUM_PAGES = 1;
 

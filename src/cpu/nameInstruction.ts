@@ -2,17 +2,17 @@
 
 import { Decoded, MODE, decode } from '../x86/decoder.ts';
 import { FORMS } from '../x86/tables.ts';
-import type { Cpu } from './cpu.ts';
 import { stop } from './fault.ts';
+import type { Mmu } from './mmu.ts';
+import type { CpuState } from './state.ts';
 
 const LONGEST = 15;
 const PAGE_SIZE = 4096;
 
 /** Decodes the instruction at RIP again for its name. */
-export function nameInstruction(cpu: Cpu): never {
-  const { rip } = cpu.state;
+export function nameInstruction({ rip }: CpuState, mmu: Mmu): never {
   const inPage = PAGE_SIZE - Number(rip & 0xfffn);
-  const bytes = cpu.mmu.peek(rip, LONGEST) ?? cpu.mmu.peek(rip, Math.min(inPage, LONGEST)) ?? new Uint8Array();
+  const bytes = mmu.peek(rip, LONGEST) ?? mmu.peek(rip, Math.min(inPage, LONGEST)) ?? new Uint8Array();
   const insn = new Decoded();
   const length = decode(bytes, 0, bytes.length, MODE.CODE64, insn);
   const form = length > 0 ? FORMS[insn.form] : undefined;

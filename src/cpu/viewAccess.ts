@@ -7,7 +7,7 @@ import { call } from '../wasm/module.ts';
 import type { Int } from '../wasm/types.ts';
 import type { MemoryCell, Segment } from '../x86/backEnd.ts';
 import { ACCESS } from './access.ts';
-import type { HandlerImports } from './emit.ts';
+import type { HandlerImports } from './imports.ts';
 import { OFFSET, VIEW_ENTRIES } from './state.ts';
 
 const VIEW_SHIFT = 12 - 5; // page number times the entry size of 32
