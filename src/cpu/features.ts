@@ -2,6 +2,7 @@
 // it from the CPUID leaves that it answers; microcode asks it which bits are reserved and which instructions exist.
 
 import { CPUID_FEATURE, type CpuidFeature, type CpuidRegister } from '../x86/names/cpuid.ts';
+import { MAXPHYADDR } from '../x86/names/paging.ts';
 
 export interface Features {
   has(feature: CpuidFeature): boolean;
@@ -12,7 +13,7 @@ export interface Features {
 /** One answer of CPUID, as unsigned 32-bit numbers. */
 export type CpuidResult = Readonly<Record<CpuidRegister, number>>;
 
-export const DEFAULT_PHYSICAL_ADDRESS_BITS = 46;
+export const DEFAULT_PHYSICAL_ADDRESS_BITS = MAXPHYADDR;
 
 /** A CPU that offers the features named. */
 export function featuresOf(
