@@ -218,8 +218,9 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     if (state.activity !== 0) return EXIT.HLT;
     if (state.budget <= 0) return EXIT.BUDGET;
     const fragments = this.mmu.fragments.pending;
+    // Fragments beside an event are those of its delivery, which exited and now goes on.
+    if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this));
     if (!fragments) {
-      if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this));
       if (state.pendingDb !== 0) return this.#deliver(() => deliverSingleStep(this));
       if (controls.interruptWindow && this.interruptible()) return this.#window(EXIT.INTERRUPT_WINDOW);
       if (controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0) return this.#window(EXIT.NMI_WINDOW);
@@ -237,6 +238,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   /** Delivers an event, which costs a unit. */
   #deliver(event: () => void): null {
     event();
+    if (this.mmu.fragments.pending) this.mmu.fragments.drop();
     this.state.budget--;
     this.state.shadow = 0;
     return CONTINUE;
