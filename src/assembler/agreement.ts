@@ -2,9 +2,10 @@
 // sides are brought to one spelling first, so that `jz` is `je`, `movq` is `mov` and -1 is 0xff where a byte is meant.
 
 import type { ReadBack } from './decoder.ts';
+import type { Mode } from './encoder.ts';
 import { evaluate, type Expression, type Position } from './expression.ts';
-import { as32Bit, isSegmentRegister, type MemoryOperand, type Operand, parseOperands } from './operand.ts';
-import { reject, Rejection } from './problem.ts';
+import { as32Bit, type MemoryOperand, type Operand, parseOperands } from './operand.ts';
+import { reject } from './problem.ts';
 import { Cursor } from './token.ts';
 
 // prettier-ignore
@@ -53,38 +54,50 @@ const NO_POSITION: Position = { here: () => reject('no position'), local: () => 
 const value = (expression: Expression | null): bigint =>
   expression === null ? 0n : evaluate(expression, (name) => reject(`symbol ${name}`));
 
-function sameMemory(asked: MemoryOperand, found: MemoryOperand): boolean {
-  const isPseudo = (name: string | null): boolean => name === 'riz' || name === 'eiz';
-  const index = (operand: MemoryOperand): string | null => (isPseudo(operand.index) ? null : operand.index);
-  const samePlaces =
-    asked.base === found.base &&
-    index(asked) === index(found) &&
-    (index(asked) === null || asked.scale === found.scale);
-  // GNU and capstone disagree about showing a segment that is the default; an override that matters is a prefix byte and was asked for.
-  const sameSegment =
-    (asked.segment ?? '') === (found.segment ?? '') ||
-    ['ds', 'es', 'ss', 'cs'].includes(found.segment ?? asked.segment ?? '');
+/** How two operand lists are compared. */
+interface Comparison {
+  immediateBytes: number;
+  mode: Mode;
+  /** `%ax` and `%eax` differ. */
+  widthCounts: boolean;
+}
+
+function sameMemory(asked: MemoryOperand, found: MemoryOperand, mode: Mode): boolean {
+  // %riz is an empty index: a way to write that there is none.
+  const index = ({ index }: MemoryOperand): string | null => (index === 'riz' || index === 'eiz' ? null : index);
+  const isAbsolute = found.base === null && index(found) === null;
+  const samePlaces = asked.base === found.base && index(asked) === index(found);
+  const sameScale = index(asked) === null || asked.scale === found.scale;
+  // An override that 64-bit mode ignores is a byte that was asked for, and no part of the operand that is read back.
+  const isIgnored = (segment: string | null): boolean => segment === null || !['fs', 'gs'].includes(segment);
+  const sameSegment = asked.segment === found.segment || (isIgnored(asked.segment) && isIgnored(found.segment));
   const distance = value(asked.displacement) - value(found.displacement);
-  return (
-    samePlaces && sameSegment && BigInt.asUintN(found.base === null && asked.base === null ? 64 : 32, distance) === 0n
-  );
+  const bits = mode === 16 ? 16 : mode === 64 && isAbsolute ? 64 : 32;
+  return samePlaces && sameScale && sameSegment && BigInt.asUintN(bits, distance) === 0n;
 }
 
 /** The port in %dx is written with and without parentheses. */
 const isPort = (operand: Operand): boolean =>
   (operand.kind === 'register' && operand.name === 'dx') || (operand.kind === 'memory' && operand.base === 'dx');
 
-function sameOperand(asked: Operand, found: Operand, immediateBytes: number, namesOneWidth: boolean): boolean {
+function sameOperand(asked: Operand, found: Operand, { immediateBytes, mode, widthCounts }: Comparison): boolean {
   if (isPort(asked) && isPort(found)) return true;
   if (asked.kind === 'register' && found.kind === 'register') {
-    return namesOneWidth ? asked.name === found.name : as32Bit(asked.name) === as32Bit(found.name);
+    return widthCounts ? asked.name === found.name : as32Bit(asked.name) === as32Bit(found.name);
   }
   if (asked.kind === 'immediate' && found.kind === 'immediate') {
     return BigInt.asUintN(8 * immediateBytes, value(asked.value) - value(found.value)) === 0n;
   }
-  if (asked.kind === 'memory' && found.kind === 'memory') return sameMemory(asked, found);
-  return false;
+  return asked.kind === 'memory' && found.kind === 'memory' && sameMemory(asked, found, mode);
 }
+
+/** Integer instructions whose last letter is their operand size. */
+const SIZED =
+  /^(?:mov|add|or|adc|sbb|and|sub|xor|cmp|test|inc|dec|not|neg|i?mul|i?div|s[ah][lr]|ro[lr]|rc[lr]|sh[lr]d|bt[src]?|bs[fr]|xchg|xadd|cmpxchg|bswap|lea|push|pop|movs|stos|lods|scas|cmps|ins|outs|in|out)([bwlq])$/;
+const SUFFIX_BITS: Record<string, number> = { b: 8, w: 16, l: 32, q: 64 };
+
+const isRegister = (operand: Operand, names: RegExp): boolean =>
+  operand.kind === 'register' && names.test(operand.name);
 
 /** What was asked of the encoder. Operands hold numbers only. */
 export interface Request {
@@ -92,30 +105,34 @@ export interface Request {
   operands: readonly Operand[];
   /** Width of an immediate operand. */
   immediateBytes: number;
+  mode: Mode;
+}
+
+/** Whether the suffix that was written is the size of what was read back. Segment and vector registers have sizes of their own. */
+function sameSize({ mnemonic, operands }: Request, found: ReadBack): boolean {
+  const suffix = SIZED.exec(mnemonic)?.[1];
+  const isOther = operands.some((operand) => isRegister(operand, /mm\d|^[c-gs]s$|^[cd]r\d/));
+  return suffix === undefined || isOther || found.width === SUFFIX_BITS[suffix];
 }
 
 /**
- * Whether the disassembler read back what was asked for. Operand lists of different length are not compared: assemblers
- * and disassemblers differ in which implicit operands they write.
+ * Whether what was read back is what was asked for. Operand lists of different length are not compared: assemblers and
+ * disassemblers differ in which implicit operands they write.
  */
-export function agrees(request: Request, decoded: ReadBack): boolean {
+export function agrees(request: Request, found: ReadBack): boolean {
+  const { mnemonic, operands, immediateBytes, mode } = request;
   // XCHG of the accumulator with itself is NOP.
-  if (decoded.mnemonic === 'nop' && /^xchg/.test(request.mnemonic)) return true;
-  if (!sameMnemonic(request.mnemonic, decoded.mnemonic)) return false;
-  let found: Operand[];
-  try {
-    found = parseOperands(new Cursor(decoded.operands), NO_POSITION);
-  } catch (thrown) {
-    if (thrown instanceof Rejection) return true;
-    throw thrown;
-  }
-  if (found.length !== request.operands.length) return true;
+  if (found.mnemonic === 'nop' && /^xchg/.test(mnemonic)) return true;
+  if (!sameMnemonic(mnemonic, found.mnemonic) || !sameSize(request, found)) return false;
+  const read = parseOperands(new Cursor(found.operands), NO_POSITION);
+  if (read.length !== operands.length) return true;
   // Selectors have 16 bits whatever the register's name is: LAR, LSL, STR, SLDT, MOV to and from a segment register.
-  const isSegment = (operand: Operand): boolean => operand.kind === 'register' && isSegmentRegister(operand.name);
-  const namesOneWidth = !/^(lar|lsl|str|sldt)[wlq]?$/.test(request.mnemonic) && !found.some(isSegment);
+  const isSelector =
+    /^(lar|lsl|str|sldt)[wlq]?$/.test(mnemonic) || read.some((operand) => isRegister(operand, /^[c-gs]s$/));
+  const comparison = { immediateBytes, mode, widthCounts: !isSelector };
   const matches = (list: readonly Operand[]): boolean =>
-    list.every((operand, i) => sameOperand(operand, found[i], request.immediateBytes, namesOneWidth));
-  // XCHG and TEST are symmetrical: GNU and capstone write their operands in either order.
-  const mayReverse = found.length === 2 && /^(xchg|test)/.test(request.mnemonic);
-  return matches(request.operands) || (mayReverse && matches([...request.operands].reverse()));
+    list.every((operand, i) => sameOperand(operand, read[i], comparison));
+  // XCHG and TEST are symmetrical: their operands may be written in either order.
+  const mayReverse = read.length === 2 && /^(xchg|test)/.test(mnemonic);
+  return matches(operands) || (mayReverse && matches([...operands].reverse()));
 }

@@ -12,6 +12,8 @@ export interface ReadBack {
   /** With its prefixes, as `lock xadd`. */
   mnemonic: string;
   operands: string;
+  /** Bits of the operation; 0 if it has no width. */
+  width: number;
 }
 
 /** The decoder's name for a mode. */
@@ -25,5 +27,5 @@ export function readBack(bytes: Uint8Array, mode: Mode): ReadBack | null {
   const length = decode(bytes, 0, bytes.length, CODE_MODE[mode], scratch);
   if (length <= 0) return null;
   const [, mnemonic, operands = ''] = PREFIXED.exec(textOf(scratch, 0n)) ?? ['', ''];
-  return { length, mnemonic, operands: operands.trim() };
+  return { length, mnemonic, operands: operands.trim(), width: scratch.width };
 }

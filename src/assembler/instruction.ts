@@ -188,7 +188,7 @@ export function encodeInstruction(
   const immediate = filled.findIndex((operand) => operand.kind === 'immediate');
   const immediateBytes =
     immediate < 0 ? 8 : immediateWidth(spelling.mnemonic, spelling.operands, immediate, around.mode).bytes;
-  verify(bytes, { mnemonic: spelling.mnemonic, operands: filled, immediateBytes }, around.mode);
+  verify(bytes, { mnemonic: spelling.mnemonic, operands: filled, immediateBytes, mode: around.mode });
   return { bytes, fixups: filling.holes.map((hole) => ({ ...hole.fixup, offset: locate(bytes, hole) })) };
 }
 
@@ -208,7 +208,9 @@ function encodeFilled(mnemonic: string, operands: readonly Operand[], { encoder,
 
 const numberOf = (value: Expression): bigint => evaluate(value, (name) => reject(`internal: ${name} is still open`));
 
-function verify(bytes: Uint8Array, request: Request, mode: Mode): void {
+/** Refuses bytes that do not read back as what was asked for. */
+function verify(bytes: Uint8Array, request: Request): void {
+  const { mode } = request;
   const found = readBack(bytes, mode);
   const shown = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join(' ');
   if (found === null || found.length !== bytes.length) {

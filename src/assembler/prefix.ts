@@ -27,7 +27,7 @@ export const isPrefix = (word: string): boolean => Object.hasOwn(BYTES, word) ||
 /** What a prefix may stand before; GNU as refuses the rest, and so do we, since processors ignore it without a word. */
 // prettier-ignore
 const MEANT_FOR: Record<string, RegExp> = {
-  rep: /^((movs|stos|lods|ins|outs)[bwlq]?|ret[wlq]?|nop|xstore|xcrypt\w+|montmul|xsha\w+)$/,
+  rep: /^((movs|stos|lods|ins|outs)[bwlq]?|ret[wlq]?|xstore|xcrypt\w+|montmul|xsha\w+)$/,
   repe: /^((cmps|scas)[bwlq]?|ret[wlq]?)$/, repne: /^(cmps|scas)[bwlq]?$/,
   notrack: /^(jmp|call)q?$/, bnd: /^(j\w+|call[wlq]?|ret[wlq]?)$/,
 };

@@ -102,6 +102,8 @@ describe('a wrong statement is refused by name', () => {
     ['movl $1, %rax',                    '1: the operands do not fit "movl"'],
     ['movb %ds, %eax',                   '1: movb does not fit its operands'],
     ['mov %xmm1, (%rax)',                '1: mov does not move vector registers'],
+    ['.code32\ndivq (%eax)',             '2: the encoder turned this into "divl (%eax)"'],
+    ['.code32\nmovsq',                   '2: the encoder turned this into "movsl %ds:(%esi),%es:(%edi)"'],
     ['stos',                             '1: the size of stos is not said'],
     ['rep movs %ds:(%rsi), %es:(%rdi)',  '1: the size of movs is not said'],
     ['lodsb 8(%rax)',                    '1: lodsb addresses memory through %rsi and %rdi only'],
