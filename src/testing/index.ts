@@ -20,5 +20,6 @@ export type { Times, TraplineMatchers } from './matchers.ts';
 expect.extend(matchers);
 
 declare module 'vitest' {
+  // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- declaration merging is how vitest is extended
   interface Matchers<T> extends TraplineMatchers<T> {}
 }
