@@ -302,7 +302,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
         this.#undo(state.lastRecord);
         return EXIT.AHEAD;
       case STATUS.EXIT:
-        this.#undo(state.lastRecord);
+        state.budget += this.#remaining(state.lastRecord); // RIP is the record's already
         return state.exitReason as ExitReason;
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);

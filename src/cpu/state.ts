@@ -128,10 +128,27 @@ class StateBlock {
   readonly views: Views;
   /** Byte address of the block in linear memory. */
   readonly base: number;
+  // What the accessors of fields use: the views, and the address in units of 2, 4 and 8 bytes.
+  readonly bytes: Uint8Array;
+  readonly halves: Uint16Array;
+  readonly signedWords: Int32Array;
+  readonly words: Uint32Array;
+  readonly longs: BigUint64Array;
+  readonly half: number;
+  readonly word: number;
+  readonly long: number;
 
   constructor(views: Views, base: number) {
     this.views = views;
     this.base = base;
+    this.bytes = views.u8;
+    this.halves = views.u16;
+    this.signedWords = views.i32;
+    this.words = views.u32;
+    this.longs = views.u64;
+    this.half = base >>> 1;
+    this.word = base >>> 2;
+    this.long = base >>> 3;
   }
 
   /** Byte address in linear memory of a field, or of element `index` of an array field. */
@@ -161,46 +178,60 @@ export type CpuState = StateBlock & Scalars;
 
 /** Accessors by field type: one function each, so that the views they index stay known to the compiler. */
 const ACCESSORS: Readonly<Record<FieldType, (offset: number) => PropertyDescriptor & ThisType<StateBlock>>> = {
-  u8: (offset) => ({
-    get() {
-      return this.views.u8[this.base + offset];
-    },
-    set(value: number) {
-      this.views.u8[this.base + offset] = value;
-    },
-  }),
-  u16: (offset) => ({
-    get() {
-      return this.views.u16[(this.base + offset) >>> 1];
-    },
-    set(value: number) {
-      this.views.u16[(this.base + offset) >>> 1] = value;
-    },
-  }),
-  i32: (offset) => ({
-    get() {
-      return this.views.i32[(this.base + offset) >>> 2];
-    },
-    set(value: number) {
-      this.views.i32[(this.base + offset) >>> 2] = value;
-    },
-  }),
-  u32: (offset) => ({
-    get() {
-      return this.views.u32[(this.base + offset) >>> 2];
-    },
-    set(value: number) {
-      this.views.u32[(this.base + offset) >>> 2] = value;
-    },
-  }),
-  u64: (offset) => ({
-    get() {
-      return this.views.u64[(this.base + offset) >>> 3];
-    },
-    set(value: bigint) {
-      this.views.u64[(this.base + offset) >>> 3] = value;
-    },
-  }),
+  u8: (offset) => {
+    return {
+      get() {
+        return this.bytes[this.base + offset];
+      },
+      set(value: number) {
+        this.bytes[this.base + offset] = value;
+      },
+    };
+  },
+  u16: (offset) => {
+    const index = offset >>> 1;
+    return {
+      get() {
+        return this.halves[this.half + index];
+      },
+      set(value: number) {
+        this.halves[this.half + index] = value;
+      },
+    };
+  },
+  i32: (offset) => {
+    const index = offset >>> 2;
+    return {
+      get() {
+        return this.signedWords[this.word + index];
+      },
+      set(value: number) {
+        this.signedWords[this.word + index] = value;
+      },
+    };
+  },
+  u32: (offset) => {
+    const index = offset >>> 2;
+    return {
+      get() {
+        return this.words[this.word + index];
+      },
+      set(value: number) {
+        this.words[this.word + index] = value;
+      },
+    };
+  },
+  u64: (offset) => {
+    const index = offset >>> 3;
+    return {
+      get() {
+        return this.longs[this.long + index];
+      },
+      set(value: bigint) {
+        this.longs[this.long + index] = value;
+      },
+    };
+  },
 };
 
 for (const name of Object.keys(fields) as FieldName[]) {

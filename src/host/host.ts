@@ -113,7 +113,8 @@ export class Host {
   /** Position of the furthest-behind CPU other than this one: time may be observed up to there. */
   horizon(cpu: PhysicalCpu): number {
     let least = Infinity;
-    for (const other of this.cpus) {
+    for (let i = 0; i < this.cpus.length; i++) {
+      const other = this.cpus[i]!;
       if (other !== cpu && other.position < least) least = other.position;
     }
     return least;
