@@ -23,6 +23,7 @@ export interface AccessExit {
 /** Leaves guest mode in the middle of the instruction, which is undone. */
 export function leave(state: CpuState, reason: ExitReason, exit: AccessExit): never {
   state.exitReason = reason;
+  if (reason !== EXIT.IO_INSTRUCTION) state.exitLength = 0; // the instruction runs again; microcode gave that of IN and OUT
   state.exitGva = exit.gva;
   state.exitGpa = exit.gpa;
   state.exitQualification = BigInt(exit.qualification);

@@ -148,11 +148,24 @@ describe.each(['wasm', 'bigint'] as const)('on %s', (engine) => {
       expect(state.rip).toBe(BigInt(handler(VECTOR.UD)));
       expect([onStack(0), onStack(1), onStack(3)]).toEqual([BigInt(AT.CODE), BigInt(SEL.KCODE), BigInt(AT.STACK)]);
     });
+    it('an exit for memory does not tell the length of an earlier one', async () => {
+      await load('cpuid; mov 0x14000, %eax');
+      system.unmap(AT.DATA);
+      expect(enter()).toBe(EXIT.CPUID);
+      expect(state.exitLength).toBe(2);
+      cpu.skip();
+      expect(enter()).toBe(EXIT.EPT_VIOLATION);
+      expect(cpu.exit()).toMatchObject({ rip: BigInt(AT.CODE + 2), length: 0, gpa: BigInt(AT.DATA), access: 'read' });
+    });
     it('a triple fault exits at the instruction that began it', async () => {
       state.idtrLimit = 0;
       await load('nop; ud2');
       expect(enter()).toBe(EXIT.TRIPLE_FAULT);
       expect(state.rip).toBe(BigInt(AT.CODE + 1));
+      expect(cpu.exit()).toMatchObject({
+        first: { vector: VECTOR.UD },
+        last: { vector: VECTOR.GP, errorCode: VECTOR.DF * 8 + 3 },
+      });
     });
   });
 
