@@ -6,6 +6,9 @@
 const MASK = 0xffff_ffff_ffff_ffffn;
 const TWO_32 = 2 ** 32;
 
+const words = new Uint32Array(2);
+const word64 = new BigUint64Array(words.buffer);
+
 export class GuestTsc {
   #offset = 0n;
   /** The same as a signed number while that is exact; else NaN. */
@@ -23,19 +26,20 @@ export class GuestTsc {
 
   /** The counter when the host stands at `now` cycles. */
   at(now: number): bigint {
-    return (BigInt(now) + this.#offset) & MASK;
+    this.store(now, words, 0);
+    return word64[0]!;
   }
 
   /** Writes the counter at host position `now` into words `index` and `index + 1` of a little-endian memory. */
-  store(now: number, words: Uint32Array, index: number): void {
+  store(now: number, memory: Uint32Array, index: number): void {
     const small = now + this.#small;
     if (small >= 0 && small <= Number.MAX_SAFE_INTEGER) {
-      words[index] = small >>> 0;
-      words[index + 1] = (small / TWO_32) >>> 0;
+      memory[index] = small >>> 0;
+      memory[index + 1] = (small / TWO_32) >>> 0;
     } else {
-      const value = this.at(now);
-      words[index] = Number(value & 0xffff_ffffn);
-      words[index + 1] = Number(value >> 32n);
+      const value = (BigInt(now) + this.#offset) & MASK;
+      memory[index] = Number(value & 0xffff_ffffn);
+      memory[index + 1] = Number(value >> 32n);
     }
   }
 }

@@ -170,10 +170,10 @@ export class ApicTimer implements HrtimerOwner {
   #startSwTscdeadline(): void {
     if (this.tscdeadline === 0n) return;
     const { owner } = this.lapic;
-    const remaining = this.tscdeadline - owner.guestTsc();
-    if (remaining > BigInt(this.timerAdvance)) {
-      // Number rounds deadlines of the far future; the sum is then beyond what any hrtimer waits for.
-      this.#hrtimer.start(Math.min(owner.now() + Number(remaining) - this.timerAdvance, Number.MAX_SAFE_INTEGER));
+    // Number rounds deadlines of the far future; the sum is then beyond what any hrtimer waits for.
+    const remaining = Number(this.tscdeadline - owner.guestTsc());
+    if (remaining > this.timerAdvance) {
+      this.#hrtimer.start(Math.min(owner.now() + remaining - this.timerAdvance, Number.MAX_SAFE_INTEGER));
       return;
     }
     this.apicTimerExpired(false);
