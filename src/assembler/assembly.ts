@@ -91,7 +91,7 @@ export class Assembly {
 
   #directive(word: string, rest: string): void {
     if (!Object.hasOwn(DIRECTIVES, word))
-      reject(`unknown directive ${word}`, 'see the list of directives in the documentation of the assembler');
+      reject(`unknown directive ${word}`, 'docs/assembler.md lists those that are known');
     const cursor = new Cursor(rest);
     DIRECTIVES[word](this, cursor, word);
     cursor.end();

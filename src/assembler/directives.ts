@@ -14,11 +14,15 @@ function skipRest(_assembly: Assembly, cursor: Cursor): void {
   while (!cursor.done) cursor.next();
 }
 
-/** Whether a section name stands next, and takes it; `.text.boot` and `".text"` both are. */
+/** Takes the name of a section: `.text.boot`, `.note.GNU-stack`, `".text"`. */
 function sectionName(cursor: Cursor): string {
   const token = cursor.next();
   if (token?.kind === 'string') return new TextDecoder().decode(token.bytes);
-  if (token?.kind === 'name') return token.text;
+  if (token?.kind === 'name') {
+    let name = token.text;
+    while (cursor.accept('-')) name += `-${cursor.name('the rest of the name')}`;
+    return name;
+  }
   return reject('expected the name of a section', 'for example .section .rodata');
 }
 

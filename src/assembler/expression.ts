@@ -66,7 +66,8 @@ function parsePrimary(cursor: Cursor, position: Context): Expression {
     if (cursor.accept('@')) {
       const modifier = cursor.name('a relocation name behind @');
       // A static image has no procedure linkage table: the symbol itself is meant.
-      if (modifier !== 'PLT') reject(`${token.text}@${modifier} needs a dynamic linker`, `write ${token.text}`);
+      if (modifier !== 'PLT')
+        reject(`${token.text}@${modifier} needs a dynamic linker`, `write ${token.text}, or compile with -fno-pic`);
     }
     return { kind: 'symbol', name: token.text };
   }

@@ -70,7 +70,7 @@ export async function problemOf(source: string): Promise<string> {
   return `${problems[0].line}: ${problems[0].message}`;
 }
 
-function isInstalled(tool: string): boolean {
+export function isInstalled(tool: string): boolean {
   try {
     execFileSync(tool, ['--version'], { stdio: 'ignore' });
     return true;
