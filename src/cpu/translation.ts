@@ -210,6 +210,16 @@ export class Translation {
   }
 }
 
+// Through memory, because a shift of a bigint makes another one.
+const halves = new Int32Array(2);
+const whole = new BigUint64Array(halves.buffer);
+
 /** The halves of a 64-bit value. */
-export const lowOf = (value: bigint): number => Number(BigInt.asIntN(32, value));
-export const highOf = (value: bigint): number => Number(BigInt.asIntN(32, value >> 32n));
+export function lowOf(value: bigint): number {
+  whole[0] = value;
+  return halves[0]!;
+}
+export function highOf(value: bigint): number {
+  whole[0] = value;
+  return halves[1]!;
+}
