@@ -1,0 +1,161 @@
+// What each command shows for good input.
+
+import { afterAll, describe, expect, it } from 'vitest';
+import { Trapline } from './trapline.ts';
+
+const trapline = new Trapline();
+afterAll(() => trapline.remove());
+
+describe('run', () => {
+  it('shows the console, then the exits in the shape of perf kvm stat, then MSR writes by both their names', async () => {
+    const { status, out, err } = await trapline.run('run', 'guests/tick.s');
+    expect(err).toBe('');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^10 ticks of 100000 cycles\n/);
+    expect(out).toContain('Analyze events for all VMs, all VCPUs:');
+    expect(out).toMatch(/^ +VM-EXIT +Samples +Samples% +Time% +Min Time +Max Time +Avg time$/m);
+    expect(out).toMatch(
+      /^ +HLT +10 +\d+\.\d\d% +\d+\.\d\d% +\d+\.\d\dus +\d+\.\d\dus +\d+\.\d\dus \( \+- +\d+\.\d\d% \)$/m,
+    );
+    expect(out).toMatch(/^Total Samples:\d+, Total events handled time:\d+\.\d\dus \(modelled\)\.$/m);
+    expect(out).toMatch(/^ +tsc-deadline +\d+% +10 +MSR_TSC_DEADLINE$/m);
+  });
+
+  it('--quiet shows the console alone', async () => {
+    expect(await trapline.run('run', 'guests/hello.s', '--quiet')).toEqual({
+      status: 0,
+      out: 'Hello from vCPU 0 of 1, in 64-bit mode.\n',
+      err: '',
+    });
+  });
+
+  it('ends with the status of the guest’s debug exit', async () => {
+    const file = trapline.file('debug.s', 'movl $0x15, %eax\n outl %eax, $0xf4\n');
+    const { status, err } = await trapline.run('run', file, '--quiet');
+    expect(status).toBe(43);
+    expect(err).toBe('guest: debug exit with 0x15 on vCPU 0: exit status 43\n');
+  });
+
+  it('takes flat binaries, and directives are replaced by options', async () => {
+    // movl $1, %eax; outl %eax, $0xf4
+    const file = trapline.file('flat.bin', Uint8Array.of(0xb8, 1, 0, 0, 0, 0xe7, 0xf4));
+    expect((await trapline.run('run', file, '--quiet', '--vcpus', '2', '--memory', '8M', '--seed', '7')).status).toBe(
+      3,
+    );
+  });
+});
+
+describe('trace', () => {
+  it('prints a line for each exit: vCPU, TSC, place, instruction, cost, reason, what was done', async () => {
+    const { status, out, err } = await trapline.run('trace', 'guests/tick.s');
+    expect(status).toBe(0);
+    expect(err).toContain('10 ticks of 100000 cycles');
+    const lines = out.trimEnd().split('\n');
+    expect(lines[0]).toMatch(/^vCPU +TSC +RIP +instruction +cycles +exit: what the hypervisor did$/);
+    const armed = lines.filter((line) => line.includes('MSR_TSC_DEADLINE'));
+    expect(armed).toHaveLength(10);
+    expect(armed[0]).toMatch(
+      /^ +0 +\d+ +timer_arm\+0x[\da-f]+ +wrmsr +\d+ +MSR_WRITE MSR_TSC_DEADLINE = 0x[\da-f]+: timer armed, \d+ cycles ahead$/,
+    );
+    expect(out).toMatch(/hlt +\d+ +HLT: halts, timer due in \d+ cycles; woken after \d+ cycles; injects vector 0xec$/m);
+    expect(out).toMatch(/X2APIC_EOI = 0x0: interrupt 0xec ended$/m);
+    expect(out).toMatch(/EPT_VIOLATION write of gpa 0x[\da-f]+: page 0x[\da-f]+ populated from slot 0$/m);
+  });
+
+  it('says to whom an IPI goes', async () => {
+    const { out, err } = await trapline.run('trace', 'guests/ipi.s', '--limit', '40');
+    expect(out).toMatch(/X2APIC_ICR = 0x1000000fb: IPI: vector 0xfb to APIC 1$/m);
+    expect(out.trimEnd().split('\n')).toHaveLength(41);
+    expect(err).toMatch(/^trapline: \d+ more exits$/m);
+  });
+
+  it('--json prints an object a line', async () => {
+    const { out } = await trapline.run('trace', 'guests/hello.s', '--json');
+    const objects = out.trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>); // prettier-ignore
+    const first = objects.find((o) => o.reason === 'IO_INSTRUCTION');
+    expect(first).toMatchObject({
+      vcpu: 0,
+      port: 0x3f8,
+      size: 1,
+      direction: 'out',
+      value: 0x48,
+      instruction: 'out %al,(%dx)',
+    });
+    expect(Object.keys(first!)).toEqual(
+      expect.arrayContaining(['tsc', 'rip', 'symbol', 'action', 'cost', 'waited', 'injects']),
+    );
+  });
+});
+
+describe('asm and disasm', () => {
+  it('list addresses and bytes, and disassemble back', async () => {
+    const file = trapline.file('two.s', '_start: movl $5, %eax\n hlt\n');
+    expect((await trapline.run('asm', file)).out).toMatch(/100000 .*b8 ?05 ?00 ?00 ?00.*movl \$5, %eax/);
+    expect((await trapline.run('disasm', file)).out).toMatch(/mov \$0x5,%eax|movl \$5, %eax/);
+    const flat = trapline.file('two.bin', '');
+    expect((await trapline.run('asm', file, '--output', flat)).status).toBe(0);
+    expect((await trapline.run('disasm', flat)).out).toMatch(/hlt/);
+  });
+});
+
+describe('isa', () => {
+  it('tells what is executed, by what, and what a form is generated to', async () => {
+    const { status, out } = await trapline.run('isa', 'add.32.m.r');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^add\.32\.m\.r +01 \/r +Ev,Gv +generated/m);
+    expect((await trapline.run('isa', 'add.32.m.r', '--wat')).out).toMatch(/\(func|i32\.add/);
+    expect((await trapline.run('isa', 'vfmadd', '--all')).out).toMatch(/not/);
+  });
+});
+
+describe('lab', () => {
+  it('lazy-tscdeadline draws the table of the series and compares claims', async () => {
+    const { status, out } = await trapline.run('lab', 'lazy-tscdeadline');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^VM-Exit$/m);
+    expect(out).toMatch(/^ {2}tsc-deadline +49% +\d{4} +0% +\d\d$/m);
+    expect(out).toMatch(/^ {2}tsc-deadline writes +97\.5% +9\d\.\d% +[+-]\d+\.\d$/m);
+    expect(out).toContain('Varied: KVM_FEATURE_LAZY_TSCDEADLINE');
+    expect(out.split('\n').every((line) => line.length <= 120)).toBe(true);
+  });
+
+  it('--json gives the data', async () => {
+    const data = JSON.parse((await trapline.run('lab', 'lazy-tscdeadline', '--json')).out) as {
+      off: { msrWrites: Record<string, number> };
+      on: { msrWrites: Record<string, number> };
+    };
+    const saved = 1 - data.on.msrWrites['tsc-deadline']! / data.off.msrWrites['tsc-deadline']!;
+    expect(saved).toBeGreaterThan(0.7);
+  });
+});
+
+describe('tour', () => {
+  it('goes through everything and ends well', async () => {
+    const { status, out, err } = await trapline.run('tour');
+    expect(err).toBe('');
+    expect(status).toBe(0);
+    for (const part of [
+      'Hello from vCPU 0',
+      'timer armed',
+      'IPI: vector 0xfb',
+      'triple fault',
+      'tsc-deadline writes',
+    ]) {
+      expect(out).toContain(part);
+    }
+  });
+});
+
+describe('help', () => {
+  it.each(['run', 'trace', 'lab', 'tour', 'asm', 'disasm', 'isa'])('trapline %s --help', async (name) => {
+    const { status, out, err } = await trapline.run(name, '--help');
+    expect([status, err]).toEqual([0, '']);
+    expect(out).toMatch(new RegExp(`^trapline ${name}`));
+    expect((await trapline.run('help', name)).out).toBe(out);
+    expect((await trapline.run('--help')).out).toMatch(new RegExp(`^ +${name} `, 'm'));
+  });
+
+  it('trapline --version', async () => {
+    expect((await trapline.run('--version')).out).toMatch(/^trapline \d+\.\d+\.\d+\n$/);
+  });
+});
