@@ -44,7 +44,7 @@ interface Source {
 }
 
 /** What a record needs to know of its form, by form index; filled on first use. */
-const shapes: (RecordShape | undefined)[] = [];
+const shapes = new Array<RecordShape | undefined>(FORMS.length).fill(undefined);
 
 function shapeOfForm(form: number): RecordShape {
   const operands = operandsOf(FORMS[form]!);

@@ -13,11 +13,11 @@ import { Fetch } from './fetch.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
 import type { MemoryContext } from './memoryContext.ts';
-import type { MicrocodeCpu, Operands } from './microcode/microcode.ts';
+import type { MicrocodeCpu } from './microcode/microcode.ts';
 import { Mmu } from './mmu.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { nameInstruction } from './nameInstruction.ts';
-import { emptyOperands, microcodeShape, readOperands } from './operands.ts';
+import { microcodeShape, readOperands, RecordOperands } from './operands.ts';
 import { RECORD } from './records.ts';
 import type { SecondStage } from './secondStage.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
@@ -76,7 +76,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   /** Answers CPUID where it does not exit. */
   cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   readonly #shared: Shared;
-  readonly #operands: Operands;
+  readonly #operands: RecordOperands;
   readonly #u32: Uint32Array;
   readonly #fetch: Fetch;
   #features: Features = featuresOf([]);
@@ -88,7 +88,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.arena = shared.arena;
     this.secondStage = shared.secondStage;
     this.state = stateAt(shared.views, base);
-    this.#operands = emptyOperands(this.state);
+    this.#operands = new RecordOperands(this.state);
     this.#u32 = shared.views.u32;
     const { state } = this;
     state.pageUnit = 4096n;
@@ -201,13 +201,15 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     return writeMsr(this, index, value);
   }
 
-  /** to = from + units, for 64-bit fields, without a bigint. */
+  /** to = from + units, for 64-bit fields by offset, without a bigint; units are fewer than 2^32 either way. */
   #addUnits(to: number, from: number, units: number): void {
-    const base = this.state.base;
-    const low = this.#u32[(base + from) >> 2]! + units;
-    const carry = low >= 0x1_0000_0000 ? 1 : low < 0 ? -1 : 0;
-    this.#u32[(base + to) >> 2] = low;
-    this.#u32[(base + to + 4) >> 2] = this.#u32[(base + from + 4) >> 2]! + carry;
+    const u32 = this.#u32;
+    const source = (this.state.base + from) >>> 2;
+    const target = (this.state.base + to) >>> 2;
+    const low = u32[source]! + units;
+    const high = u32[source + 1]!;
+    u32[target] = low;
+    u32[target + 1] = low < 0 ? high - 1 : low > 0xffff_ffff ? high + 1 : high;
   }
 
   // Running

@@ -23,11 +23,16 @@ const LEAVE = 0;
 const skipped = {};
 const PAGE_MASK = 0xfffn;
 
-/** Runs from a record on until something leaves: the counterpart of the generated `run`. */
-export function evaluateRun(cpu: Cpu, from: number): void {
+/**
+ * Runs from a record on until something leaves: the counterpart of the generated `run`. `seen` is told the index of each
+ * handler that is executed (`npm run profile`).
+ */
+export function evaluateRun(cpu: Cpu, from: number, seen?: (handler: number) => void): void {
   for (let record = from; record !== LEAVE; ) {
+    const handler = cpu.state.views.u16[record >> 1]!;
+    seen?.(handler);
     cpu.record = record;
-    record = new Evaluator(cpu, record, HANDLERS[cpu.state.views.u16[record >> 1]!]!).step();
+    record = new Evaluator(cpu, record, HANDLERS[handler]!).step();
   }
 }
 

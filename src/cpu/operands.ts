@@ -26,7 +26,7 @@ export interface MicrocodeShape {
 /** Where a register operand's number is: in a slot of the record (as a state offset if `general`), or in the row. */
 type RegisterSource = { readonly slot: number; readonly general: boolean } | { readonly fixed: number };
 
-const shapes: (MicrocodeShape | null | undefined)[] = [];
+const shapes = new Array<MicrocodeShape | null | undefined>(HANDLERS.length).fill(undefined);
 
 /** The microcode of a handler; null for handlers that have none. */
 export function microcodeShape(handler: number): MicrocodeShape | null {
@@ -60,7 +60,7 @@ function describe(handler: number): MicrocodeShape | null {
 }
 
 /** Fills `out` from the record at byte `at`; `state.rip` is that of the instruction. */
-export function readOperands(state: CpuState, at: number, shape: MicrocodeShape, out: Operands): Operands {
+export function readOperands(state: CpuState, at: number, shape: MicrocodeShape, out: RecordOperands): Operands {
   const { u8, u16, i32, u64 } = state.views;
   out.length = u8[at + RECORD.length]!;
   out.width = shape.width;
@@ -81,23 +81,30 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
 }
 
 /** Operands to be filled, of instructions of one CPU. */
-export const emptyOperands = (state: CpuState): Operands => ({
-  get rip() {
-    return state.rip; // seldom wanted, and a bigint each time
-  },
-  length: 0,
-  width: 0,
-  addressSize: 8,
-  reg0: -1,
-  reg1: -1,
-  isMemory: false,
-  address: 0n,
-  segment: 0,
-  hasImmediate: false,
-  immediate: 0n,
-  immediateNumber: 0,
-  rep: false,
-});
+export class RecordOperands implements Operands {
+  length = 0;
+  width = 0;
+  addressSize = 8;
+  reg0 = -1;
+  reg1 = -1;
+  isMemory = false;
+  address = 0n;
+  segment = 0;
+  hasImmediate = false;
+  immediate = 0n;
+  immediateNumber = 0;
+  rep = false;
+  readonly #state: CpuState;
+
+  constructor(state: CpuState) {
+    this.#state = state;
+  }
+
+  /** Seldom wanted, and a bigint each time. */
+  get rip(): bigint {
+    return this.#state.rip;
+  }
+}
 
 function registerNumber(u16: Uint16Array, at: number, source: RegisterSource | undefined): number {
   if (source === undefined) return -1;

@@ -64,6 +64,8 @@ export class Translation {
       this.gpaHigh = this.#fragments.gpaHigh;
       return DEVICE;
     }
+    const known = this.#views.dataPage(mode, low, high, write);
+    if (known >= 0) return known;
     if (!isCanonical(high)) this.#notCanonical(access);
     const { pcid, wp, smep } = this.#registers;
     const slot = dataSlot(low);

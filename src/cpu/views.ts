@@ -104,6 +104,15 @@ export class DerivedViews {
     this.#dataUsed.add(index);
   }
 
+  /** Byte address in linear memory of a page that an access in this mode may use as it is; -1: ask the TLB. */
+  dataPage(mode: Mode, low: number, high: number, write: boolean): number {
+    const u32 = this.#u32;
+    const at = this.#data[mode]! + viewIndex(low) * VIEW_WORDS;
+    const tag = (low & ~PAGE_MASK) >>> 0;
+    const entry = at + (write ? VIEW.WRITE : VIEW.READ);
+    return u32[entry] === tag && u32[entry + 1] === high >>> 0 ? (u32[at + VIEW.ADDEND]! + tag) >>> 0 : -1;
+  }
+
   fillFetch(user: boolean, low: number, high: number, page: number): void {
     const index = fetchIndex(low);
     const at = this.#fetch[user ? 1 : 0]! + index * FETCH_WORDS;

@@ -7,7 +7,7 @@ import { exitSignal, guestFault, stopSignal } from '../../src/cpu/fault.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import type { Operands, Outcome } from '../../src/cpu/microcode/microcode.ts';
 import { MICROCODE, type MicrocodeName } from '../../src/cpu/microcode/table.ts';
-import { emptyOperands } from '../../src/cpu/operands.ts';
+import { RecordOperands } from '../../src/cpu/operands.ts';
 import { Processor } from '../../src/cpu/processor.ts';
 import { writeRflags } from '../../src/cpu/rflags.ts';
 import { writeSegment } from '../../src/cpu/segments.ts';
@@ -126,7 +126,7 @@ export class TestSystem {
 
   /** Executes microcode at RIP on these operands. */
   execute(name: MicrocodeName, operands: Partial<Operands> = {}): Ending {
-    const insn = { ...emptyOperands(this.state), rip: this.state.rip, length: 3, width: 8, ...operands };
+    const insn = { ...new RecordOperands(this.state), rip: this.state.rip, length: 3, width: 8, ...operands };
     return this.attempt(() => MICROCODE[name](this.cpu, insn));
   }
 }
