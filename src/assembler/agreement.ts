@@ -83,12 +83,14 @@ const isPort = (operand: Operand): boolean =>
 function sameOperand(asked: Operand, found: Operand, { immediateBytes, mode, widthCounts }: Comparison): boolean {
   if (isPort(asked) && isPort(found)) return true;
   if (asked.kind === 'register' && found.kind === 'register') {
+    if (asked.indirect !== found.indirect) return false;
     return widthCounts ? asked.name === found.name : as32Bit(asked.name) === as32Bit(found.name);
   }
   if (asked.kind === 'immediate' && found.kind === 'immediate') {
     return BigInt.asUintN(8 * immediateBytes, value(asked.value) - value(found.value)) === 0n;
   }
-  return asked.kind === 'memory' && found.kind === 'memory' && sameMemory(asked, found, mode);
+  if (asked.kind !== 'memory' || found.kind !== 'memory') return false;
+  return asked.indirect === found.indirect && sameMemory(asked, found, mode);
 }
 
 /** Integer instructions whose last letter is their operand size. */

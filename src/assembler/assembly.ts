@@ -111,8 +111,6 @@ export class Assembly {
       word = /^\S+/.exec(rest)?.[0].toLowerCase() ?? '';
       rest = rest.slice(word.length).trim();
     }
-    // Branch hints are prefixes with a comma in GNU as's grammar; they mean nothing on any processor since the Pentium 4.
-    if (/,p[nt]$/.test(word)) reject(`branch hints are not supported`, `write ${word.slice(0, -3)}`);
     if (!/^[a-z][a-z0-9]*$/.test(word)) reject(`"${word}" is neither a label, a directive nor an instruction`);
     checkPrefixes(prefixes, word);
     const operands = parseOperands(new Cursor(rest), this.position);
@@ -132,9 +130,10 @@ export class Assembly {
       target.kind === 'memory' && target.base === null && target.index === null && target.segment === null;
     const expression =
       isPlain && target.displacement !== null ? target.displacement : ({ kind: 'number', value: 0n } as const);
-    if (!prefixes.every((prefix) => prefix === 'bnd')) return false;
     const branch = makeBranch(mnemonic, this.scope.resolve(expression), prefixes.map(prefixByte), this.mode);
     if (branch === null) return false;
+    if (prefixes.some((prefix) => prefix !== 'bnd'))
+      reject(`${prefixes.join(' ')} before a direct ${mnemonic}`, 'it takes no prefix but bnd');
     if (!isPlain) reject(`${mnemonic} through a register or memory needs an asterisk`, `write ${mnemonic} *…`);
     this.emit({ kind: 'branch', branch, isNear: false });
     return true;

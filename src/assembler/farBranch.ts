@@ -1,7 +1,7 @@
 // Far jumps and calls with an immediate selector and offset, which only 16- and 32-bit code has: `ljmpl $0x08, $start64`.
 
 import type { Mode } from './encoder.ts';
-import type { Fixup } from './instruction.ts';
+import type { Fixup } from './fields.ts';
 import type { Operand } from './operand.ts';
 import { reject } from './problem.ts';
 

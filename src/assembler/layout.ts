@@ -3,7 +3,7 @@
 
 import { branchLength, encodeBranch, fitsSigned } from './branch.ts';
 import { addressWeight, evaluate, type Expression, symbolsOf } from './expression.ts';
-import type { Fixup } from './instruction.ts';
+import type { Fixup } from './fields.ts';
 import { NOP, nops } from './padding.ts';
 import { type Problems, reject } from './problem.ts';
 import type { Scope } from './scope.ts';

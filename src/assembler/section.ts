@@ -3,7 +3,7 @@
 import type { Branch } from './branch.ts';
 import type { Mode } from './encoder.ts';
 import type { Expression } from './expression.ts';
-import type { Fixup } from './instruction.ts';
+import type { Fixup } from './fields.ts';
 import type { Place } from './problem.ts';
 import { reject } from './problem.ts';
 

@@ -2,7 +2,8 @@
 // spelling that gives GNU's bytes. What the encoder would take for something else is refused here.
 
 import { fitsSigned } from './branch.ts';
-import type { Surroundings } from './instruction.ts';
+import type { Mode } from './encoder.ts';
+import type { Constant } from './fields.ts';
 import { gprSize, isSegmentRegister, type MemoryOperand, type Operand, resizeRegister } from './operand.ts';
 import { reject } from './problem.ts';
 
@@ -63,7 +64,7 @@ function moveOfSegment({ mnemonic, prefixes, operands: [first, second] }: Spelli
 }
 
 /** Whether GNU as gives this MOV a 64-bit address: accumulator and an absolute address beyond 32 bits. */
-function isFarMove({ mnemonic, operands }: Spelling, constant: Surroundings['constant']): boolean {
+function isFarMove({ mnemonic, operands }: Spelling, constant: Constant): boolean {
   if (!/^mov[bwlq]?$/.test(mnemonic) || operands.length !== 2) return false;
   const memory = operands.find((operand) => operand.kind === 'memory');
   const accumulator = ACCUMULATORS.find((name) => operands.some((operand) => nameOf(operand) === name));
@@ -93,7 +94,7 @@ export function segmentPrefix({ mnemonic, operands }: Spelling): string | null {
 }
 
 /** The spelling to encode. */
-export function asGnuSpells(written: Spelling, around: Surroundings): Spelling {
+export function asGnuSpells(written: Spelling, mode: Mode, constant: Constant): Spelling {
   const spelling = placeSegment(written);
   const { mnemonic, prefixes, operands } = spelling;
   const [first, second] = operands;
@@ -102,12 +103,7 @@ export function asGnuSpells(written: Spelling, around: Surroundings): Spelling {
     reject(`GNU as has no ${mnemonic}`, `write rex.w ${mnemonic.slice(0, -1)} for a 64-bit offset`);
   }
   if (mnemonic === 'movsxd') return { ...spelling, mnemonic: 'movslq' };
-  if (
-    mnemonic === 'int' &&
-    operands.length === 1 &&
-    first.kind === 'immediate' &&
-    around.constant(first.value) === 3n
-  ) {
+  if (mnemonic === 'int' && operands.length === 1 && first.kind === 'immediate' && constant(first.value) === 3n) {
     return { mnemonic: 'int3', prefixes, operands: [] };
   }
   if (/^xchgq?$/.test(mnemonic) && operands.length === 2 && nameOf(first) === 'rax' && nameOf(second) === 'rax') {
@@ -118,15 +114,15 @@ export function asGnuSpells(written: Spelling, around: Surroundings): Spelling {
   }
   const isMove = /^mov[bwlq]?$/.test(mnemonic) && operands.length === 2;
   if (isMove && operands.some((operand) => isSegmentRegister(nameOf(operand)))) {
-    return moveOfSegment(spelling, around.mode);
+    return moveOfSegment(spelling, mode);
   }
   if (isMove && mnemonic !== 'movq' && operands.some((operand) => /^[xy]?mm\d/.test(nameOf(operand)))) {
     reject(`${mnemonic} does not move vector registers`, 'movq, movd, movaps and movdqa do');
   }
   if (/^movq?$/.test(mnemonic) && isMove && first.kind === 'immediate' && gprSize(nameOf(second)) === 8) {
-    const value = around.constant(first.value);
+    const value = constant(first.value);
     return { ...spelling, mnemonic: value === null || fitsSigned(value, 4) ? 'movq' : 'movabs' };
   }
-  if (around.mode === 64 && isFarMove(spelling, around.constant)) return { ...spelling, mnemonic: 'movabs' };
+  if (mode === 64 && isFarMove(spelling, constant)) return { ...spelling, mnemonic: 'movabs' };
   return spelling;
 }

@@ -90,6 +90,8 @@ describe('a wrong statement is refused by name', () => {
     ['movl 8(%rip,%rcx), %ecx',          '1: a RIP-relative address has no index'],
     ['mov $1, (%rax)',                   '1: invalid operands for "mov"'],
     ['jmp %rax',                         '1: jmp through a register or memory needs an asterisk'],
+    ['data16 jmp x\nx: nop',             '1: data16 before a direct jmp'],
+    ['lock call x\nx: nop',              '1: lock before a direct call'],
     ['jmp (%rax)',                       '1: jmp through a register or memory needs an asterisk'],
     ['lock nop',                         '1: "nop" does not exist with these operands or prefixes in 64-bit mode'],
     ['lock movl %eax, (%rbx)',           '1: "movl" does not exist with these operands or prefixes in 64-bit mode'],
