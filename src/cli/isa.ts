@@ -1,58 +1,99 @@
 // `trapline isa`: the table of what is executed; `trapline isa FORM --wat`: what is generated for one form.
 
-import { HANDLERS } from '../cpu/handlers.ts';
+import { HANDLERS, type Handler } from '../cpu/handlers.ts';
 import { handlerText } from '../cpu/interpreter.ts';
-import { FORMS } from '../x86/tables.ts';
 import type { Form } from '../x86/forms.ts';
+import type { Row } from '../x86/row.ts';
+import { ROWS } from '../x86/rows.ts';
+import { FORMS } from '../x86/tables.ts';
 import { UsageError, type Command } from './command.ts';
+
+/** More than this nobody reads as WebAssembly at once. */
+const MOST_WAT = 20;
 
 export const isa: Command = {
   name: 'isa',
   usage: '[FORM...] [options]',
-  summary: 'Prints the instruction table: forms that are executed, encodings, CPUID bits; or what one form is made of.',
-  details:
-    'A form is an encoding at one width and operand shape, such as add.32.m.r; part of a name selects all that contain it.',
+  summary: 'Prints the instruction table: what is executed, with encodings, flags, CPUID bits and exits.',
+  details: `Without a name: one line for each encoding. With names: the forms that have them all as part of theirs. A form is an encoding at one
+width and operand shape: add.32.m.r adds a register to memory, 32 bits wide. Shapes: r register, m memory, m32 memory with a
+32-bit address, s memory through a segment, i immediate.`,
+  examples: [
+    ['trapline isa', 'all encodings that are executed'],
+    ['trapline isa cmpxchg', 'the forms of one instruction'],
+    ['trapline isa add.32.m.r --wat', 'the WebAssembly that is generated for a form'],
+  ],
   options: [
-    { name: 'all', help: 'also what is decoded but not executed' },
+    { name: 'all', help: 'also what is decoded but not executed: it stops the machine, by name' },
     { name: 'wat', help: 'the WebAssembly generated for the forms' },
   ],
   async run(args) {
-    const executed = new Map(HANDLERS.filter((h) => h.form !== null).map((h) => [h.form!, h]));
-    const all = args.given('all') ? FORMS : [...executed.keys()];
-    const exact = all.filter((form) => args.files.includes(form.name));
-    const wanted =
-      exact.length > 0 ? exact : all.filter((form) => args.files.every((part) => form.name.includes(part)));
-    if (wanted.length === 0) {
-      throw new UsageError(
-        `no form is called ${args.files.join(' ')}; 'trapline isa' prints them all, 'trapline isa --all' those only decoded too`,
-      );
-    }
-    if (args.given('wat')) {
-      if (wanted.length > 20) throw new UsageError(`--wat of ${wanted.length} forms: name one, such as add.32.m.r`);
-      for (const form of wanted) {
-        const handler = executed.get(form);
-        if (!handler) throw new UsageError(`${form.name} is decoded but not executed: nothing is generated for it`);
-        process.stdout.write(`${handlerText(handler)}\n`);
-      }
-      return 0;
-    }
-    process.stdout.write(`${line('form', 'encoding', 'operands', 'executed by', 'flags', 'CPUID', 'exits')}\n`);
-    for (const form of wanted) process.stdout.write(`${describe(form)}\n`);
-    process.stdout.write(`${wanted.length} forms\n`);
+    const handlers = new Map(HANDLERS.flatMap((h) => (h.form === null ? [] : [[h.form, h] as const])));
+    const all = args.given('all') ? FORMS : [...handlers.keys()];
+    const forms = select(all, args.files);
+    if (args.given('wat')) print(wat(forms, handlers));
+    else if (args.files.length > 0) print(formTable(forms));
+    else print(rowTable(forms, handlers.size));
     return 0;
   },
 };
 
-const line = (...columns: string[]): string => {
-  const widths = [26, 26, 14, 12, 10, 12, 0];
-  return columns
-    .map((text, i) => text.padEnd(widths[i]!))
-    .join(' ')
-    .trimEnd();
-};
+const print = (lines: readonly string[]): void => void process.stdout.write(`${lines.join('\n')}\n`);
 
-function describe({ name, row }: Form): string {
-  const by = row.semantics ? 'generated' : row.microcode ? 'microcode' : 'not';
-  const operands = row.operands.map((o) => o.notation).join(',');
-  return line(name, row.text, operands, by, row.written ?? '', row.cpuid ?? '', row.exits ?? '');
+/** The forms of exactly these names, else those whose names contain all of them. */
+function select(all: readonly Form[], parts: readonly string[]): readonly Form[] {
+  const exact = all.filter((form) => parts.includes(form.name));
+  const forms = exact.length > 0 ? exact : all.filter((form) => parts.every((part) => form.name.includes(part)));
+  if (forms.length > 0) return forms;
+  throw new UsageError(
+    `no form is called ${parts.join(' ')}; 'trapline isa' prints them all, 'trapline isa --all' those only decoded too`,
+  );
+}
+
+function wat(forms: readonly Form[], handlers: ReadonlyMap<Form, Handler>): string[] {
+  if (forms.length > MOST_WAT) throw new UsageError(`--wat of ${forms.length} forms: name one, such as add.32.m.r`);
+  return forms.map((form) => {
+    const handler = handlers.get(form);
+    if (!handler) throw new UsageError(`${form.name} is decoded but not executed: nothing is generated for it`);
+    return handlerText(handler);
+  });
+}
+
+const executedBy = (row: Row): string => (row.semantics ? 'generated' : row.microcode ? 'microcode' : 'not');
+
+function formTable(forms: readonly Form[]): string[] {
+  const lines = forms.map(({ name, row }) => [name, ...rowColumns(row)]);
+  return [...table(['form', ...ROW_HEAD], lines), '', `${forms.length} forms`];
+}
+
+function rowTable(forms: readonly Form[], executed: number): string[] {
+  const widths = new Map<Row, Set<number>>();
+  for (const { row, width } of forms) widths.set(row, (widths.get(row) ?? new Set()).add(width));
+  const lines = [...widths].map(([row, bits]) => {
+    const wide = [...bits].filter((width) => width > 0).sort((a, b) => a - b);
+    return [row.mnemonic, wide.join(' '), ...rowColumns(row)];
+  });
+  const what = executed === forms.length ? 'executed' : 'decoded';
+  return [
+    ...table(['instruction', 'bits', ...ROW_HEAD], lines),
+    '',
+    `${widths.size} encodings are ${what}, of ${ROWS.length}, in ${forms.length} forms. Generated: WebAssembly; microcode: TypeScript.`,
+    'Flags: o s z a p c written by it. Exits: it leaves to the hypervisor, always or where a control says so.',
+  ];
+}
+
+const ROW_HEAD = ['encoding', 'operands', 'executed by', 'flags', 'CPUID', 'exits'];
+const rowColumns = (row: Row): string[] => [
+  row.text,
+  row.operands.map((operand) => operand.notation).join(','),
+  executedBy(row),
+  row.written ?? '',
+  row.cpuid ?? '',
+  row.exits ?? '',
+];
+
+/** Columns as wide as their widest cell. */
+function table(head: readonly string[], lines: readonly (readonly string[])[]): string[] {
+  const widths = head.map((title, i) => lines.reduce((most, line) => Math.max(most, line[i]!.length), title.length));
+  return [head, ...lines].map((line) => line.map((cell, i) => cell.padEnd(widths[i]!)).join('  ').trimEnd()); // prettier-ignore
 }
