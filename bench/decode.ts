@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { assembleText } from '../src/cli/load.ts';
+import { assembleText, packageFolder } from '../src/cli/load.ts';
 import { RECORD } from '../src/cpu/records.ts';
 import { MODE } from '../src/x86/decoder.ts';
 import { bareCpu, CODE } from '../test/cpu/bare.ts';
@@ -15,7 +15,7 @@ export async function decodeSpeed(rounds: number): Promise<Measured> {
   const { blocks, views } = bare.processor;
   const starts: number[] = [];
   for (const name of ['sort', 'bytecode', 'hash']) {
-    const file = join(import.meta.dirname, 'loops', `${name}.s`);
+    const file = join(packageFolder(), 'bench', 'loops', `${name}.s`);
     const image = await assembleText(readFileSync(file, 'utf8'), file);
     const at = CODE + starts.length * 4096;
     bare.load(at, image.segments[0]!.bytes);

@@ -64,9 +64,12 @@ again:
     out %ax, %dx
 `;
 
+/** A register that is only stored; one that changes the priority; the timer, with a deadline in the past each time. */
 const GUESTS: Readonly<Record<string, string>> = {
+  'WRMSR LVT error': 'mov $0x837, %ecx; mov $0x100fe, %eax; xor %edx, %edx',
   'WRMSR TPR': 'mov $0x808, %ecx; xor %eax, %eax; xor %edx, %edx',
-  'WRMSR TSC_DEADLINE': 'mov $0x832, %ecx; mov $0x400ec, %eax; xor %edx, %edx; wrmsr; mov $0x6e0, %ecx; mov $0x1000, %edx',
+  'WRMSR TSC_DEADLINE':
+    'mov $0x832, %ecx; mov $0x400ec, %eax; xor %edx, %edx; wrmsr; mov $0x6e0, %ecx; mov $0x1000, %edx',
 };
 
 /** Nanoseconds for an exit of each kind, re-entry included. */

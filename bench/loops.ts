@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { assembleText } from '../src/cli/load.ts';
+import { assembleText, packageFolder } from '../src/cli/load.ts';
 import { EXIT } from '../src/cpu/exit.ts';
 import { bareCpu, CODE, resetState } from '../test/cpu/bare.ts';
 import { measured, time, type Measured } from './clock.ts';
@@ -27,7 +27,7 @@ const SLICE = 1_000_000;
 
 /** Runs a loop once to warm up, then `rounds` times; MIPS. */
 export async function loopSpeed(name: LoopName, rounds: number): Promise<Measured> {
-  const file = join(import.meta.dirname, 'loops', `${name}.s`);
+  const file = join(packageFolder(), 'bench', 'loops', `${name}.s`);
   const image = await assembleText(readFileSync(file, 'utf8'), file);
   const bare = bareCpu();
   const once = (): number => {
@@ -38,7 +38,9 @@ export async function loopSpeed(name: LoopName, rounds: number): Promise<Measure
     while (cpu.enter(SLICE, Infinity) === EXIT.BUDGET) units += cpu.used;
     units += cpu.used;
     if (cpu.state.gpr(0) !== RESULTS[name]) {
-      throw new Error(`${name} ends with RAX = 0x${cpu.state.gpr(0).toString(16)}, not 0x${RESULTS[name].toString(16)}`);
+      throw new Error(
+        `${name} ends with RAX = 0x${cpu.state.gpr(0).toString(16)}, not 0x${RESULTS[name].toString(16)}`,
+      );
     }
     return units;
   };

@@ -34,13 +34,15 @@ const trips = await roundTrips(ROUNDS);
 const bars: Bar[] = [
   { what: 'interpreter, geometric mean', figure: mips, bar: 250, unit: 'MIPS', sense: 'least' },
   { what: 'decode and record', figure: decode.median, bar: 3, unit: 'M instructions/s', sense: 'least' },
-  ...Object.entries(trips).map(([what, trip]) => ({
-    what: `exit round trip, ${what}`,
-    figure: trip.median / stick,
-    bar: what === 'WRMSR TPR' ? 60 : 100,
-    unit: 'x the yardstick',
-    sense: 'most' as const,
-  })),
+  ...Object.entries(trips)
+    .filter(([what]) => what !== 'WRMSR TPR') // shown above; its work on priorities is no round trip
+    .map(([what, trip]) => ({
+      what: `exit round trip, ${what}`,
+      figure: trip.median / stick,
+      bar: what === 'WRMSR TSC_DEADLINE' ? 100 : 60,
+      unit: 'x the yardstick',
+      sense: 'most' as const,
+    })),
 ];
 
 if (json) {
@@ -59,11 +61,13 @@ if (json) {
   process.stdout.write('\n');
   for (const b of bars) {
     const met = b.sense === 'least' ? b.figure >= b.bar : b.figure <= b.bar;
-    row(b.what, `${b.figure.toFixed(1)} ${b.unit}, bar ${b.sense === 'least' ? '>=' : '<='} ${b.bar}: ${met ? 'met' : 'MISSED'}`);
+    row(
+      b.what,
+      `${b.figure.toFixed(1)} ${b.unit}, bar ${b.sense === 'least' ? '>=' : '<='} ${b.bar}: ${met ? 'met' : 'MISSED'}`,
+    );
   }
 }
 
 function show({ min, median: middle, max }: Measured): string {
   return `${middle.toFixed(1)} (${min.toFixed(1)} to ${max.toFixed(1)})`;
 }
-

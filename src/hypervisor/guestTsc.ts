@@ -35,7 +35,7 @@ export class GuestTsc {
     const small = now + this.#small;
     if (small >= 0 && small <= Number.MAX_SAFE_INTEGER) {
       memory[index] = small >>> 0;
-      memory[index + 1] = (small / TWO_32) >>> 0;
+      memory[index + 1] = (small * 2 ** -32) >>> 0;
     } else {
       const value = (BigInt(now) + this.#offset) & MASK;
       memory[index] = Number(value & 0xffff_ffffn);
