@@ -65,6 +65,12 @@ export class PhysicalCpu {
     this.preemptCount--;
   }
 
+  /** The thread that ran here ended, wherever it stood: interrupts and preemption are on for the next. */
+  leaveAtomic(): void {
+    this.interruptsEnabled = true;
+    this.preemptCount = 0;
+  }
+
   /** Whether an interrupt waits to be taken. */
   get interruptPending(): boolean {
     return this.events.next <= this.now;

@@ -90,8 +90,8 @@ export class Host {
     const waiting = cpu.queue.indexOf(thread);
     if (waiting >= 0) cpu.queue.splice(waiting, 1);
     if (cpu.thread === thread && cpu !== this.thisCpu) {
-      cpu.thread = null;
-      this.#schedule(cpu);
+      cpu.leaveAtomic();
+      this.#release(cpu);
     }
   }
 
@@ -181,6 +181,7 @@ export class Host {
     // A thread may have been killed by itself.
     if (asked === null || asked.done || this.#isFinished(thread)) {
       thread.state = 'finished';
+      cpu.leaveAtomic();
       this.#release(cpu);
       return null;
     }

@@ -201,6 +201,33 @@ describe('threads', () => {
     }
   });
 
+  it('leave a CPU with interrupts and preemption on, even when they are killed without them', () => {
+    const host = unitHost(2);
+    const cpu = host.cpus[1]!;
+    const victim = host.spawn(
+      'victim',
+      cpu,
+      (function* (): Sleep<void> {
+        cpu.disablePreemption();
+        cpu.disableInterrupts();
+        for (;;) yield SETTLE;
+      })(),
+    );
+    host.spawn(
+      'killer',
+      host.cpus[0]!,
+      (function* (): Sleep<void> {
+        host.cpus[0]!.now += 100;
+        yield SETTLE;
+        host.kill(victim);
+      })(),
+    );
+    cpu.now = 200;
+    expect(runHost(host)).toBe('idle');
+    expect(victim.state).toBe('finished');
+    expect([cpu.interruptsEnabled, cpu.preemptCount, cpu.thread]).toEqual([true, 0, null]);
+  });
+
   it('take interrupts where these are on, and not before', () => {
     const host = unitHost(1);
     const seen: string[] = [];

@@ -194,6 +194,9 @@ describe('booting', () => {
     expect(a.run().kind).toBe('power-off');
     expect(b.run().kind).toBe('power-off');
     expect(b.vm.vcpus[0]!.cpu.id).toBe(2);
+    // The CPUs of a machine that has ended are free, in whatever its vCPUs were interrupted.
+    const c = await bootGuest('sti; hlt', { host, vcpus: 3 });
+    expect(c.run().kind).toBe('deadlock');
     await expect(bootGuest(spin, { host: new Host({ cpus: 1 }), vcpus: 2 })).rejects.toThrow(
       '2 vCPUs need 2 free CPUs, and the host has 1 of 1',
     );
