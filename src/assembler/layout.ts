@@ -13,8 +13,8 @@ import type { Item, Section, SectionKind } from './section.ts';
 const PAGE = 4096n;
 /** What one section may hold: a slip in a .skip count should be an error, not an exhausted host. */
 const MAX_SECTION_BYTES = 1 << 28;
-/** Branches only grow, so passes end by themselves; alignments and .org that depend on each other may not. */
-const MAX_PASSES = 200;
+/** Passes that move something although no branch grew. Branches grow once; alignments and .org may chase each other for ever. */
+const MAX_RESTLESS = 100;
 
 const alignUp = (address: bigint, alignment: bigint): bigint => ((address + alignment - 1n) / alignment) * alignment;
 
@@ -23,6 +23,9 @@ export class Layout {
   readonly #scope: Scope;
   readonly #problems: Problems;
   #changed = false;
+  #grew = false;
+  /** Items whose size changed in the last pass. */
+  #unsettled: Item[] = [];
   /** In the first pass no label has an address yet: nothing may grow by it. */
   #isFirst = true;
   /** The first passes see labels that have not settled: what looks impossible then may become right. */
@@ -37,29 +40,25 @@ export class Layout {
   /** Gives every item its address and size. False: problems were reported. */
   place(origin: bigint): boolean {
     if (!this.#everySymbolIsDefined()) return false;
-    for (let pass = 0; pass < MAX_PASSES; pass++) {
-      this.#changed = false;
+    for (const label of this.#scope.labels.values()) label.address = origin;
+    this.#pass(origin);
+    this.#isFirst = false;
+    let restless = 0;
+    do {
+      this.#changed = this.#grew = false;
       this.#pass(origin);
       if (this.#problems.list.length > 0) return false;
-      if (this.#changed || this.#isFirst) {
-        this.#isFirst = false;
-        continue;
+      restless = this.#grew ? 0 : restless + 1;
+      if (restless > MAX_RESTLESS) {
+        const [item] = this.#unsettled;
+        const hint = 'an alignment, .org or .fill here depends on what comes behind it';
+        this.#problems.report(item.place, 'the addresses never settle', hint);
+        return false;
       }
-      this.#isFinal = true;
-      this.#pass(origin);
-      return this.#problems.list.length === 0;
-    }
-    const item = this.#sections
-      .flatMap((section) => section.items)
-      .find(({ kind }) => kind === 'org' || kind === 'fill' || kind === 'align');
-    if (item !== undefined) {
-      this.#problems.report(
-        item.place,
-        'the addresses never settle',
-        'an alignment, .org or .fill here depends on what comes behind it',
-      );
-    }
-    return false;
+    } while (this.#changed);
+    this.#isFinal = true;
+    this.#pass(origin);
+    return this.#problems.list.length === 0;
   }
 
   /** Reports all undefined symbols of the source at once. */
@@ -74,6 +73,7 @@ export class Layout {
   }
 
   #pass(origin: bigint): void {
+    this.#unsettled = [];
     let end = origin;
     let kind: SectionKind | null = null;
     for (const section of this.#sections) {
@@ -99,13 +99,16 @@ export class Layout {
       if (item.kind === 'label') item.label.address = address;
       this.#problems.guard(item.place, () => {
         const size = this.#sizeOf(item, section);
-        if (size > MAX_SECTION_BYTES - Number(address - start)) {
+        if (!this.#isFirst && size > MAX_SECTION_BYTES - Number(address - start)) {
           reject(
             `section ${section.name} would exceed ${MAX_SECTION_BYTES >> 20} MiB`,
             'memory that needs no contents is better addressed than reserved',
           );
         }
-        if (size !== item.size) this.#changed = true;
+        if (size !== item.size) {
+          this.#changed = true;
+          this.#unsettled.push(item);
+        }
         item.size = size;
       });
       address += BigInt(item.size);
@@ -133,7 +136,13 @@ export class Layout {
       case 'branch': {
         const { branch } = item;
         // Never back to short: a branch that shrank could push another one out of reach.
-        if (branch.near !== null) item.isNear ||= branch.short === null || (!this.#isFirst && !this.#inReach(item));
+        if (
+          !item.isNear &&
+          branch.near !== null &&
+          (branch.short === null || (!this.#isFirst && !this.#inReach(item)))
+        ) {
+          item.isNear = this.#grew = true;
+        }
         return branchLength(branch, item.isNear);
       }
       case 'align': {

@@ -141,6 +141,7 @@ describe('a wrong statement is refused by name', () => {
     ['.macro m\nnop',                    '1: .macro has no .endm'],
     ['.if 1\nnop',                       '1: .if has no .endif'],
     ['nop\n.endif',                      '2: .endif without its beginning'],
+    ['a: .skip (b - a) & 1\nnop\nb: nop', '1: the addresses never settle'],
     ['.rept later\nnop\n.endr\nlater = 2', '1: the count of .rept must be known here, and later has no value yet'],
     ['.macro m a\nnop\n.endm\nm 1, 2',   '4: macro m takes 1 arguments, and this is number 2'],
     ['.macro m a:req\nnop\n.endm\nm',    '4: macro m needs its argument a'],

@@ -35,6 +35,16 @@ describe.skipIf(WITHOUT_GNU !== null)(
       expect(firstDifference(image, ours, gnu(source).flat)).toBeNull();
     });
 
+    it('a thousand branches, each pushing the one before out of reach, settle in the same shape', async () => {
+      // Every target is exactly 127 bytes away as long as the two branches in between are short.
+      const link = (i: number): string => `jmp t${i}\n.skip 7\nt${i - 2}:\n.skip 51`;
+      const source = `t_start:\n${Array.from({ length: 1000 }, (_, i) => link(i + 2)).join('\n')}\nt1000:\n.skip 200\nt1001:`;
+      const assembled = await assemble(source, { file: 'chain.s', origin: DEFAULT_ORIGIN, read: () => null });
+      const ours = Buffer.from(flatten(assembled)).toString('hex');
+      expect(ours).toContain('e9');
+      expect(firstDifference(assembled, ours, gnu(source).flat)).toBeNull();
+    });
+
     it.each(guests)('guests/%s linked by GNU ld loads to the same memory, entry and symbols', async (name) => {
       const file = `guests/${name}`;
       const source = readFileSync(join(ROOT, file), 'utf8');

@@ -178,7 +178,7 @@ describe('size', () => {
   it('assembles a source far above the 64 KiB that keystone survives, with every line in the listing', async () => {
     const lines = Array.from({ length: 6_000 }, (_, i) => `movl $${i % 500}, ${(i % 50) * 4}(%rdi)   # line ${i}`);
     const source = lines.join('\n');
-    expect(source.length).toBeGreaterThan(3 * 65_536 / 2);
+    expect(source.length).toBeGreaterThan((3 * 65_536) / 2);
     const { listing } = await image(source);
     expect(listing).toHaveLength(6_000);
     expect(Buffer.from(listing?.[256].bytes ?? []).toString('hex')).toBe('c747180001' + '0000');
