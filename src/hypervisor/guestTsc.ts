@@ -4,7 +4,8 @@
 // which it is unless a guest has written its TSC far ahead, no bigint is needed to bring the counter up to date.
 
 const MASK = 0xffff_ffff_ffff_ffffn;
-const TWO_32 = 2 ** 32;
+/** Turns a value into its upper word: a product, which is cheaper than a quotient. */
+const UPPER_WORD = 2 ** -32;
 
 const words = new Uint32Array(2);
 const word64 = new BigUint64Array(words.buffer);
@@ -35,7 +36,7 @@ export class GuestTsc {
     const small = now + this.#small;
     if (small >= 0 && small <= Number.MAX_SAFE_INTEGER) {
       memory[index] = small >>> 0;
-      memory[index + 1] = (small * 2 ** -32) >>> 0;
+      memory[index + 1] = (small * UPPER_WORD) >>> 0;
     } else {
       const value = (BigInt(now) + this.#offset) & MASK;
       memory[index] = Number(value & 0xffff_ffffn);

@@ -260,6 +260,11 @@ export class ApicTimer implements HrtimerOwner {
     this.#divide = divideCount(this.lapic.register(APIC.TDCR));
   }
 
+  /** kvm_free_lapic(): the VM is gone; its registers still say what they said, but nothing fires any more. */
+  free(): void {
+    this.#hrtimer.cancel();
+  }
+
   /** The register page was replaced: a countdown goes on from its TMCCT. */
   restored(): void {
     this.#cancelApicTimer();

@@ -16,7 +16,7 @@ function perform<T>(name: string, access: () => T): T {
   if (log === null) return access();
   if (position < log.length) return log[position++] as T;
   announced = name;
-  if (position === target) throw PREEMPTED;  
+  if (position === target) throw PREEMPTED;
   const current = log;
   log = null;
   try {

@@ -33,7 +33,6 @@ import {
   type ApicRegister,
 } from './registers.ts';
 
-
 /** CR8 is TPR bits 7:4. */
 const CR8_SHIFT = 4;
 const CR8_MAX = 15n;
