@@ -148,7 +148,10 @@ export class Machine implements Userspace {
   end(result: RunResult): void {
     if (this.result !== null) return;
     this.result = result;
-    for (const { thread } of this.vm.vcpus) if (thread !== null) this.host.kill(thread);
+    for (const { thread, lapic } of this.vm.vcpus) {
+      if (thread !== null) this.host.kill(thread);
+      lapic.timer.free();
+    }
     this.host.endStep();
   }
 

@@ -168,6 +168,12 @@ describe('devices', () => {
   });
 });
 
+/** The LAPIC fires vector 0xec again and again. */
+const periodicTimer = `
+  movl $0x80f, %ecx; movl $0x1ff, %eax; xorl %edx, %edx; wrmsr
+  movl $0x832, %ecx; movl $0x200ec, %eax; wrmsr
+  movl $0x838, %ecx; movl $1000000, %eax; wrmsr`;
+
 describe('booting', () => {
   it('starts each vCPU with its index, their number and a stack of its own, interrupts off', async () => {
     const machine = await bootGuest('1: jmp 1b', { vcpus: 3 });
@@ -195,8 +201,11 @@ describe('booting', () => {
     expect(b.run().kind).toBe('power-off');
     expect(b.vm.vcpus[0]!.cpu.id).toBe(2);
     // The CPUs of a machine that has ended are free, in whatever its vCPUs were interrupted.
-    const c = await bootGuest('sti; hlt', { host, vcpus: 3 });
-    expect(c.run().kind).toBe('deadlock');
+    const c = await bootGuest(`${periodicTimer}; ${POWER_OFF}`, { host, vcpus: 3 });
+    expect(c.run().kind).toBe('power-off');
+    // And none of its timers keeps the host from finding that nothing can happen any more.
+    const d = await bootGuest('sti; hlt', { host, vcpus: 3 });
+    expect(d.run().kind).toBe('deadlock');
     await expect(bootGuest(spin, { host: new Host({ cpus: 1 }), vcpus: 2 })).rejects.toThrow(
       '2 vCPUs need 2 free CPUs, and the host has 1 of 1',
     );
