@@ -105,7 +105,6 @@ function finishExit(vcpu: Vcpu, reason: ExitReason): void {
   // Interrupts that became due meanwhile are taken in this window.
   cpu.charge(COST.interruptWindow);
   cpu.enableInterrupts();
-  vcpu.stat.exits++;
   cpu.enablePreemption();
   cpu.charge(COST.srcu);
   cpu.charge(COST.exitDispatch);
@@ -182,6 +181,7 @@ function handleExit(vcpu: Vcpu, reason: ExitReason): Disposition {
     vcpu.userspace = { reason: 'INTERNAL_ERROR', what, hint };
     return TO_USERSPACE;
   }
+  vcpu.stat.exits++;
   vcpu.stat.byReason[reason]++;
   if (!probes.active) return EXIT_HANDLERS[reason]!(vcpu);
 
