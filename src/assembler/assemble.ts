@@ -8,7 +8,7 @@ import { Encoder } from './encoder.ts';
 import { Expander, type Reader } from './expander.ts';
 import { addressWeight, evaluate } from './expression.ts';
 import { Layout } from './layout.ts';
-import { AssemblerError, Rejection } from './problem.ts';
+import { AssemblerError, type Place, Rejection } from './problem.ts';
 import { isPublicName } from './scope.ts';
 import { type Section, SECTION_ORDER } from './section.ts';
 
@@ -106,30 +106,26 @@ function symbolTable({ scope, problems }: Assembly, sections: readonly Section[]
   return new SymbolTable(symbols, ranges);
 }
 
-/** One line for each statement; what several items of one statement emitted stands together. */
+/** One line for each statement that has bytes or names a place; what several items of one statement emitted stands together. */
 function sectionListing(section: Section, contents: Uint8Array): ListingLine[] {
   const lines: ListingLine[] = [];
-  let last: { place: unknown; line: ListingLine } | null = null;
+  let last: Place | null = null;
   for (const item of section.items) {
-    if (item.size === 0 || section.kind === '.bss') continue;
-    const start = Number(item.address - section.address);
+    const isLabel = item.kind === 'label' && isPublicName(item.label.name);
+    if (item.size === 0 && !isLabel) continue;
     const isCode = item.kind === 'branch' || (item.kind === 'bytes' && item.isCode);
-    if (last !== null && last.place === item.place && last.line.isCode === isCode && !isCode) {
-      const first = Number(last.line.address - section.address);
-      last.line.bytes = contents.subarray(first, start + item.size);
+    const start = Number(item.address - section.address);
+    const line = lines.at(-1);
+    if (line !== undefined && last === item.place && (line.bytes.length === 0 || !(line.isCode || isCode))) {
+      const first = Number(line.address - section.address);
+      line.bytes = contents.subarray(first, start + item.size);
+      line.isCode = isCode;
       continue;
     }
-    const { file, line, text } = item.place;
-    const entry: ListingLine = {
-      address: item.address,
-      bytes: contents.subarray(start, start + item.size),
-      file,
-      line,
-      text,
-      isCode,
-    };
-    lines.push(entry);
-    last = { place: item.place, line: entry };
+    const { file, line: number, text } = item.place;
+    const bytes = contents.subarray(start, start + item.size);
+    lines.push({ address: item.address, bytes, file, line: number, text, isCode });
+    last = item.place;
   }
   return lines;
 }

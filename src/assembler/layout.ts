@@ -11,8 +11,10 @@ import type { Item, Section, SectionKind } from './section.ts';
 
 /** Each kind of section but the first starts on a page, so that code and data never share one. */
 const PAGE = 4096n;
-/** What one section may hold: a slip in a .skip count should be an error, not an exhausted host. */
-const MAX_SECTION_BYTES = 1 << 28;
+/** What one section may hold: a slip in a .skip count should be an error, not an exhausted host. `.bss` costs nothing here. */
+const MIB = 1 << 20;
+const MAX_CONTENTS = 64 * MIB;
+const MAX_BSS = 4096 * MIB;
 /** Passes that move something although no branch grew. Branches grow once; alignments and .org may chase each other for ever. */
 const MAX_RESTLESS = 100;
 
@@ -99,11 +101,9 @@ export class Layout {
       if (item.kind === 'label') item.label.address = address;
       this.#problems.guard(item.place, () => {
         const size = this.#sizeOf(item, section);
-        if (!this.#isFirst && size > MAX_SECTION_BYTES - Number(address - start)) {
-          reject(
-            `section ${section.name} would exceed ${MAX_SECTION_BYTES >> 20} MiB`,
-            'memory that needs no contents is better addressed than reserved',
-          );
+        const limit = section.kind === '.bss' ? MAX_BSS : MAX_CONTENTS;
+        if (!this.#isFirst && size > limit - Number(address - start)) {
+          reject(`section ${section.name} would exceed ${limit / MIB} MiB`, 'reserve large memory in .bss');
         }
         if (size !== item.size) {
           this.#changed = true;
@@ -178,18 +178,30 @@ export class Layout {
     return fitsSigned(BigInt.asIntN(64, target - item.address - BigInt(branchLength(item.branch, false))), 1);
   }
 
-  /** The contents of a placed section. */
+  /** The contents of a placed section; none for `.bss`. */
   emit(section: Section): Uint8Array {
-    const bytes = new Uint8Array(section.kind === '.bss' ? 0 : section.size);
+    const isBss = section.kind === '.bss';
+    const bytes = new Uint8Array(isBss ? 0 : section.size);
     for (const item of section.items) {
       this.#problems.guard(item.place, () => {
-        const contents = this.contents(item, section);
-        if (section.kind !== '.bss') bytes.set(contents, Number(item.address - section.address));
-        else if (contents.some((byte) => byte !== 0))
-          reject('.bss cannot hold contents', 'put initialised data in .data');
+        if (!isBss) bytes.set(this.contents(item, section), Number(item.address - section.address));
+        else if (!this.#isZero(item, section)) reject('.bss cannot hold contents', 'put initialised data in .data');
       });
     }
     return bytes;
+  }
+
+  #isZero(item: Item, section: Section): boolean {
+    switch (item.kind) {
+      case 'fill':
+        return this.#value(item.value) === 0n;
+      case 'align':
+        return item.fill === null || item.fill.every((byte) => byte === 0);
+      case 'org':
+        return item.fill === 0;
+      default:
+        return this.contents(item, section).every((byte) => byte === 0);
+    }
   }
 
   /** The bytes of one placed item. */

@@ -23,7 +23,7 @@ function* linesOf(entry: ListingLine, address: string, lineWidth: number): Gener
   }
 }
 
-/** The listing of an assembled image. Labels stand before what they name; a change of file has a line of its own. */
+/** The listing of an assembled image; a change of file has a line of its own. */
 export function* listingLines(image: Image): Generator<string> {
   const listing = image.listing ?? [];
   const lineWidth = String(listing.reduce((max, { line }) => Math.max(max, line), 0)).length + 1;

@@ -12,7 +12,7 @@ export interface Segment {
   memorySize: number;
 }
 
-/** What one statement of the source became. */
+/** What one statement of the source became. No bytes: it names a place (`tick:`), or is in `.bss`. */
 export interface ListingLine {
   address: bigint;
   bytes: Uint8Array;

@@ -29,6 +29,11 @@ describe('the image', () => {
     expect(segments[0].bytes[8]).toBe(0xf4);
   });
 
+  it('reserves gigabytes of .bss without holding them', async () => {
+    const { segments } = await image('hlt\n.bss\n.align 65536\n.skip 3 << 30');
+    expect(segments[1]).toMatchObject({ gpa: 0x10_1000, bytes: new Uint8Array(0), memorySize: 0xf000 + 3 * 2 ** 30 });
+  });
+
   it('enters at _start', async () => {
     expect((await image('nop\n_start: hlt')).entry).toBe(0x10_0001n);
   });
@@ -78,7 +83,8 @@ _start: movl $COUNT, %ecx   # how often
 1:      loop 1b
         .include "tail.s"
         .data
-text:   .asciz "a long text that needs several rows"
+text:
+        .asciz "a long text that needs several rows"
 numbers: .long 1, 2
         .skip 100
         .equ COUNT, 7
@@ -97,13 +103,14 @@ tail.s:
  1 00001007 f4                       stop: hlt
  2 00001008 eb fd                    jmp stop
 main.s:
- 6 00002000 61 20 6c 6f 6e 67 20 74  text:   .asciz "a long text that needs several rows"
+ 6 00002000                          text:
+ 7 00002000 61 20 6c 6f 6e 67 20 74  .asciz "a long text that needs several rows"
             65 78 74 20 74 68 61 74
             20 6e 65 65 64 73 20 73
             65 76 65 72 61 6c 20 72
             … 36 bytes
- 7 00002024 01 00 00 00 02 00 00 00  numbers: .long 1, 2
- 8 0000202c 00 00 00 00 00 00 00 00  .skip 100
+ 8 00002024 01 00 00 00 02 00 00 00  numbers: .long 1, 2
+ 9 0000202c 00 00 00 00 00 00 00 00  .skip 100
             00 00 00 00 00 00 00 00
             00 00 00 00 00 00 00 00
             00 00 00 00 00 00 00 00
