@@ -2,13 +2,19 @@
 
 // prettier-ignore
 export const HOT_FORMS: readonly string[] = [
-  'mov.64.r.r', 'mov.32.r.r', 'mov.64.r.m', 'mov.32.r.m', 'mov.64.m.r', 'mov.32.m.r', 'mov.8.m.r', 'mov.8.r.m', 'mov.32.r.i', 'mov.64.r.i',
-  'mov.64.m.i', 'mov.32.m.i', 'mov.8.m.i', 'movzx.32.r.rb', 'movzx.32.r.mb', 'movzx.32.r.mw', 'movsxd.64.r.m', 'movsxd.64.r.r', 'lea.64.r.m', 'lea.32.r.m',
-  'add.64.r.r', 'add.32.r.r', 'add.64.r.i', 'add.32.r.i', 'add.64.r.m', 'add.32.r.m', 'add.64.m.r', 'add.32.m.i', 'sub.64.r.r', 'sub.32.r.r',
-  'sub.64.r.i', 'sub.32.r.i', 'cmp.64.r.r', 'cmp.32.r.r', 'cmp.64.r.i', 'cmp.32.r.i', 'cmp.8.r.i', 'cmp.8.m.i', 'cmp.64.r.m', 'cmp.32.m.i',
-  'test.32.r.r', 'test.64.r.r', 'test.8.r.r', 'and.32.r.i', 'and.64.r.i', 'and.32.r.r', 'xor.32.r.r', 'xor.64.r.r', 'or.32.r.r', 'or.64.r.r',
-  'inc.32.r', 'dec.32.r', 'inc.64.r', 'dec.64.r', 'shl.64.r.i', 'shl.32.r.i', 'shr.64.r.i', 'shr.32.r.i', 'shl.32.r.1', 'shr.32.r.1',
-  'imul.32.r.r', 'imul.64.r.r', 'imul.64.r.r.i', 'push.64.r', 'pop.64.r', 'call.64.j', 'ret.64', 'jmp.64.j',
-  'je.64.j', 'jne.64.j', 'jb.64.j', 'jae.64.j', 'jbe.64.j', 'ja.64.j', 'jl.64.j', 'jge.64.j', 'jle.64.j', 'jg.64.j', 'js.64.j', 'jns.64.j',
-  'fallThrough',
+  'je.64.j', 'jne.64.j', 'dec.32.r', 'ret.64', 'jmp.64.j', 'mov.32.r.r', 'call.64.j', 'mov.32.r.i', 'push.64.r', 'movzx.32.r.mb',
+  'pop.64.r', 'cmp.32.m.i', 'cmp.8.r.i', 'fallThrough', 'inc.64.r', 'cmp.32.r.i', 'add.64.r.i', 'jb.64.j', 'xor.32.r.r', 'mov.64.r.r',
+  'jae.64.j', 'add.64.r.r', 'lea.64.r.m', 'mov.8.m.r', 'inc.32.r', 'test.8.r.r', 'lea.32.r.m', 'cmp.64.r.i', 'cmp.64.r.r', 'add.32.r.r',
+  'mov.8.m.i', 'mov.64.r.m', 'mov.32.r.m', 'cmp.32.m.r', 'ja.64.j', 'cmp.32.r.r', 'imul.64.r.r', 'mov.64.m.r', 'jbe.64.j', 'sub.32.r.i',
+  'shr.64.r.i', 'cmp.8.m.i', 'cmpxchg.32.m.r', 'mov.16.m.r', 'mov.16.m.i', 'inc.32.m', 'mov.32.m.i', 'test.64.r.r', 'mov.8.r.m',
+  'lfence', 'test.32.r.r', 'call.64.r', 'setb.8.r', 'sbb.32.r.i', 'and.32.r.i', 'sub.64.r.i', 'mov.32.m.r', 'cmp.32.s.r', 'or.64.r.r',
+  'shl.64.r.i', 'jns.64.j', 'shl.32.r.i', 'div.64.r', 'sub.64.r.r', 'mfence', 'shr.32.r.1', 'imul.32.r.r.i', 'inc.32.s', 'mov.64.s.r',
+  'mov.64.r.s', 'push.64.s', 'call.64.m', 'movzx.32.r.rb', 'cmp.64.r.m', 'nop.32.m', 'cmp.64.m.i', 'sub.64.r.m', 'js.64.j', 'nop.16.m',
+  'cmovns.64.r.r', 'add.64.m.i', 'cmp.32.r.m', 'inc.64.s', 'add.32.r.i', 'mov.64.r.i', 'cmovne.32.r.r', 'xor.32.r.i', 'setae.8.r',
+  'and.32.r.r', 'jmp.64.m', 'push.64.i', 'jge.64.j', 'jmp.64.s', 'sub.32.r.r', 'mov.64.m.i', 'add.64.r.m', 'sete.8.r', 'jle.64.j', 'nop',
+  'cdq.32', 'idiv.32.r', 'movsxd.64.r.r', 'cmovs.32.r.r', 'mov.8.r.i', 'rep.movs.8.m', 'jg.64.j', 'cmp.8.r.r', 'cmovns.32.r.r',
+  'or.8.r.r', 'movsxd.64.r.m',
+  // Kin of these that larger programs compiled by gcc -O2 execute all the time, and the guests do not.
+  'movzx.32.r.mw', 'add.32.r.m', 'add.64.m.r', 'add.32.m.i', 'and.64.r.i', 'xor.64.r.r', 'or.32.r.r', 'dec.64.r', 'shr.32.r.i',
+  'shl.32.r.1', 'imul.32.r.r', 'imul.64.r.r.i', 'jl.64.j',
 ];
