@@ -1,7 +1,7 @@
 // One logical CPU: enters guest mode, runs blocks, delivers what they raise, and leaves with an exit. It knows no
 // hypervisor; what exits is said by its controls.
 
-import { RFLAGS } from '../x86/names/registers.ts';
+import { CR0, EFER, RFLAGS, SEGMENT } from '../x86/names/registers.ts';
 import type { Arena } from './arena.ts';
 import type { Blocks } from './blocks.ts';
 import { Controls } from './controls.ts';
@@ -123,6 +123,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
    */
   enter(budget: number, horizon: number): ExitReason {
     const { state } = this;
+    if (this.#unrunnable !== null) return this.#refuse(this.#unrunnable);
     state.budget = budget;
     state.aheadBelow = Math.max(budget - horizon, -0x8000_0000);
     this.#addUnits(OFFSET.tscEnd, OFFSET.tsc, budget);
@@ -140,6 +141,13 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.#addUnits(OFFSET.tsc, OFFSET.tscEnd, -state.budget);
     state.exitReason = reason;
     return reason;
+  }
+
+  /** The host has put the CPU into a mode that is not executed: nothing runs. */
+  #refuse(mode: string): ExitReason {
+    this.stopped = { what: `${mode} is not implemented`, hint: 'let the guest enter and stay in 64-bit mode' };
+    this.used = 0;
+    return EXIT.STOPPED;
   }
 
   exit(): Exit {
@@ -189,6 +197,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
 
   /** The host has written registers of the state block: views and translations follow, and fragments are forgotten. */
   registersReplaced(): void {
+    this.#unrunnable = unrunnableMode(this.state);
     this.mmu.fragments.drop();
     this.mmu.translation.flushAll(false);
     this.mmu.selectViews();
@@ -359,4 +368,12 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     state.budget += this.#remaining(record) - 1;
     return STATUS.MICROCODE;
   }
+}
+
+/** The operating mode by name when it is not 64-bit mode (SDM vol. 3, 2.2); null when it is. */
+function unrunnableMode(state: CpuState): string | null {
+  if ((state.cr0 & CR0.PE) === 0n) return 'real mode';
+  if ((state.cr0 & CR0.PG) === 0n) return 'protected mode without paging';
+  if ((state.efer & EFER.LMA) === 0n) return 'protected mode outside of long mode';
+  return is64BitCode(segmentAttributes(state, SEGMENT.CS)) ? null : 'compatibility mode';
 }

@@ -11,8 +11,9 @@
 import { IO_PORT_SHIFT, IO_QUALIFICATION, PAGE_MASK } from '../x86/names/paging.ts';
 import { EXIT } from './exit.ts';
 import { stop } from './fault.ts';
-import { EXIT_INFO, join, leave } from './memoryExits.ts';
+import { EXIT_INFO, leave } from './memoryExits.ts';
 import { FRAGMENT_SIZE, FRAGMENTS, OFFSET, type CpuState } from './state.ts';
+import { joinWords } from './words.ts';
 
 /** Word offsets in a fragment: gva u64, gpa u64 (or port), value u64, info u32 (size, WRITE), kind u32. */
 const WORD = { GVA: 0, GPA: 2, VALUE: 4, INFO: 6, KIND: 7 } as const;
@@ -185,18 +186,18 @@ export class Fragments {
         0
       : 0;
     return leave(this.#state, port ? EXIT.IO_INSTRUCTION : EXIT.EPT_MISCONFIG, {
-      gva: port ? 0n : join(u32[at + WORD.GVA]!, u32[at + WORD.GVA + 1]!),
-      gpa: port ? 0n : join(u32[at + WORD.GPA]!, u32[at + WORD.GPA + 1]!),
+      gva: port ? 0n : joinWords(u32[at + WORD.GVA]!, u32[at + WORD.GVA + 1]!),
+      gpa: port ? 0n : joinWords(u32[at + WORD.GPA]!, u32[at + WORD.GPA + 1]!),
       qualification,
       info,
-      value: write ? join(u32[at + WORD.VALUE]!, u32[at + WORD.VALUE + 1]!) : 0n,
+      value: write ? joinWords(u32[at + WORD.VALUE]!, u32[at + WORD.VALUE + 1]!) : 0n,
     });
   }
 
   #mismatch(at: number, kind: number, gpaLow: number, gpaHigh: number, info: number): never {
     const u32 = this.#u32;
     const name = (k: number, low: number, high: number, i: number): string =>
-      `a ${i & EXIT_INFO.SIZE}-byte ${(i & EXIT_INFO.WRITE) !== 0 ? 'write to' : 'read of'} ${k === KIND.PORT ? 'port' : 'device memory at'} 0x${join(low, high).toString(16)}`;
+      `a ${i & EXIT_INFO.SIZE}-byte ${(i & EXIT_INFO.WRITE) !== 0 ? 'write to' : 'read of'} ${k === KIND.PORT ? 'port' : 'device memory at'} 0x${joinWords(low, high).toString(16)}`;
     const was = name(u32[at + WORD.KIND]!, u32[at + WORD.GPA]!, u32[at + WORD.GPA + 1]!, u32[at + WORD.INFO]!);
     return stop(
       `the host served ${was}, but the instruction asks for ${name(kind, gpaLow, gpaHigh, info)} when it runs again`,

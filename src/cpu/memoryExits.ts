@@ -9,9 +9,6 @@ import type { CpuState } from './state.ts';
 /** `exitInfo` of EPT_VIOLATION, EPT_MISCONFIG and IO_INSTRUCTION: bytes and direction of the access. */
 export const EXIT_INFO = { SIZE: 0xff, WRITE: 1 << 8, FETCH: 1 << 9 } as const;
 
-/** A 64-bit number from its halves. */
-export const join = (low: number, high: number): bigint => (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
-
 export interface AccessExit {
   readonly gva: bigint;
   readonly gpa: bigint;

@@ -11,7 +11,8 @@ import { ACCESS, ACCESS_OF, type AccessKind, type Mode } from './access.ts';
 import { Fragments } from './fragments.ts';
 import type { MemoryContext } from './memoryContext.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
-import { DEVICE, highOf, lowOf, Translation } from './translation.ts';
+import { DEVICE, Translation } from './translation.ts';
+import { highWord, lowWord } from './words.ts';
 
 /** INVPCID types (SDM vol. 2, INVPCID). */
 export const INVPCID = { ADDRESS: 0, CONTEXT: 1, ALL: 2, ALL_BUT_GLOBAL: 3 } as const;
@@ -69,7 +70,7 @@ export class Mmu {
 
   /** Reads 1, 2, 4 or 8 bytes, zero-extended. */
   read(gva: bigint, size: number, access: AccessKind): bigint {
-    const at = this.#read(lowOf(gva), highOf(gva), size | ACCESS_OF[access]);
+    const at = this.#read(lowWord(gva), highWord(gva), size | ACCESS_OF[access]);
     switch (size) {
       case 1:
         return BigInt(this.#u8[at]!);
@@ -84,13 +85,13 @@ export class Mmu {
 
   /** Writes the low 1, 2, 4 or 8 bytes of a value. */
   write(gva: bigint, size: number, value: bigint, access: AccessKind): void {
-    this.#write(lowOf(gva), highOf(gva), size | ACCESS_OF[access] | ACCESS.WRITE, lowOf(value), highOf(value));
+    this.#write(lowWord(gva), highWord(gva), size | ACCESS_OF[access] | ACCESS.WRITE, lowWord(value), highWord(value));
   }
 
   /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */
   probe(gva: bigint, length: number, intent: 'read' | 'write', access: AccessKind): void {
     const write = intent === 'write' ? ACCESS.WRITE | ACCESS.PROBE : 0;
-    this.#probe(lowOf(gva), highOf(gva), ACCESS_OF[access] | write, length);
+    this.#probe(lowWord(gva), highWord(gva), ACCESS_OF[access] | write, length);
   }
 
   /** Bytes at a linear address for an onlooker (debugger, trace), by the page tables as they stand; null where none are. */
@@ -98,10 +99,10 @@ export class Mmu {
     const bytes = new Uint8Array(length);
     for (let done = 0; done < length; ) {
       const at = gva + BigInt(done);
-      const gpa = this.translation.peek(lowOf(at), highOf(at));
+      const gpa = this.translation.peek(lowWord(at), highWord(at));
       const stage = gpa === null ? 0 : this.#context.secondStage.lookup(Number(gpa >> BigInt(PAGE_SHIFT)));
       if ((stage & STAGE.PRESENT) === 0) return null;
-      const offset = lowOf(at) & PAGE_MASK;
+      const offset = lowWord(at) & PAGE_MASK;
       const part = Math.min(PAGE_SIZE - offset, length - done);
       bytes.set(this.#u8.subarray(pageAddress(stage) + offset, pageAddress(stage) + offset + part), done);
       done += part;

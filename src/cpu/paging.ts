@@ -4,9 +4,10 @@
 import { LARGE_RESERVED, PAGE_MASK, PAGE_SHIFT, PTE, PTE_HIGH } from '../x86/names/paging.ts';
 import { ACCESS, ALL_RIGHTS, MODE, permits, RIGHTS, type Mode } from './access.ts';
 import { PF, raise, stop } from './fault.ts';
-import { eptViolation, join } from './memoryExits.ts';
+import { eptViolation } from './memoryExits.ts';
 import type { MemoryContext, PagingRegisters } from './memoryContext.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
+import { joinWords } from './words.ts';
 
 /** Levels of 4-level paging: the entry that is read there. */
 const LEVEL = { PTE: 0, PDE: 1, PDPTE: 2, PML4E: 3 } as const;
@@ -40,10 +41,10 @@ export class Walker {
   walk(low: number, high: number, access: number, mode: Mode): void {
     const end = this.#descend(low, high);
     if (end === END.NO_TABLE) this.#noTable(low, high);
-    if (end !== END.MAPPED) raise.pf(join(low, high), this.#errorCode(access, mode, end));
+    if (end !== END.MAPPED) raise.pf(joinWords(low, high), this.#errorCode(access, mode, end));
     if (!this.#registers.paging) return;
     if (!permits(this.rights, access, mode, this.#registers.wp, this.#registers.smep)) {
-      raise.pf(join(low, high), this.#errorCode(access, mode, end));
+      raise.pf(joinWords(low, high), this.#errorCode(access, mode, end));
     }
     const dirties = (access & (ACCESS.WRITE | ACCESS.PROBE)) === ACCESS.WRITE;
     for (let level: number = LEVEL.PML4E; level >= this.#leaf; level--) {
@@ -121,7 +122,7 @@ export class Walker {
     if ((this.#u32[at]! & bits) === bits) return;
     if ((this.#stages[level]! & STAGE.WRITABLE) === 0) {
       const gpa = this.#entryGpa(level, low, high);
-      eptViolation(this.#context.state, ACCESS.WRITE | ENTRY_SIZE, join(low, high), gpa, true, true);
+      eptViolation(this.#context.state, ACCESS.WRITE | ENTRY_SIZE, joinWords(low, high), gpa, true, true);
     }
     this.#u32[at] |= bits;
     this.#context.arena.wrote(address, ENTRY_SIZE);
@@ -132,18 +133,18 @@ export class Walker {
     const parent = level === LEVEL.PML4E ? -1 : this.#entries[level + 1]! >>> 2;
     const tableLow = parent < 0 ? this.#registers.cr3Low : this.#u32[parent]!;
     const tableHigh = (parent < 0 ? this.#registers.cr3High : this.#u32[parent + 1]!) & PTE_HIGH.ADDRESS;
-    return join((tableLow & ~PAGE_MASK) | (indexAt(low, high, level) * ENTRY_SIZE), tableHigh);
+    return joinWords((tableLow & ~PAGE_MASK) | (indexAt(low, high, level) * ENTRY_SIZE), tableHigh);
   }
 
   #noTable(low: number, high: number): never {
-    const gpa = join(this.gpaLow, this.gpaHigh);
+    const gpa = joinWords(this.gpaLow, this.gpaHigh);
     if ((this.#stages[this.#leaf]! & STAGE.MMIO) !== 0) {
       stop(
-        `the page tables for 0x${join(low, high).toString(16)} lie in device memory, at guest physical 0x${gpa.toString(16)}`,
+        `the page tables for 0x${joinWords(low, high).toString(16)} lie in device memory, at guest physical 0x${gpa.toString(16)}`,
         'put page tables in memory: CR3 or an entry on the way is likely wrong',
       );
     }
-    return eptViolation(this.#context.state, ENTRY_SIZE, join(low, high), gpa, false, true);
+    return eptViolation(this.#context.state, ENTRY_SIZE, joinWords(low, high), gpa, false, true);
   }
 
   /** SDM vol. 3, 4.7. */

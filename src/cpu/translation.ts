@@ -5,12 +5,13 @@ import { PAGE_MASK } from '../x86/names/paging.ts';
 import { ACCESS, isCanonical, MODE, permits, RIGHTS, type Mode } from './access.ts';
 import { raise, stop } from './fault.ts';
 import type { Fragments } from './fragments.ts';
-import { eptViolation, join } from './memoryExits.ts';
+import { eptViolation } from './memoryExits.ts';
 import { PagingRegisters, type MemoryContext } from './memoryContext.ts';
 import { gpaPage, Walker } from './paging.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { ANY_PCID, dataSlot, fetchSlot, Tlb } from './tlb.ts';
 import { DerivedViews, TAGS } from './views.ts';
+import { highWord, joinWords, lowWord } from './words.ts';
 
 /** What `translate` gives instead of the address of a page when the page belongs to a device; no page has this address. */
 export const DEVICE = 1;
@@ -120,7 +121,7 @@ export class Translation {
   /** Guest physical address of a linear address by the page tables as they stand, or null. Changes nothing, raises nothing. */
   peek(low: number, high: number): bigint | null {
     if (!isCanonical(high) || !this.#walker.inspect(low, high)) return null;
-    return join(this.#walker.gpaLow | (low & PAGE_MASK), this.#walker.gpaHigh);
+    return joinWords(this.#walker.gpaLow | (low & PAGE_MASK), this.#walker.gpaHigh);
   }
 
   // Invalidation (SDM vol. 3, 4.10.4). The register concerned has its new value already.
@@ -136,12 +137,12 @@ export class Translation {
 
   /** The page, small or large, of an address: under the current PCID, and if it is global. */
   invlpg(gva: bigint): void {
-    this.#tlb.flushPage(lowOf(gva), highOf(gva), this.#registers.pcid, false);
+    this.#tlb.flushPage(lowWord(gva), highWord(gva), this.#registers.pcid, false);
   }
 
   /** The page of an address under a PCID, global translations excepted. */
   invlpgPcid(gva: bigint, pcid: number): void {
-    this.#tlb.flushPage(lowOf(gva), highOf(gva), pcid, true);
+    this.#tlb.flushPage(lowWord(gva), highWord(gva), pcid, true);
   }
 
   /** CR3 was written: views hold what was found under the old one. */
@@ -196,12 +197,12 @@ export class Translation {
   }
 
   #gpa(entry: number, low: number): bigint {
-    return join(this.#tlb.gpaLow(entry) | (low & PAGE_MASK), this.#tlb.gpaHigh(entry));
+    return joinWords(this.#tlb.gpaLow(entry) | (low & PAGE_MASK), this.#tlb.gpaHigh(entry));
   }
 
   #violation(low: number, high: number, access: number, entry: number, stage: number): never {
     const present = (stage & STAGE.PRESENT) !== 0;
-    return eptViolation(this.#context.state, access, join(low, high), this.#gpa(entry, low), present, false);
+    return eptViolation(this.#context.state, access, joinWords(low, high), this.#gpa(entry, low), present, false);
   }
 
   #notCanonical(access: number): never {
@@ -210,18 +211,4 @@ export class Translation {
       (access & ACCESS.STACK) !== 0 || ((access & ACCESS.SYSTEM) === 0 && this.#context.usesStackSegment(record));
     return stack ? raise.ss(0) : raise.gp(0);
   }
-}
-
-// Through memory, because a shift of a bigint makes another one.
-const halves = new Int32Array(2);
-const whole = new BigUint64Array(halves.buffer);
-
-/** The halves of a 64-bit value. */
-export function lowOf(value: bigint): number {
-  whole[0] = value;
-  return halves[0]!;
-}
-export function highOf(value: bigint): number {
-  whole[0] = value;
-  return halves[1]!;
 }

@@ -3,6 +3,7 @@
 
 import { APIC_BASE, MSR, msrName, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
 import { KVM_MSR, kvmMsrName } from './names.ts';
+import { joinWords } from '../cpu/words.ts';
 import type { Vcpu } from './vcpu.ts';
 
 export interface MsrRecord {
@@ -114,16 +115,6 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | null {
   if (record !== undefined) return record.read(vcpu);
   vcpu.vm.diagnostics.note('msr-read', index, '#GP(0)', vcpu);
   return null;
-}
-
-const words = new Uint32Array(2);
-const word64 = new BigUint64Array(words.buffer);
-
-/** One number of two 32-bit halves. */
-export function joinWords(low: number, high: number): bigint {
-  words[0] = low;
-  words[1] = high;
-  return word64[0]!;
 }
 
 /** kvm_set_msr() of EDX:EAX: false is #GP. An unknown index is counted. */

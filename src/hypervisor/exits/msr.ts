@@ -1,11 +1,12 @@
 // MSR_READ and MSR_WRITE: kvm_emulate_rdmsr and kvm_emulate_wrmsr. What each MSR does is in msrs.ts.
 
+import { joinWords } from '../../cpu/words.ts';
 import { COST } from '../../host/costs.ts';
 import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
 import { APIC } from '../lapic/registers.ts';
-import { joinWords, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
+import { nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
