@@ -1,10 +1,14 @@
 // Builds dist/: the command line and the library as bundles, and the type declarations.
 import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 
-const entries = { cli: 'src/cli/main.ts', index: 'src/index.ts', testing: 'src/testing/index.ts' };
-const entryPoints = Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file)));
+const entryPoints = { cli: 'src/cli/main.ts', index: 'src/index.ts', testing: 'src/testing/index.ts' };
+
+// Chunks are named after their contents: those of earlier builds would stay for ever.
+for (const file of readdirSync('.').includes('dist') ? readdirSync('dist') : []) {
+  if (file.endsWith('.js')) rmSync(`dist/${file}`);
+}
 
 await build({
   entryPoints,
