@@ -20,6 +20,7 @@ import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands } from './operands.ts';
 import { RECORD } from './records.ts';
 import type { SecondStage } from './secondStage.ts';
+import { is64BitCode, segmentAttributes } from './segments.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
 import { readExit } from './vmexit.ts';
@@ -81,6 +82,8 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   readonly #fetch: Fetch;
   #features: Features = featuresOf([]);
   #running = false;
+  /** The mode that the host has put the CPU into, when it is one that is not executed. */
+  #unrunnable: string | null = null;
 
   constructor(id: number, base: number, shared: Shared) {
     this.id = id;

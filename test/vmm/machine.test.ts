@@ -76,6 +76,24 @@ describe('how a run ends', () => {
   });
 });
 
+describe('INIT and SIPI', () => {
+  it('start an application processor in real mode, which is not executed and says so', async () => {
+    const machine = await bootGuest(
+      `testl %edi, %edi; jnz 2f
+      movl $0x830, %ecx; movl $1, %edx; movl $0x4500, %eax; wrmsr     # INIT to APIC 1
+      movl $0x4608, %eax; wrmsr                                       # SIPI, page 8
+      1: pause; jmp 1b
+      2: hlt`,
+      { vcpus: 2 },
+    );
+    expect(machine.run()).toMatchObject({
+      kind: 'not-implemented',
+      what: 'real mode is not implemented',
+      vcpu: { vcpu: 1, rip: 0n },
+    });
+  });
+});
+
 describe('determinism', () => {
   const digestOf = async (name: string, slice: number, trace: boolean): Promise<string> => {
     const machine = Machine.boot({ image: await corpus(name), vcpus: 2, memory: MEMORY });
