@@ -1,9 +1,10 @@
-// The interpreter as a WebAssembly module: one handler for each form, taking (record, state) and giving the next record or
-// 0, and a dispatcher that inlines the hottest forms in one br_table loop and reaches the others by call_indirect.
+// The interpreter as WebAssembly: one handler for each form, taking (record, state) and giving the next record or 0, and a
+// dispatcher that inlines the hottest forms in one br_table loop and reaches the others by call_indirect. Handlers that are
+// not inlined are modules of their own, made when a guest first meets them: of 2300, a guest uses about a hundred.
 
 import { Expr, i32, i64, load } from '../wasm/expr.ts';
 import { FunctionBuilder, type Label } from '../wasm/function.ts';
-import { ModuleBuilder } from '../wasm/module.ts';
+import { ModuleBuilder, type Callable } from '../wasm/module.ts';
 import { functionText } from '../wasm/text.ts';
 import { HandlerBackEnd, type Flow } from './emit.ts';
 import type { Handler } from './handlers.ts';
@@ -36,16 +37,39 @@ export function handlerText(handler: Handler): string {
 }
 
 /**
- * Builds the module. `handlers` in table order; those whose name is in `hot` are inlined in the dispatcher too (none with
- * `--no-hot`: then all forms run by call).
+ * Builds the dispatcher's module. `handlers` in table order; those whose name is in `hot` are inlined (none with `--no-hot`:
+ * then all forms run by call). Exports `run` and the table `handlers`, in which a handler that is not there yet asks for
+ * itself and is then run.
  */
 export function buildInterpreter(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
+  const link = module.import('host', 'link', ['i32'], null);
   const imports = declareImports(module);
   const type = module.type(['i32', 'i32'], 'i32');
-  for (const handler of handlers) module.addToTable(module.add(buildHandler(handler, imports)));
+  const absent = module.add(absentHandler(link));
+  for (const handler of handlers) module.addToTable(handler.form ? absent : module.add(buildHandler(handler, imports)));
   module.add(buildDispatcher(handlers, hot, imports, type), true);
+  module.exportTable('handlers');
   return module.toUint8Array();
+}
+
+/** A module that exports one handler under its own name. */
+export function buildHandlerModule(handler: Handler): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  module.add(buildHandler(handler, declareImports(module)), true);
+  return module.toUint8Array();
+}
+
+/** Stands in the table for a handler that was not made yet: has it made, and runs the record again. */
+function absentHandler(link: Callable): FunctionBuilder {
+  const fn = new FunctionBuilder('absent', ['i32', 'i32'], 'i32');
+  const record = fn.param(0, 'i32');
+  fn.evaluate(
+    new Expr('i32', { kind: 'call', callee: link.index, args: [load('i32', 2, record, RECORD.handler)] }),
+    false,
+  );
+  fn.return(record);
+  return fn;
 }
 
 /** One handler as a function of its own: (record, state) -> next record, or 0 to leave. */

@@ -6,10 +6,8 @@ import { Blocks } from './blocks.ts';
 import { Cpu, type Shared } from './cpu.ts';
 import { evaluateRun } from './evaluator.ts';
 import { raise } from './fault.ts';
-import { HANDLERS } from './handlers.ts';
-import { HOT_FORMS } from './hot.ts';
+import { generatedCode, type Run } from './generatedCode.ts';
 import type { InterpreterImports } from './imports.ts';
-import { buildInterpreter } from './interpreter.ts';
 import { Views } from './layout.ts';
 import { CODE_BITMAP, memoryMap, type MemoryMap } from './memoryMap.ts';
 import { SecondStage } from './secondStage.ts';
@@ -25,20 +23,6 @@ export interface ProcessorOptions {
   readonly noHot?: boolean;
   /** What executes the semantics: generated WebAssembly, or the slow evaluator that checks it. */
   readonly engine?: 'wasm' | 'bigint';
-}
-
-type Run = (record: number, state: number) => void;
-
-const modules = new Map<boolean, WebAssembly.Module>();
-
-/** The interpreter as a compiled module, shared by all VMs of the process. */
-function interpreterModule(noHot: boolean): WebAssembly.Module {
-  let module = modules.get(noHot);
-  if (!module) {
-    module = new WebAssembly.Module(buildInterpreter(HANDLERS, new Set(noHot ? [] : HOT_FORMS)));
-    modules.set(noHot, module);
-  }
-  return module;
 }
 
 const PAGE_64K = 0x1_0000;
@@ -65,12 +49,8 @@ export class Processor implements Shared {
     this.secondStage = new SecondStage(this.arena);
     this.cpus = Array.from({ length: options.cpus }, (_, id) => new Cpu(id, this.map.states + id * STATE_SIZE, this));
     this.#running = { cpu: this.cpus[0]! };
-    if (options.engine === 'bigint') this.#run = null;
-    else {
-      const host = { memory, ...importsOf(this.#running) };
-      const instance = new WebAssembly.Instance(interpreterModule(options.noHot ?? false), { host });
-      this.#run = instance.exports.run as Run;
-    }
+    const generated = options.engine !== 'bigint';
+    this.#run = generated ? generatedCode(memory, importsOf(this.#running), options.noHot ?? false) : null;
   }
 
   run(cpu: Cpu, record: number): void {

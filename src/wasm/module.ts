@@ -39,6 +39,7 @@ export class ModuleBuilder {
   #functions: { builder: FunctionBuilder; type: number; exported: boolean }[] = [];
   #globals: { type: Type; initial: number; exported: string }[] = [];
   #table: number[] = [];
+  #tableName: string | null = null;
 
   /** Index of a function type, for `callIndirect`. */
   type(params: readonly Type[], result: Type | null): number {
@@ -68,6 +69,11 @@ export class ModuleBuilder {
     const type = this.type(builder.params, builder.result);
     const index = this.#imports.length + this.#functions.push({ builder, type, exported }) - 1;
     return { index, params: builder.params, result: builder.result };
+  }
+
+  /** Exports the function table. */
+  exportTable(name: string): void {
+    this.#tableName = name;
   }
 
   /** Appends to the function table; returns the slot. */
@@ -132,8 +138,9 @@ export class ModuleBuilder {
       f.exported ? [[f.builder.name, 0, this.#imports.length + i] as const] : [],
     );
     const globals = this.#globals.map((g, i) => [g.exported, 3, i] as const);
-    section(SECTION.export, exported.length + globals.length, (body) => {
-      for (const [name, kind, index] of [...exported, ...globals]) {
+    const tables = this.#tableName === null ? [] : [[this.#tableName, 1, 0] as const];
+    section(SECTION.export, exported.length + globals.length + tables.length, (body) => {
+      for (const [name, kind, index] of [...exported, ...globals, ...tables]) {
         body.name(name);
         body.byte(kind);
         body.unsigned(index);
