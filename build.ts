@@ -19,6 +19,6 @@ await build({
   platform: 'node',
   target: 'node20',
   // Keystone is GPLv2: it stays a dependency of its own, loaded only when something is assembled (NOTICE).
-  external: ['keystone-wasm', 'capstone-wasm', 'vitest'],
+  external: ['keystone-wasm', 'vitest'],
 });
 execFileSync('npx', ['tsc', '-p', 'tsconfig.types.json'], { stdio: 'inherit' });
