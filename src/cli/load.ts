@@ -57,7 +57,7 @@ export async function assembleText(source: string, file: string): Promise<Image>
   return assemble(source, { file, origin: DEFAULT_ORIGIN, read: readInclude });
 }
 
-/** Loads a guest image of any format that is known. */
+/** Loads a guest image of any format that is known. Throws ImageError or AssemblerError, which name the file. */
 export async function loadGuest(file: string): Promise<Image> {
   const bytes = readFile(file);
   const found = detect(bytes, file);
@@ -65,12 +65,22 @@ export async function loadGuest(file: string): Promise<Image> {
     case 'assembly':
       return assembleText(new TextDecoder().decode(bytes), file);
     case 'elf':
-      return loadElf64(bytes);
+      return named(file, () => loadElf64(bytes));
     case 'raw':
       return loadRaw(bytes, DEFAULT_ORIGIN);
     case 'empty':
       throw new ImageError(`${file} is empty`, 'give assembler source, an ELF64 file or a flat binary');
     case 'foreign':
       throw new ImageError(`${file} is ${found.what}, not a guest`, found.hint);
+  }
+}
+
+/** What a loader finds wrong with a file, with the file's name. */
+function named(file: string, load: () => Image): Image {
+  try {
+    return load();
+  } catch (error) {
+    if (error instanceof ImageError) throw new ImageError(`${file}: ${error.message}`, error.hint);
+    throw error;
   }
 }

@@ -6,6 +6,7 @@ import { nameOfMsr } from '../hypervisor/msrs.ts';
 import type { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResult } from '../vmm/result.ts';
 import { reportVcpu, type VcpuReport } from '../vmm/vcpuReport.ts';
+import { GPR } from '../x86/names/registers.ts';
 import { instructionText } from './instructionText.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
@@ -22,7 +23,7 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
       return [
         `trapline: triple fault on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
         ...describeTripleFault(result.fault).map((line) => `  ${line}`),
-        ...registers(machine, result.vcpu.vcpu).map((line) => `  ${line}`),
+        `  ${registers(machine, result.vcpu.vcpu)}`,
         'Try: give the IDT a gate for the first exception (asm/idt.s does), and #DF a stack of its own (IST).',
       ];
     case 'deadlock':
@@ -57,18 +58,19 @@ function placeOf(machine: Machine, { vcpu, rip }: VcpuReport): string {
 }
 
 /** The registers that a fault in delivering an exception is about. */
-function registers(machine: Machine, vcpu: number): string[] {
+function registers(machine: Machine, vcpu: number): string {
   const { state } = machine.vm.vcpus[vcpu]!.guest;
-  const names = [`RSP ${hex(state.gpr(4))}`, `CR3 ${hex(state.cr3)}`, `CPL ${state.cpl}`];
-  return [...names, `IDTR ${hex(state.idtrBase)} limit ${hex(state.idtrLimit)}`, `TSC ${state.tsc}`]
-    .join(', ')
-    .split('\n');
+  const idtr = `IDTR ${hex(state.idtrBase)} limit ${hex(state.idtrLimit)}`;
+  const rsp = hex(state.gpr(GPR.RSP));
+  return `RSP ${rsp}, CR3 ${hex(state.cr3)}, CPL ${state.cpl}, ${idtr}, TSC ${state.tsc}`;
 }
 
 function vcpuLine(machine: Machine, v: VcpuReport): string {
   const wait = v.waitsFor ?? `vCPU ${v.vcpu} is ${v.state}`;
   const timer = v.deadline === 0n ? '' : `, deadline ${v.deadline}`;
-  return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${placeOf(machine, v)}`;
+  // A halted vCPU stands behind its HLT: what comes next says nothing.
+  const place = v.state === 'halted' ? machine.image.symbols.format(v.rip) : placeOf(machine, v);
+  return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${place}`;
 }
 
 const ASKED: Record<Diagnostic['what'], (index: number) => string> = {
