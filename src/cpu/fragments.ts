@@ -81,15 +81,19 @@ export class Fragments {
     u32[this.#count] = 0;
   }
 
-  /** Whether a done fragment that is yet to be replayed lies in the page of this address, so that its translation is known; then gpaLow, gpaHigh. */
-  pendingPage(low: number, high: number): boolean {
+  /**
+   * Whether a done fragment that is yet to be replayed lies in the page of this address, so that its translation is known;
+   * then gpaLow, gpaHigh. A written fragment says nothing of reads: the page may be memory that only writes leave.
+   */
+  pendingPage(low: number, high: number, write: boolean): boolean {
     const u32 = this.#u32;
     const done = u32[this.#done]!;
     for (let index = u32[this.#next]!; index < done; index++) {
       const at = this.#first + index * WORDS;
       if (
         (((u32[at + WORD.GVA]! ^ low) & ~PAGE_MASK) | (u32[at + WORD.GVA + 1]! ^ high)) === 0 &&
-        u32[at + WORD.KIND] === KIND.MMIO
+        u32[at + WORD.KIND] === KIND.MMIO &&
+        (write || (u32[at + WORD.INFO]! & EXIT_INFO.WRITE) === 0)
       ) {
         this.gpaLow = u32[at + WORD.GPA]! & ~PAGE_MASK;
         this.gpaHigh = u32[at + WORD.GPA + 1]!;

@@ -12,12 +12,21 @@ export const STAGE = {
   LOGGED: 1 << 2,
   /** Belongs to a device: each access is an EPT misconfiguration exit. */
   MMIO: 1 << 3,
+  /** Memory to read, a device to write: each write is an EPT misconfiguration exit, as on MMIO. */
+  ROM: 1 << 4,
 } as const;
 
 /** Who caches translations. */
 export interface StageObserver {
   /** What was known of `count` guest physical pages from `first` on no longer holds. */
   unmapped(first: number, count: number): void;
+}
+
+/** `rom`: with `writable` false, writes are handed to a device instead of being violations. */
+export interface MapOptions {
+  readonly writable: boolean;
+  readonly logged?: boolean;
+  readonly rom?: boolean;
 }
 
 const LEAF_BITS = 9;
@@ -48,11 +57,12 @@ export class SecondStage {
   }
 
   /** Maps `count` pages from `first` on to consecutive pages of linear memory from byte `address` on. */
-  map(first: number, count: number, address: number, options: { writable: boolean; logged?: boolean }): void {
+  map(first: number, count: number, address: number, options: MapOptions): void {
     if ((address & PAGE_MASK) !== 0) throw new RangeError(`0x${address.toString(16)} is not the address of a page`);
     const writable = options.writable ? STAGE.WRITABLE : 0;
     const logged = options.logged === true ? STAGE.LOGGED : 0;
-    this.#fill(first, count, address | STAGE.PRESENT | writable | logged, PAGE_SIZE);
+    const rom = options.rom === true ? STAGE.ROM : 0;
+    this.#fill(first, count, address | STAGE.PRESENT | writable | logged | rom, PAGE_SIZE);
   }
 
   /** Accesses will exit with EPT_VIOLATION. */

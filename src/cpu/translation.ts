@@ -60,7 +60,7 @@ export class Translation {
    */
   translate(low: number, high: number, access: number, mode: Mode): number {
     const write = (access & ACCESS.WRITE) !== 0;
-    if (this.#fragments.pendingPage(low, high)) {
+    if (this.#fragments.pendingPage(low, high, write)) {
       this.gpaLow = this.#fragments.gpaLow;
       this.gpaHigh = this.#fragments.gpaHigh;
       return DEVICE;
@@ -80,7 +80,7 @@ export class Translation {
       entry = this.#tlb.fill(slot, low, high, pcid, this.#walker);
     }
     const stage = this.#stageOf(entry);
-    if ((stage & STAGE.MMIO) !== 0) {
+    if ((stage & (write ? STAGE.MMIO | STAGE.ROM : STAGE.MMIO)) !== 0) {
       this.gpaLow = this.#tlb.gpaLow(entry);
       this.gpaHigh = this.#tlb.gpaHigh(entry);
       return DEVICE;

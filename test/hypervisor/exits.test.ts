@@ -180,14 +180,18 @@ describe('accesses that userspace serves', () => {
     expect(actions(rig).slice(0, 2)).toEqual(['page 0x0 populated from slot 0', 'no memory at 0x9000: marked as MMIO']);
   });
 
-  it('a write to a read-only slot is not implemented, and says so', () => {
-    const write: Step = exit(EXIT.EPT_VIOLATION, (s) => {
-      s.exitInfo = EXIT_INFO.WRITE | 4;
+  it('page tables in read-only memory that need an accessed bit stop the machine by name', () => {
+    const walk: Step = exit(EXIT.EPT_VIOLATION, (s) => {
+      s.exitInfo = EXIT_INFO.WRITE | 8;
       s.exitGpa = 0x8000n;
     });
-    const rig = run([write], ({ vm: { memslots } }) =>
+    const rig = run([walk, walk], ({ vm: { memslots } }) =>
       memslots.set({ slot: 1, gpa: 0x8000, size: 4096, address: memslots.arena.allocate(4096), readOnly: true }),
     );
-    expect(rig.userspace[0]!.exit).toMatchObject({ what: 'a write to read-only memory at 0x8000 (slot 1)' });
+    // The first time the page is only absent.
+    expect(rig.vm.memslots.secondStage.lookup(8) & STAGE.ROM).toBe(STAGE.ROM);
+    expect(rig.userspace[0]!.exit).toMatchObject({
+      what: 'page tables in read-only memory at 0x8000 (slot 1) need an accessed or dirty bit',
+    });
   });
 });

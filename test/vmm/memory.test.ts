@@ -81,6 +81,31 @@ describe('memory that changes under a running guest', () => {
     expect(memslots.secondStage.lookup(0x300) & STAGE.PRESENT).toBe(STAGE.PRESENT);
   });
 
+  it('a read-only slot is read as memory; writes go to the device there, read-modify-writes in both ways', async () => {
+    const machine = await bootGuest(
+      `movl 0x300000, %ebx; movl $0x55, 0x300000; incl 0x300004; xchgw %ax, 0x300008; movl 0x300000, %ebp; ${POWER_OFF}`,
+    );
+    const { memslots } = machine.vm;
+    const { address } = memslots.slots[0]!;
+    memslots.set({ slot: 0, gpa: 0, size: 0, address });
+    memslots.set({ slot: 0, gpa: 0, size: 0x300000, address });
+    memslots.set({ slot: 2, gpa: 0x301000, size: MEMORY - 0x301000, address: address + 0x301000 });
+    machine.vm.memslots.arena.hostWrite(address + 0x300000, Uint8Array.of(0x78, 0x56, 0x34, 0x12, 9, 0, 0, 0, 7));
+    memslots.set({ slot: 1, gpa: 0x300000, size: PAGE, address: address + 0x300000, readOnly: true });
+    const written: string[] = [];
+    machine.mmio.connect({
+      name: 'flash',
+      gpa: 0x300000,
+      length: PAGE,
+      read: () => expect.fail('the memory answers reads'),
+      write: (offset, size, value) => void written.push(`${offset}.${size} = ${value}`),
+    });
+    expect(machine.run().kind).toBe('power-off');
+    expect(written).toEqual(['0.4 = 85', '4.4 = 10', '8.2 = 0']);
+    const { state } = machine.vm.vcpus[0]!.guest;
+    expect([state.gpr32(GPR.RBX), state.gpr32(GPR.RBP)]).toEqual([0x12345678, 0x12345678]);
+  });
+
   it('code that the host writes is executed at once', async () => {
     const machine = await bootGuest('1: incl %ebx; jmp 1b');
     machine.run({ maxCycles: 20_000 });

@@ -1,6 +1,7 @@
 // EPT_VIOLATION and EPT_MISCONFIG: handle_ept_violation and handle_ept_misconfig. A page of a slot becomes present when it is
-// first touched; what no slot holds belongs to a device.
+// first touched; what no slot holds belongs to a device, and so do writes to a read-only slot (KVM_MEM_READONLY).
 
+import { STAGE } from '../../cpu/secondStage.ts';
 import { COST } from '../../host/costs.ts';
 import { mmioRead, mmioWrite } from '../lapic/mmio.ts';
 import { pageOf } from '../memslots.ts';
@@ -24,16 +25,17 @@ export function handleEptViolation(vcpu: Vcpu): Disposition {
     if (vcpu.probes.active) say(vcpu, `no memory at 0x${gpa.toString(16)}: marked as MMIO`);
     return CONTINUE;
   }
-  if (access === 'write' && slot.readOnly) {
+  if (access === 'write' && slot.readOnly && (memslots.secondStage.lookup(page) & STAGE.PRESENT) !== 0) {
+    // An ordinary write would have been a misconfiguration: the page walk wants to set an accessed or dirty bit.
     vcpu.userspace = {
       reason: 'INTERNAL_ERROR',
-      what: `a write to read-only memory at 0x${gpa.toString(16)} (slot ${slot.slot})`,
-      hint: 'make the slot writable: writes to read-only slots are not handed to userspace yet',
+      what: `page tables in read-only memory at 0x${gpa.toString(16)} (slot ${slot.slot}) need an accessed or dirty bit`,
+      hint: 'set these bits beforehand, or make the slot writable',
     };
     return TO_USERSPACE;
   }
   const address = memslots.addressOf(page, false);
-  memslots.secondStage.map(page, 1, address, { writable: !slot.readOnly, logged: slot.logDirty });
+  memslots.secondStage.map(page, 1, address, { writable: !slot.readOnly, logged: slot.logDirty, rom: slot.readOnly });
   if (vcpu.probes.active) say(vcpu, `page 0x${page.toString(16)} populated from slot ${slot.slot}`);
   return CONTINUE;
 }
