@@ -64,6 +64,7 @@ export function exitLineText(machine: Machine, line: ExitLine): string {
   const { exit } = line;
   const notes = [line.action];
   if (line.waited > 0) notes.push(`woken after ${line.waited} cycles`);
+  if (line.rearmed !== null) notes.push(`the guest had put it off: armed anew for TSC ${line.rearmed}`);
   if (line.injects !== null) notes.push(`injects ${vectorName(line.injects)}`);
   const done = notes.filter((note) => note !== '').join('; ');
   return columns(
@@ -103,18 +104,8 @@ function instructionOf(machine: Machine, { exit, vcpu }: ExitLine): string | nul
 }
 
 function asJson(machine: Machine, line: ExitLine): string {
-  const { exit, vcpu, tsc, action, injects, cost, waited } = line;
+  const { exit, vcpu, tsc, ...done } = line;
   const symbol = machine.image.symbols.format(exit.rip);
-  const whole = {
-    vcpu,
-    tsc,
-    symbol,
-    instruction: instructionOf(machine, line),
-    ...exit,
-    action,
-    injects,
-    cost,
-    waited,
-  };
+  const whole = { vcpu, tsc, symbol, instruction: instructionOf(machine, line), ...exit, ...done };
   return JSON.stringify(whole, (_, value: unknown) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
 }

@@ -14,6 +14,8 @@ export interface ExitLine {
   readonly action: string;
   /** What the guest takes at the next entry: the vector of an interrupt or exception; null: nothing. */
   readonly injects: number | null;
+  /** An expired lazy deadline was put off by then, and is armed anew for this guest TSC; null: none was. */
+  readonly rearmed: bigint | null;
   /** Modelled cycles from the exit to the next entry, waiting left out. */
   readonly cost: number;
   /** Cycles that the vCPU waited in between. */
@@ -25,6 +27,7 @@ interface Open {
   waited: number;
   handled: ProbeEvents['exit_handled'] | null;
   injects: number | null;
+  rearmed: bigint | null;
 }
 
 export class ExitLines {
@@ -41,7 +44,7 @@ export class ExitLines {
     const open = this.#open.get(vcpu);
     switch (name) {
       case 'kvm_exit':
-        this.#open.set(vcpu, { since: time, waited: 0, handled: null, injects: null });
+        this.#open.set(vcpu, { since: time, waited: 0, handled: null, injects: null, rearmed: null });
         return;
       case 'exit_handled':
         if (open) open.handled = event as ProbeEvents['exit_handled'];
@@ -50,6 +53,11 @@ export class ExitLines {
       case 'kvm_inj_exception':
         if (open) open.injects = (event as ProbeEvents['kvm_inj_virq' | 'kvm_inj_exception']).vector;
         return;
+      case 'kvm_lazy_tsc': {
+        const { op, armed } = event as ProbeEvents['kvm_lazy_tsc'];
+        if (open && op === 'rearm') open.rearmed = armed;
+        return;
+      }
       case 'kvm_vcpu_wakeup':
         if (open) open.waited += (event as ProbeEvents['kvm_vcpu_wakeup']).cycles;
         return;
@@ -72,6 +80,6 @@ export class ExitLines {
     this.#open.delete(vcpu);
     const { tsc, exit, action } = open.handled;
     const cost = Math.max(0, time - open.since - open.waited);
-    this.#emit({ vcpu, tsc, exit, action, injects: open.injects, cost, waited: open.waited });
+    this.#emit({ vcpu, tsc, exit, action, injects: open.injects, rearmed: open.rearmed, cost, waited: open.waited });
   }
 }

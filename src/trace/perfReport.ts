@@ -27,7 +27,7 @@ export function perfReport(statistics: ExitStatistics, { nameOf, tscKhz }: Repor
       percent(t.total, total).padStart(9),
       `${micros(t.min).toFixed(2)}us`.padStart(11),
       `${micros(t.max).toFixed(2)}us`.padStart(11),
-      `${micros(t.mean).toFixed(2)}us ( +-${t.relativeError.toFixed(2).padStart(7)}% )`.padStart(27),
+      `${micros(t.mean).toFixed(2)}us ( +-${t.relativeError.toFixed(2).padStart(7)}% )`.padStart(26),
     ].join(' '),
   );
   const head = [

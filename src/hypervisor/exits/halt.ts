@@ -16,7 +16,9 @@ export function handleHalt(vcpu: Vcpu): Disposition {
 /** When its timer will wake a halted vCPU. */
 function nextTimer(vcpu: Vcpu): string {
   const { tscdeadline } = vcpu.lapic.timer;
-  return tscdeadline === 0n ? 'no timer armed' : `timer due in ${tscdeadline - vcpu.guestTsc()} cycles`;
+  if (tscdeadline === 0n) return 'no timer armed';
+  const ahead = tscdeadline - vcpu.guestTsc();
+  return ahead > 0n ? `timer due in ${ahead} cycles` : 'timer due now';
 }
 
 /** Pause-loop exiting: the vCPU spins, so others may go first. There is no directed yield yet. */
