@@ -1,0 +1,52 @@
+// What README.md shows is what the commands print, and its examples run.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ROOT, Trapline } from './trapline.ts';
+
+const trapline = new Trapline();
+afterAll(() => trapline.remove());
+
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
+const blocks = [...README.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language, text]) => ({
+  language,
+  text: text!,
+}));
+
+/** The block that contains a text. */
+function block(containing: string): string {
+  const found = blocks.find(({ text }) => text.includes(containing));
+  if (found === undefined) throw new Error(`README.md has no block with '${containing}'`);
+  return found.text;
+}
+
+describe('README.md', () => {
+  it('shows what run prints', async () => {
+    expect((await trapline.run('run', 'guests/tick.s')).out).toBe(block('ticks of 100000 cycles'));
+  });
+
+  it('shows lines of a trace', async () => {
+    const { out } = await trapline.run('trace', 'guests/tick.s');
+    for (const line of block('exit: what the hypervisor did').trimEnd().split('\n')) expect(out).toContain(`${line}\n`);
+  });
+
+  it('shows how a triple fault is explained', async () => {
+    expect((await trapline.run('run', 'guests/fault.s', '--quiet')).err).toBe(block('triple fault on vCPU 0'));
+  });
+
+  it('shows what the lazy TSC deadline saves', async () => {
+    expect((await trapline.run('lab', 'lazy-tscdeadline')).out).toContain(block('tsc-deadline writes'));
+  });
+
+  it('has a guest that runs', async () => {
+    const file = trapline.file('hello.s', block('Says hello and powers off'));
+    expect(await trapline.run('run', file, '--quiet')).toEqual({ status: 0, out: 'Hello.\n', err: '' });
+  });
+
+  it('names files that exist', () => {
+    const linked = [...README.matchAll(/\]\(([^)#:]+)\)/g)].map(([, path]) => path!);
+    expect(linked.length).toBeGreaterThan(5);
+    for (const path of linked) expect(() => readFileSync(join(ROOT, path)), path).not.toThrow();
+  });
+});
