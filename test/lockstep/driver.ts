@@ -9,8 +9,8 @@ export interface Driver {
   readonly name: string;
   /** Runs `units` instructions (iterations of a REP, deliveries) more, or less if the guest ends; again after the end: nothing. */
   advance(units: number): Promise<void>;
-  /** How the guest ended; null while it can go on. */
-  readonly ended: string | null;
+  /** How the guest ended; null while it can go on; undefined where that is not to be known: then the other machine decides. */
+  readonly ended: string | null | undefined;
   /** One for each vCPU. */
   registers(): Promise<readonly Registers[]>;
   /** Guest memory from physical address 0 on; null where it can only be seen through registers. */

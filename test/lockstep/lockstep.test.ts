@@ -9,18 +9,20 @@ import { MODE } from '../../src/x86/decoder.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { dst, src, type Semantics } from '../../src/x86/semantics.ts';
 import { FORMS } from '../../src/x86/tables.ts';
+import { nativeAvailable } from '../hardware/native.ts';
 import { lockstep, type Difference, type Outcome } from './lockstep.ts';
 import { machineKind, type MachineDriver, type MachineKind } from './machineDriver.ts';
+import { nativeKind } from './nativeDriver.ts';
+import { qemuAvailable, qemuKind } from './qemuDriver.ts';
 import { differenceText } from './report.ts';
 
 const UNITS = 80_000;
-/** Long enough that the difference lies in the middle of a stretch. */
-const GUEST = `
+const guest = (rounds: number): string => `
         .include "asm/start.s"
         .include "asm/console.s"
         .text
         .globl  _start
-_start: movl    $20000, %ecx
+_start: movl    $${rounds}, %ecx
         leaq    cell(%rip), %rdi
 again:  addq    %rcx, %rax
         movq    %rax, (%rdi)
@@ -33,7 +35,8 @@ wrong:  bswapq  %rax
 cell:   .skip   8
 `;
 
-const boot = async (): Promise<Image> => assembleText(GUEST, 'lockstep.s');
+/** Long enough by default that the difference lies in the middle of a stretch. */
+const boot = (rounds = 20_000): Promise<Image> => assembleText(guest(rounds), 'lockstep.s');
 const kinds = (image: Image): [MachineKind, MachineKind] => [
   machineKind(image, { engine: 'wasm' }),
   machineKind(image, { engine: 'bigint' }),
@@ -103,5 +106,27 @@ describe('lockstep', () => {
     expect(difference.span).toBeGreaterThan(1);
     expect(difference.units).toBeLessThanOrEqual(80_002);
     expect(difference.units + difference.span).toBeGreaterThan(80_002);
+  });
+});
+
+describe.each([
+  ['qemu', qemuAvailable(), (own: MachineKind) => qemuKind(own)],
+  ['native', nativeAvailable(), (own: MachineKind) => nativeKind(own)],
+] as const)('lockstep against %s', (name, available, kindOf) => {
+  const own = async (): Promise<MachineKind> =>
+    machineKind(await boot(100), { engine: 'bigint', tracksUndefined: true });
+
+  it.skipIf(available !== true)('finds no difference where nothing is wrong', async () => {
+    const kind = await own();
+    const outcome = await lockstep([kind, kindOf(kind)], 1000);
+    expect(outcome).toMatchObject({ kind: 'agreement', agreement: { ended: 'power-off' } });
+  });
+
+  it.skipIf(available !== true)('stops at the instruction whose semantics are wrong', async () => {
+    const kind = await own();
+    plant('bswap.64.r', (op) => op.write(dst, op.read(dst)));
+    const difference = differenceOf(await lockstep([kind, kindOf(kind)], 1000));
+    expect(difference).toMatchObject({ units: 402, span: 1, names: ['rax'] });
+    expect(differenceText(difference, [kind.name, name])).toContain('<wrong>');
   });
 });

@@ -17,7 +17,7 @@ export interface Difference {
   readonly before: Registers;
   /** Each after it. */
   readonly after: readonly [Registers, Registers];
-  readonly ended: readonly [string | null, string | null];
+  readonly ended: readonly [Driver['ended'], Driver['ended']];
   /** The instruction as each machine sees it. */
   readonly explained: readonly [readonly string[] | null, readonly string[] | null];
   /** Names of the registers that differ. */
@@ -64,8 +64,11 @@ export async function lockstep(kinds: readonly [DriverKind, DriverKind], units: 
 async function advance([one, other]: Pair, units: number): Promise<void> {
   if (units === 0) return;
   await one.advance(units);
-  await other.advance(units);
+  if (!hasOutlived([one, other])) await other.advance(units);
 }
+
+/** The first machine has ended, and the second could not tell: what it did since is not compared. */
+const hasOutlived = ([one, other]: Pair): boolean => one.ended !== null && other.ended === undefined;
 
 async function firstDifference(pair: Pair, from: number, limit: number, stride: number): Promise<Outcome> {
   const [one, other] = pair;
@@ -73,9 +76,9 @@ async function firstDifference(pair: Pair, from: number, limit: number, stride: 
   for (let units = from; units < limit; units += stride) {
     await advance(pair, Math.min(stride, limit - units));
     const after = [await one.registers(), await other.registers()] as const;
-    const difference = compare(pair, before, after);
+    const difference = hasOutlived(pair) ? null : compare(pair, before, after);
     if (difference) return { kind: 'difference', difference: { ...difference, units, span: stride } };
-    if (one.ended !== null) return { kind: 'agreement', agreement: { units: units + stride, ended: one.ended } };
+    if (one.ended) return { kind: 'agreement', agreement: { units: units + stride, ended: one.ended } };
     before = after[0];
   }
   return { kind: 'agreement', agreement: { units: limit, ended: null } };
@@ -95,7 +98,7 @@ function compare(
       return b[name] !== undefined && (a[name]! & mask) !== (b[name]! & mask);
     });
     const isLast = vcpu === before.length - 1;
-    if (names.length > 0 || (isLast && (memory !== null || ended[0] !== ended[1])))
+    if (names.length > 0 || (isLast && (memory !== null || (other.ended !== undefined && one.ended !== other.ended))))
       return {
         vcpu,
         before: before[vcpu]!,

@@ -15,7 +15,7 @@ export function differenceText(difference: Difference, names: readonly [string, 
   lines.push(columns('', 'before', names[0], names[1], ''));
   for (const name of Object.keys(after[0])) {
     const differs = difference.names.includes(name);
-    const changed = after[0][name] !== before[name] || after[1][name] !== before[name];
+    const changed = after.some((registers) => registers[name] !== undefined && registers[name] !== before[name]);
     if (!differs && !changed && !ALWAYS.test(name)) continue;
     lines.push(columns(name, ...values([before, ...after], name), differs ? '*' : ''));
     if (name === 'rflags') {
@@ -24,7 +24,8 @@ export function differenceText(difference: Difference, names: readonly [string, 
     }
   }
   if (memory !== null) lines.push(columns(`[${hex(memory.gpa)}]`, '', memory.bytes[0], memory.bytes[1], '*'));
-  if (ended[0] !== ended[1]) lines.push(columns('ended', '', ended[0] ?? 'goes on', ended[1] ?? 'goes on', '*'));
+  if (ended[1] !== undefined && ended[0] !== ended[1])
+    lines.push(columns('ended', '', ended[0] ?? 'goes on', ended[1] ?? 'goes on', '*'));
   return lines.join('\n');
 }
 
