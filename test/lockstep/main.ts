@@ -2,7 +2,7 @@
 // which they differ. Status 0: there is none; 1: there is one; 2: it could not be tried.
 
 import { parseArgs } from 'node:util';
-import { loadGuest } from '../../src/cli/load.ts';
+import { loadTestGuest, machineWishes } from '../../src/testing/bootGuest.ts';
 import { nativeAvailable } from '../hardware/native.ts';
 import type { DriverKind } from './driver.ts';
 import { lockstep } from './lockstep.ts';
@@ -33,7 +33,7 @@ function readArguments() {
       options: {
         against: { type: 'string', default: 'evaluator' },
         units: { type: 'string' },
-        vcpus: { type: 'string', default: '1' },
+        vcpus: { type: 'string' },
         'no-hot': { type: 'boolean', default: false },
       },
     });
@@ -44,8 +44,7 @@ function readArguments() {
 
 const { positionals, values } = readArguments();
 const [file] = positionals;
-const vcpus = Number(values.vcpus);
-if (file === undefined || !Object.hasOwn(OPPONENTS, values.against) || !(vcpus >= 1)) usage();
+if (file === undefined || !Object.hasOwn(OPPONENTS, values.against)) usage();
 const against = values.against as Opponent;
 const { units: most, available } = OPPONENTS[against];
 const units = Number(values.units ?? most);
@@ -55,21 +54,24 @@ if (isAvailable !== true) {
   process.stderr.write(`lockstep against ${against} is not possible here: ${isAvailable}\n`);
   process.exit(2);
 }
-if (against !== 'evaluator' && vcpus > 1) {
-  process.stderr.write(`lockstep against ${against} runs one vCPU: leave out --vcpus\n`);
-  process.exit(2);
-}
 
-const image = await loadGuest(file).catch((error: unknown): never => {
+const { image, directives } = await loadTestGuest(file).catch((error: unknown): never => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(2);
 });
+const wishes = machineWishes(directives);
+const vcpus = Number(values.vcpus ?? wishes.vcpus ?? 1);
+if (against !== 'evaluator' && vcpus !== 1) {
+  process.stderr.write(`lockstep against ${against} runs one vCPU, and this guest wants ${vcpus}: try --vcpus 1\n`);
+  process.exit(2);
+}
+const boot = { ...wishes, vcpus };
 const noHot = values['no-hot'];
-const own = machineKind(image, { engine: 'wasm', noHot, tracksUndefined: against !== 'evaluator' }, { vcpus });
+const own = machineKind(image, { engine: 'wasm', noHot, tracksUndefined: against !== 'evaluator' }, boot);
 const opponents: Record<Opponent, () => DriverKind> = {
-  evaluator: () => machineKind(image, { engine: 'bigint' }, { vcpus }),
+  evaluator: () => machineKind(image, { engine: 'bigint' }, boot),
   qemu: () => qemuKind(own),
-  native: () => nativeKind(machineKind(image, { engine: 'wasm', noHot })),
+  native: () => nativeKind(machineKind(image, { engine: 'wasm', noHot }, boot)),
 };
 const other = opponents[against]();
 const outcome = await lockstep([own, other], units);
