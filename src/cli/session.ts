@@ -37,6 +37,7 @@ export async function runInteractively(
       }
       flush();
       await new Promise(setImmediate);
+      await drained(process.stdout);
       if (interrupted) return null;
     }
   } finally {
@@ -50,4 +51,9 @@ export async function runInteractively(
 export function reportInterrupt(machine: Machine): number {
   process.stderr.write(['', 'trapline: interrupted', ...vcpuLines(machine), ''].join('\n'));
   return INTERRUPTED;
+}
+
+/** Waits for a reader that is slower than the guest, such as a pager, so that what it has not read does not pile up. */
+async function drained(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableNeedDrain) await new Promise<void>((resolve) => stream.once('drain', resolve));
 }
