@@ -13,7 +13,7 @@ const ROUNDS = quick ? 3 : 9;
 const geomean = (values: readonly number[]): number =>
   Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 
-/** What `issues` and docs ask of the figures; a miss is reported, and ends a quick run with an error. */
+/** What `issues` and docs ask of the figures; a miss is said, and is no error: the machine may be busy. */
 interface Bar {
   readonly what: string;
   readonly figure: number;
