@@ -3,33 +3,61 @@
 import { writeFileSync } from 'node:fs';
 import { disassemble, formatDisassembly } from '../assembler/disassemble.ts';
 import { listingLines } from '../assembler/listing.ts';
-import { onlyFile, type Command } from './command.ts';
-import { assembleText, loadGuest, readFile } from './load.ts';
+import { ImageError, type Image } from '../vmm/image.ts';
+import { onlyFile, UsageError, type Command } from './command.ts';
+import { loadGuest } from './load.ts';
+
+/** A flat binary is as long as the distance between its first and last byte. */
+const LARGEST_FLAT = 2 ** 30;
 
 export const asm: Command = {
   name: 'asm',
   usage: 'FILE [options]',
-  summary: 'Assembles AT&T source and prints its listing: address, bytes, source.',
-  options: [{ name: 'output', value: 'FILE', help: 'write the flat image there and print nothing' }],
+  summary: 'Assembles AT&T source and prints its listing: line, address, bytes, source.',
+  details: `The language is that of GNU as (docs/assembler.md). A flat binary has no symbols and no entry: it is loaded at 0x100000 and entered at
+its first byte.`,
+  examples: [
+    ['trapline asm guests/hello.s', ''],
+    ['trapline asm kernel.s --output kernel.bin', ''],
+  ],
+  options: [{ name: 'output', value: 'FILE', help: 'write a flat binary there and print nothing' }],
   async run(args) {
     const file = onlyFile(asm, args);
-    const image = await assembleText(new TextDecoder().decode(readFile(file)), file);
+    const image = await loadGuest(file);
+    if (image.format !== 'assembly')
+      throw new ImageError(`${file} is a program already`, 'trapline disasm shows what is in it');
     const output = args.text('output');
-    if (output === undefined) for (const line of listingLines(image)) process.stdout.write(`${line}\n`);
-    else {
-      const start = Math.min(...image.segments.map((s) => s.gpa));
-      const flat = new Uint8Array(Math.max(...image.segments.map((s) => s.gpa + s.bytes.length)) - start);
-      for (const { gpa, bytes } of image.segments) flat.set(bytes, gpa - start);
-      writeFileSync(output, flat);
-    }
+    if (output !== undefined) writeFlat(image, output);
+    else for (const line of listingLines(image)) process.stdout.write(`${line}\n`);
     return 0;
   },
 };
 
+function writeFlat(image: Image, output: string): void {
+  const start = Math.min(...image.segments.map(({ gpa }) => gpa));
+  const length = Math.max(...image.segments.map(({ gpa, bytes }) => gpa + bytes.length)) - start;
+  if (length > LARGEST_FLAT) {
+    throw new ImageError(`the image spans ${length} bytes`, 'bring its sections closer together, or link an ELF file');
+  }
+  const flat = new Uint8Array(length);
+  for (const { gpa, bytes } of image.segments) flat.set(bytes, gpa - start);
+  try {
+    writeFileSync(output, flat);
+  } catch (error) {
+    throw new UsageError(`cannot write ${output}: ${(error as Error).message}`);
+  }
+  if (image.entry === BigInt(start)) return;
+  const entry = image.symbols.format(image.entry);
+  process.stderr.write(
+    `trapline: ${entry} is at 0x${image.entry.toString(16)}, but a flat binary is entered at its first byte, 0x${start.toString(16)}: put ${entry} first\n`,
+  );
+}
+
 export const disasm: Command = {
   name: 'disasm',
   usage: 'FILE',
-  summary: 'Disassembles a guest (source, ELF64 or flat binary) with its symbols.',
+  summary: 'Disassembles a guest (source, ELF64 or flat binary) with its symbols, in AT&T syntax.',
+  examples: [['trapline disasm kernel.elf', '']],
   options: [],
   async run(args) {
     const image = await loadGuest(onlyFile(disasm, args));

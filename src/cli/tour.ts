@@ -18,6 +18,8 @@ export const tour: Command = {
   name: 'tour',
   usage: '',
   summary: 'A short tour: five guests, their exits explained, and what a paravirtual feature saves.',
+  details:
+    'It runs hello, tick, ipi and fault from guests/, then the experiment lazy-tscdeadline. Every line shown comes from the run.',
   options: [],
   async run(args) {
     if (args.files.length > 0) throw new UsageError('trapline tour takes no arguments');

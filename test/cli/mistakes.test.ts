@@ -96,6 +96,34 @@ describe('files that are no guests: status 4', () => {
   });
 });
 
+describe('asm', () => {
+  const SOURCE = 'helper: ret\n_start: hlt\n';
+
+  it('of a program says what shows it', async () => {
+    const outcome = await trapline.run('asm', trapline.file('program.bin', Uint8Array.of(0xf4, 0x90, 0)));
+    expect(outcome.err).toMatch(/program\.bin is a program already\nTry: trapline disasm/);
+    expect(outcome.status).toBe(4);
+  });
+
+  it('that cannot write says why', async () => {
+    const outcome = await trapline.run(
+      'asm',
+      trapline.file('a.s', SOURCE),
+      '--output',
+      `${trapline.folder}/no/such/folder`,
+    );
+    expect(outcome.err).toMatch(/^trapline: cannot write .*folder: ENOENT/);
+    expect(outcome.status).toBe(2);
+    calm(outcome);
+  });
+
+  it('warns when a flat binary would be entered elsewhere', async () => {
+    const outcome = await trapline.run('asm', trapline.file('a.s', SOURCE), '--output', `${trapline.folder}/a.bin`);
+    expect(outcome.err).toContain('_start is at 0x100001, but a flat binary is entered at its first byte, 0x100000');
+    expect(outcome.status).toBe(0);
+  });
+});
+
 describe('at run time', () => {
   const guest = (name: string, source: string): string => trapline.file(`${name}.s`, source);
   const POWER_OFF = 'movw $0x604, %dx\n movw $0x2000, %ax\n outw %ax, %dx\n';
