@@ -7,7 +7,8 @@ import type { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResult } from '../vmm/result.ts';
 import { reportVcpu, type VcpuReport } from '../vmm/vcpuReport.ts';
 import { GPR } from '../x86/names/registers.ts';
-import { instructionText } from './instructionText.ts';
+import { VECTOR } from '../x86/names/vectors.ts';
+import { instructionText, missingFeature } from './instructionText.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
@@ -24,7 +25,7 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
         `trapline: triple fault on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
         ...describeTripleFault(result.fault).map((line) => `  ${line}`),
         `  ${registers(machine, result.vcpu.vcpu)}`,
-        'Try: give the IDT a gate for the first exception (asm/idt.s does), and #DF a stack of its own (IST).',
+        `Try: ${adviceFor(machine, result)}.`,
       ];
     case 'deadlock':
       return [
@@ -44,6 +45,14 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
         `Try: ${result.hint}.`,
       ];
   }
+}
+
+/** What to try after a triple fault. */
+function adviceFor(machine: Machine, { vcpu, fault }: Extract<RunResult, { kind: 'triple-fault' }>): string {
+  const missing = fault.first.vector === VECTOR.UD ? missingFeature(machine, vcpu.vcpu, vcpu.rip) : null;
+  if (missing !== null)
+    return `do without this instruction: CPUID does not offer ${missing}, so it does not exist here`;
+  return 'give the IDT a gate for the first exception (asm/idt.s does), and #DF a stack of its own (IST)';
 }
 
 /** Where each vCPU stands, a line each. */

@@ -164,6 +164,14 @@ describe('at run time', () => {
     calm(outcome);
   });
 
+  it('an instruction that CPUID does not offer: a #UD of the guest, which is told why', async () => {
+    const outcome = await trapline.run('run', guest('aes', '_start: .byte 0x66, 0x0f, 0x38, 0xdc, 0xc1\n'));
+    expect(outcome.status).toBe(6);
+    expect(outcome.err).toContain('at _start (0x100000): aesenc %xmm1,%xmm0');
+    expect(outcome.err).toContain('first #UD');
+    expect(outcome.err).toContain('Try: do without this instruction: CPUID does not offer AES');
+  });
+
   it('an unknown MSR and an unknown port are named', async () => {
     const source = `inb $0x61, %al\n ${POWER_OFF}`;
     const port = await trapline.run('run', guest('port', source), '--quiet');
