@@ -66,6 +66,9 @@ export class Blocks implements CodeCache {
   #top: number;
   /** Bytes decoded for the block being built. */
   #end = 0;
+  /** The page that the scratch records were last decoded from, and how many they are. */
+  #scratchPage = 0;
+  #scratchRecords = 0;
   /** Counts drops of the whole cache: jump caches filled before are void. */
   generation = 0;
 
@@ -115,7 +118,9 @@ export class Blocks implements CodeCache {
   scratch(page: number, offset: number, mode: Mode, count: number): number {
     const at = this.#map.scratch;
     const most = Math.min(count, SCRATCH_SIZE / RECORD_SIZE - 1, LONGEST_BLOCK);
-    return this.#decodeRun(at, page, offset, mode, most, SPECIAL.STOP) === 0 ? 0 : at;
+    this.#scratchPage = page;
+    this.#scratchRecords = this.#decodeRun(at, page, offset, mode, most, SPECIAL.STOP);
+    return this.#scratchRecords === 0 ? 0 : at;
   }
 
   /** The same for one straddling instruction. */
@@ -130,6 +135,8 @@ export class Blocks implements CodeCache {
   }
 
   invalidate(page: number, first: number, last: number): void {
+    // The block that the scratch records are a copy of marks their lines: once it is dropped, nothing else would tell.
+    if (page === this.#scratchPage) this.#resync(this.#map.scratch, this.#scratchRecords);
     const blocks = this.#inPage.get(page);
     if (!blocks) return;
     for (const block of [...blocks]) {
@@ -165,13 +172,18 @@ export class Blocks implements CodeCache {
 
   #drop(block: Block): void {
     this.#blocks.delete(block.key);
-    for (let i = 0; i < block.records; i++) this.#views.u16[(block.at + i * RECORD_SIZE) >> 1] = SPECIAL.RESYNC;
+    this.#resync(block.at, block.records);
     for (const { page } of block.sources) {
       const inPage = this.#inPage.get(page)!;
       inPage.delete(block);
       if (inPage.size === 0) this.#inPage.delete(page);
       this.#remark(page, inPage);
     }
+  }
+
+  /** Whoever reaches one of these records looks its RIP up again. */
+  #resync(at: number, records: number): void {
+    for (let i = 0; i < records; i++) this.#views.u16[(at + i * RECORD_SIZE) >> 1] = SPECIAL.RESYNC;
   }
 
   #remark(page: number, blocks: ReadonlySet<Block>): void {

@@ -10,14 +10,16 @@
 
 import { IO_PORT_SHIFT, IO_QUALIFICATION, PAGE_MASK } from '../x86/names/paging.ts';
 import { EXIT } from './exit.ts';
-import { stop } from './fault.ts';
-import { EXIT_INFO, leave } from './memoryExits.ts';
+import { exitSignal, stop } from './fault.ts';
+import { EXIT_INFO, fillExit } from './memoryExits.ts';
 import { FRAGMENT_SIZE, FRAGMENTS, OFFSET, type CpuState } from './state.ts';
 import { joinWords } from './words.ts';
 
 /** Word offsets in a fragment: gva u64, gpa u64 (or port), value u64, info u32 (size, WRITE), kind u32. */
 const WORD = { GVA: 0, GPA: 2, VALUE: 4, INFO: 6, KIND: 7 } as const;
 const WORDS = FRAGMENT_SIZE / 4;
+/** In place of a fragment's place: the host has to be asked first. */
+const ASKED = -1;
 const KIND = { MMIO: 0, PORT: 1 } as const;
 
 export class Fragments {
@@ -106,6 +108,7 @@ export class Fragments {
   /** Reads 1 to 8 bytes of a device: the value in valueLow, valueHigh, or leaves. */
   read(gvaLow: number, gvaHigh: number, gpaLow: number, gpaHigh: number, size: number): void {
     const at = this.#step(KIND.MMIO, gvaLow, gvaHigh, gpaLow, gpaHigh, size, 0, 0);
+    if (at === ASKED) throw exitSignal;
     this.valueLow = this.#u32[at + WORD.VALUE]!;
     this.valueHigh = this.#u32[at + WORD.VALUE + 1]!;
   }
@@ -120,20 +123,23 @@ export class Fragments {
     valueLow: number,
     valueHigh: number,
   ): void {
-    this.#step(KIND.MMIO, gvaLow, gvaHigh, gpaLow, gpaHigh, size | EXIT_INFO.WRITE, valueLow, valueHigh);
+    const info = size | EXIT_INFO.WRITE;
+    const at = this.#step(KIND.MMIO, gvaLow, gvaHigh, gpaLow, gpaHigh, info, valueLow, valueHigh);
+    if (at === ASKED) throw exitSignal;
   }
 
   /**
-   * IN and INS, OUT and OUTS: returns the value read (0 for a write), or leaves. `flags` are the STRING, REP and
-   * IMMEDIATE bits of the exit qualification.
+   * IN and INS, OUT and OUTS: returns the value read (0 for a write), or null: the exit fields are filled, and the
+   * instruction must leave. `flags` are the STRING, REP and IMMEDIATE bits of the exit qualification.
    */
-  port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value = 0, flags = 0): number {
+  port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value = 0, flags = 0): number | null {
     const info = direction === 'out' ? size | EXIT_INFO.WRITE : size;
     const at = this.#step(KIND.PORT, flags, 0, port, 0, info, value, 0);
+    if (at === ASKED) return null;
     return direction === 'out' ? 0 : this.#u32[at + WORD.VALUE]!;
   }
 
-  /** Replays the next fragment, which must be this one, or records it and leaves. Returns its place. */
+  /** Replays the next fragment, which must be this one, and returns its place; or records it, fills the exit fields and returns ASKED. */
   #step(
     kind: number,
     gvaLow: number,
@@ -174,10 +180,11 @@ export class Fragments {
     u32[at + WORD.INFO] = info;
     u32[at + WORD.KIND] = kind;
     u32[this.#count] = index + 1;
-    return this.#leave(at);
+    this.#fillExit(at);
+    return ASKED;
   }
 
-  #leave(at: number): never {
+  #fillExit(at: number): void {
     const u32 = this.#u32;
     const info = u32[at + WORD.INFO]!;
     const port = u32[at + WORD.KIND] === KIND.PORT;
@@ -189,7 +196,7 @@ export class Fragments {
           u32[at + WORD.GVA]!) >>>
         0
       : 0;
-    return leave(this.#state, port ? EXIT.IO_INSTRUCTION : EXIT.EPT_MISCONFIG, {
+    fillExit(this.#state, port ? EXIT.IO_INSTRUCTION : EXIT.EPT_MISCONFIG, {
       gva: port ? 0n : joinWords(u32[at + WORD.GVA]!, u32[at + WORD.GVA + 1]!),
       gpa: port ? 0n : joinWords(u32[at + WORD.GPA]!, u32[at + WORD.GPA + 1]!),
       qualification,

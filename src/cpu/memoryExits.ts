@@ -17,8 +17,8 @@ export interface AccessExit {
   readonly value: bigint;
 }
 
-/** Leaves guest mode in the middle of the instruction, which is undone. */
-export function leave(state: CpuState, reason: ExitReason, exit: AccessExit): never {
+/** Fills in the exit fields. */
+export function fillExit(state: CpuState, reason: ExitReason, exit: AccessExit): void {
   state.exitReason = reason;
   if (reason !== EXIT.IO_INSTRUCTION) state.exitLength = 0; // the instruction runs again; microcode gave that of IN and OUT
   state.exitGva = exit.gva;
@@ -26,6 +26,11 @@ export function leave(state: CpuState, reason: ExitReason, exit: AccessExit): ne
   state.exitQualification = BigInt(exit.qualification);
   state.exitInfo = exit.info;
   state.exitValue = exit.value;
+}
+
+/** Leaves guest mode in the middle of the instruction, which is undone. */
+function leave(state: CpuState, reason: ExitReason, exit: AccessExit): never {
+  fillExit(state, reason, exit);
   throw exitSignal;
 }
 

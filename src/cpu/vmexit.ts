@@ -103,7 +103,7 @@ export function readExit(state: CpuState): Exit {
       };
     }
     case 'IO_INSTRUCTION':
-      return { ...place, reason, ...ioAccess(state) };
+      return ioAccess(state);
     case 'MSR_READ':
       return { ...place, reason, index: state.gpr32(GPR.RCX) };
     case 'MSR_WRITE': {
@@ -157,11 +157,17 @@ function crAccess(state: CpuState) {
   };
 }
 
-function ioAccess(state: CpuState) {
+function ioAccess(state: CpuState): Exit {
   const qualification = Number(state.exitQualification);
-  const size = ((qualification & IO_QUALIFICATION.SIZE_MINUS_ONE) + 1) as 1 | 2 | 4;
-  const direction = qualification & IO_QUALIFICATION.IN ? ('in' as const) : ('out' as const);
-  return { port: qualification >>> IO_PORT_SHIFT, size, direction, value: Number(state.exitValue) };
+  return {
+    rip: state.rip,
+    length: state.exitLength,
+    reason: 'IO_INSTRUCTION',
+    port: qualification >>> IO_PORT_SHIFT,
+    size: ((qualification & IO_QUALIFICATION.SIZE_MINUS_ONE) + 1) as 1 | 2 | 4,
+    direction: qualification & IO_QUALIFICATION.IN ? 'in' : 'out',
+    value: Number(state.exitValue),
+  };
 }
 
 function memoryAccess(state: CpuState) {

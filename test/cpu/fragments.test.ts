@@ -270,13 +270,13 @@ describe('ports', () => {
 
   it('the highest port keeps its number', () => {
     const { cpu } = setUp();
-    cpu.attempt(() => void cpu.mmu.fragments.port(0xffff, 1, 'out', 1));
+    expect(cpu.mmu.fragments.port(0xffff, 1, 'out', 1)).toBeNull();
     expect(cpu.state.exitQualification).toBe(0xffff_0000n);
   });
 
   it('a string instruction says so', () => {
     const { cpu } = setUp();
-    cpu.attempt(() => void cpu.mmu.fragments.port(0x10, 1, 'in', 0, (1 << 4) | (1 << 5)));
+    expect(cpu.mmu.fragments.port(0x10, 1, 'in', 0, (1 << 4) | (1 << 5))).toBeNull();
     expect(cpu.state.exitQualification).toBe(0x0010_0038n);
   });
 
@@ -284,9 +284,11 @@ describe('ports', () => {
     const { cpu, device } = setUp();
     const instruction = () => {
       cpu.mmu.probe(DEVICE, 1, 'write', 'data');
-      cpu.store(DEVICE, 1, BigInt(cpu.mmu.fragments.port(0x60, 1, 'in')));
+      const value = cpu.mmu.fragments.port(0x60, 1, 'in');
+      if (value !== null) cpu.store(DEVICE, 1, BigInt(value));
     };
-    expect(cpu.attempt(instruction)).toMatchObject({ exit: EXIT.IO_INSTRUCTION });
+    instruction();
+    expect(cpu.state.exitReason).toBe(EXIT.IO_INSTRUCTION);
     cpu.mmu.fragments.complete(0x77);
     cpu.mmu.fragments.resetReplay();
     expect(cpu.attempt(instruction)).toMatchObject({ exit: EXIT.EPT_MISCONFIG });

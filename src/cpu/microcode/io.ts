@@ -28,7 +28,7 @@ function checkPermission({ state, mmu }: MicrocodeCpu, port: number, size: numbe
   if ((bits & asked) !== 0) raise.gp(0);
 }
 
-/** Asks the host; leaves with IO_INSTRUCTION until it has answered. */
+/** Asks the host; null until it has answered: leave with IO_INSTRUCTION. */
 function access(
   cpu: MicrocodeCpu,
   insn: Operands,
@@ -36,7 +36,7 @@ function access(
   port: number,
   value: number,
   flags: number,
-): number {
+): number | null {
   const size = sizeOf(insn);
   if (!cpu.controls.portExits(port, size)) {
     stop(`port 0x${port.toString(16)} does not exit, and no device is reached otherwise`, 'let the port exit');
@@ -51,6 +51,7 @@ const input: Microcode = (cpu, insn) => {
   const port = portOf(cpu.state, insn);
   checkPermission(cpu, port, sizeOf(insn));
   const value = access(cpu, insn, 'in', port, 0, qualificationOf(insn));
+  if (value === null) return 'exit';
   writeGpr(cpu.state, GPR.RAX, sizeOf(insn), BigInt(value));
   return 'next';
 };
@@ -60,8 +61,7 @@ const output: Microcode = (cpu, insn) => {
   const port = portOf(state, insn);
   checkPermission(cpu, port, sizeOf(insn));
   const value = Number(truncate(state.gpr(GPR.RAX), sizeOf(insn)));
-  access(cpu, insn, 'out', port, value, qualificationOf(insn));
-  return 'next';
+  return access(cpu, insn, 'out', port, value, qualificationOf(insn)) === null ? 'exit' : 'next';
 };
 
 const stringQualification = (insn: Operands): number => IO_QUALIFICATION.STRING | (insn.rep ? IO_QUALIFICATION.REP : 0);
@@ -75,6 +75,7 @@ const ins: Microcode = (cpu, insn) => {
   const address = truncate(state.gpr(GPR.RDI), insn.addressSize);
   mmu.probe(address, size, 'write', 'data');
   const value = access(cpu, insn, 'in', port, 0, stringQualification(insn));
+  if (value === null) return 'exit';
   mmu.write(address, size, BigInt(value), 'data');
   return step(state, insn, GPR.RDI);
 };
@@ -89,7 +90,7 @@ const outs: Microcode = (cpu, insn) => {
   const base = hasBase ? segmentBase(state, insn.segment) : 0n;
   const address = BigInt.asUintN(64, base + truncate(state.gpr(GPR.RSI), insn.addressSize));
   const value = Number(mmu.read(address, size, insn.segment === SEGMENT.SS ? 'stack' : 'data'));
-  access(cpu, insn, 'out', port, value, stringQualification(insn));
+  if (access(cpu, insn, 'out', port, value, stringQualification(insn)) === null) return 'exit';
   return step(state, insn, GPR.RSI);
 };
 

@@ -32,8 +32,8 @@ export interface MicrocodeMmu {
 
 /** Port accesses, which the host serves: fragments of their instruction (fragments.ts). */
 export interface PortFragments {
-  /** The value read (0 for a write), once the host has served it; until then it leaves with IO_INSTRUCTION. */
-  port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value?: number, flags?: number): number;
+  /** The value read (0 for a write), once the host has served it; until then null: leave, the exit fields are filled. */
+  port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value?: number, flags?: number): number | null;
 }
 
 /** A logical CPU, as microcode, event delivery and the MSR table see it. */
