@@ -53,6 +53,8 @@ export const ORACLE_MSRS = [
 
 /** True, or why this machine cannot be the oracle. */
 export function kvmAvailable(): true | string {
+  // A /dev/kvm may itself be emulated, and then be slow, or wrong about ring 0: it is asked for on purpose only.
+  if (process.env.TRAPLINE_KVM !== '1') return 'set TRAPLINE_KVM=1 where KVM runs on hardware';
   if (process.platform !== 'linux' || process.arch !== 'x64')
     return `runs on Linux x64, not on ${process.platform} ${process.arch}`;
   if (spawnSync('gcc', ['--version']).status !== 0) return 'gcc is not installed';
