@@ -26,6 +26,10 @@ const INVALID_HERE: readonly { readonly names: RegExp; readonly why: string }[] 
   { names: /^Ud[012]/, why: 'this is what they are for' },
   { names: /^Rsm$/, why: 'outside system management mode' },
   { names: /^(Vmmcall|Vmgexit(_F2)?)$/, why: "AMD's, in a guest with Intel's" },
+  {
+    names: /^(Rmp|Psmash|Pvalidate|Pbndkb|Tdcall|Seam|Xstore|Xcrypt|Xsha|Montmul|Ccs_|Via_)/,
+    why: 'of extensions outside',
+  },
   { names: /^(EVEX|MVEX|XOP|D3NOW)_|^Femms$/, why: 'encodings outside of what is decoded: see rows.ts' },
 ];
 
