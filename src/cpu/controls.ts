@@ -64,8 +64,6 @@ export class Controls {
   cr8LoadExiting = true;
   cr8StoreExiting = true;
   movDrExiting = false;
-  externalInterruptExiting = true;
-  nmiExiting = true;
   /** Exit as soon as an external interrupt could be delivered. */
   interruptWindow = false;
   /** Exit as soon as an NMI could be delivered. */
@@ -87,7 +85,6 @@ export class Controls {
     controls.hypervisor = false;
     controls.hltExiting = controls.mwaitExiting = controls.monitorExiting = controls.rdpmcExiting = false;
     controls.invdExiting = controls.wbinvdExiting = controls.cr8LoadExiting = controls.cr8StoreExiting = false;
-    controls.externalInterruptExiting = controls.nmiExiting = false;
     controls.#msrRead.fill(false);
     controls.#msrWrite.fill(false);
     controls.#io.fill(0);

@@ -45,7 +45,6 @@ export const FRAGMENT_SIZE = 40;
 
 /** Segment registers in the machine's order. */
 export const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
-export type SegmentName = (typeof SEGMENTS)[number];
 /** Each segment cache: base u64 @0, limit u32 @8 (bytes, expanded), attributes u16 @12 (VMX access-rights layout), selector u16 @14. */
 export const SEGMENT_SIZE = 16;
 
