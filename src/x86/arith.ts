@@ -3,7 +3,7 @@
 import { constant, i64, select, type Expr } from '../wasm/expr.ts';
 import type { Int } from '../wasm/types.ts';
 import { row, type RowOptions } from './row.ts';
-import { AH, RAX, RDX, dst, src, src2, type Op, type Semantics } from './semantics.ts';
+import { AH, RAX, RBX, RCX, RDX, dst, src, src2, type Op, type Semantics } from './semantics.ts';
 import { divideS128, divideU128, mulHighS, mulHighU } from './wide.ts';
 
 /** MUL and one-operand IMUL: rDX:rAX (AX for bytes) = rAX * operand. CF = OF = the high half matters. */
@@ -167,7 +167,23 @@ const cmpxchg: RowOptions = {
     else op.setRegIf(equal, { position: dst }, op.read(src));
   },
 };
-const cmpxchg8b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX8' };
+const cmpxchg8b: RowOptions = {
+  access: 'rw',
+  lock: true,
+  written: 'z',
+  cpuid: 'CX8',
+  semantics: (op) => {
+    const a = op.read(dst);
+    const joined = (high: number, low: number): typeof a =>
+      op.let(op.fit(op.narrow(low, 32)).or(op.fit(op.narrow(high, 32)).shl(op.k(32))));
+    const equal = op.let(joined(RDX, RAX).eq(a));
+    const differ = equal.eqz();
+    op.flags.zero(equal);
+    op.setRegIf(differ, RAX, a.and(op.k(0xffff_ffffn)));
+    op.setRegIf(differ, RDX, a.shrU(op.k(32)));
+    op.write(dst, select(equal, joined(RCX, RBX), a));
+  },
+};
 const cmpxchg16b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX16' };
 const extendA: RowOptions = {
   size: 'v',
@@ -183,9 +199,36 @@ const extendD: RowOptions = {
 const decimal: RowOptions = { modes: 'no64', size: 'b', written: 'szapc', undefined: 'o', read: 'ac' };
 const ascii: RowOptions = { modes: 'no64', size: 'b', written: 'ac', undefined: 'oszp', read: 'a' };
 const adjust: RowOptions = { modes: 'no64', size: 'b', access: 'r', written: 'szp', undefined: 'oac' };
-const adcx: RowOptions = { access: 'rw', written: 'c', read: 'c', cpuid: 'ADX' };
-const adox: RowOptions = { access: 'rw', written: 'o', read: 'o', cpuid: 'ADX' };
-const mulx: RowOptions = { access: 'w w', cpuid: 'BMI2' };
+/** ADCX and ADOX add with a carry of their own: CF or OF goes in and comes out, the other flags stay. */
+function addThrough<T extends Int>(op: Op<T>, carryIn: Expr<'i32'>): Expr<'i32'> {
+  const a = op.read(dst);
+  const r = op.let(a.add(op.read(src)).add(op.fit(carryIn)));
+  op.write(dst, r);
+  return op.let(select(carryIn, r.leU(a), r.ltU(a)));
+}
+const adcx: RowOptions = {
+  access: 'rw',
+  written: 'c',
+  read: 'c',
+  cpuid: 'ADX',
+  semantics: (op) => op.flags.carryOverflow(addThrough(op, op.flag.cf()), op.flag.of()),
+};
+const adox: RowOptions = {
+  access: 'rw',
+  written: 'o',
+  read: 'o',
+  cpuid: 'ADX',
+  semantics: (op) => op.flags.carryOverflow(op.flag.cf(), addThrough(op, op.flag.of())),
+};
+const mulx: RowOptions = {
+  access: 'w w',
+  cpuid: 'BMI2',
+  semantics: (op) => {
+    const { low, high } = product(op, op.reg(RDX), op.read(src2), false);
+    op.write(src, low);
+    op.write(dst, high); // last: of two names for one register the upper half wins
+  },
+};
 
 // prettier-ignore
 export const ARITH = [

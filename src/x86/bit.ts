@@ -131,7 +131,23 @@ const bzhi: RowOptions = {
     op.flags.shift(r, beyond, i32(0));
   },
 };
-const scatter: RowOptions = { cpuid: 'BMI2' };
+/** PEXT gathers the bits under a mask, PDEP scatters bits to them: each mask bit in turn, the lowest first. */
+const underMask =
+  (take: <T extends Int>(value: Expr<T>, at: Expr<T>, n: Expr<T>, bit: Expr<T>) => Expr<T>): Semantics =>
+  (op) => {
+    const value = op.read(src);
+    const mask = op.read(src2);
+    let r = op.k(0);
+    let n = op.k(0);
+    for (let at = 0; at < op.width; at++) {
+      const bit = op.let(mask.shrU(op.k(at)).and(op.k(1)));
+      r = op.let(r.or(take(value, op.k(at), n, bit)));
+      n = op.let(n.add(bit));
+    }
+    op.write(dst, r);
+  };
+const pext: RowOptions = { cpuid: 'BMI2', semantics: underMask((value, at, n, bit) => value.shrU(at).and(bit).shl(n)) };
+const pdep: RowOptions = { cpuid: 'BMI2', semantics: underMask((value, at, n, bit) => value.shrU(n).and(bit).shl(at)) };
 
 // prettier-ignore
 export const BIT = [
@@ -155,7 +171,7 @@ export const BIT = [
   row('VEX.128.NP.0F38 F3 /2', 'blsmsk', 'By,Ey',    blsmsk),
   row('VEX.128.NP.0F38 F3 /3', 'blsi',   'By,Ey',    blsi),
   row('VEX.128.NP.0F38 F5 /r', 'bzhi',   'Gy,Ey,By', bzhi),
-  row('VEX.128.F3.0F38 F5 /r', 'pext',   'Gy,By,Ey', scatter),
-  row('VEX.128.F2.0F38 F5 /r', 'pdep',   'Gy,By,Ey', scatter),
+  row('VEX.128.F3.0F38 F5 /r', 'pext',   'Gy,By,Ey', pext),
+  row('VEX.128.F2.0F38 F5 /r', 'pdep',   'Gy,By,Ey', pdep),
   row('VEX.128.NP.0F38 F7 /r', 'bextr',  'Gy,Ey,By', bextr),
 ];

@@ -3,7 +3,7 @@
 import { i32, i64, select, type Expr } from '../wasm/expr.ts';
 import type { Int } from '../wasm/types.ts';
 import { conditional, row, type RowOptions } from './row.ts';
-import { dst, src, type Op, type Semantics } from './semantics.ts';
+import { RAX, RBX, dst, src, type Op, type Semantics } from './semantics.ts';
 
 const move: Semantics = (op) => op.write(dst, op.read(src));
 
@@ -53,7 +53,11 @@ const bswap: RowOptions = {
   // Undefined for 16 bits; processors write zero.
   semantics: (op) => op.write(dst, op.width === 16 ? op.k(0) : swapBytes(op, op.read(dst))),
 };
-const xlat: RowOptions = { addressed: 'memory', size: 'b' };
+const xlat: RowOptions = {
+  addressed: 'memory',
+  size: 'b',
+  semantics: (op) => op.setReg(RAX, op.loadAt(op.reg64(RBX).add(op.reg(RAX).zext()))),
+};
 const direct: RowOptions = { cpuid: 'MOVDIRI', semantics: move };
 const direct64: RowOptions = { access: 'r r', cpuid: 'MOVDIR64B' };
 

@@ -269,6 +269,13 @@ export class Op<T extends Int> {
     /** Result flags with CF and OF given; only if `when`. */
     shift: (r: Expr<T>, cf: Expr<'i32'>, of: Expr<'i32'>, when?: Expr<'i32'>): void =>
       this.#backEnd.setFlags(arithmetic.shiftFlags(this.width, r, this.let(cf), of), when),
+    /** ZF changes, the others stay. */
+    zero: (zf: Expr<'i32'>): void =>
+      this.setPackedFlags(
+        this.packedFlags()
+          .and(constant('i32', ~arithmetic.ZF))
+          .or(zf.shl(constant('i32', 6))),
+      ),
     /** CF and OF change, the others stay; only if `when`. */
     carryOverflow: (cf: Expr<'i32'>, of: Expr<'i32'>, when?: Expr<'i32'>): void =>
       this.#backEnd.setFlags(arithmetic.carryOverflowOnly(this.#backEnd.flags(), this.let(cf), of), when),
@@ -290,6 +297,11 @@ export class Op<T extends Int> {
     const value = this.let(this.fit(this.#backEnd.load(rsp, bytes, 'stack')));
     this.setReg64(RSP, rsp.add(i64(bytes)).add(extra));
     return value;
+  }
+  /** Loads at the operation's width from an address of one's own, in the segment of the memory operand (XLAT). */
+  loadAt(address: Expr<'i64'>): Expr<T> {
+    const b = this.#backEnd;
+    return this.let(this.fit(b.load(this.let(b.wrapAddress(address)), this.width / 8, 'operand')));
   }
   /** Loads from the stack segment at an address of one's own (LEAVE). */
   loadStack(address: Expr<'i64'>): Expr<T> {

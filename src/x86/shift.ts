@@ -154,7 +154,15 @@ const shr: RowOptions = { ...shift, semantics: shiftRight };
 const sar: RowOptions = { ...shift, semantics: shiftRightSigned };
 const shld: RowOptions = { ...shift, semantics: shiftDouble(true) };
 const shrd: RowOptions = { ...shift, semantics: shiftDouble(false) };
-const flagless: RowOptions = { cpuid: 'BMI2' };
+/** BMI2: three operands, no flags. */
+const flagless = (shift: <T extends Int>(value: Expr<T>, n: Expr<T>, op: Op<T>) => Expr<T>): RowOptions => ({
+  cpuid: 'BMI2',
+  semantics: (op) => op.write(dst, shift(op.read(src), count(op, src2), op)),
+});
+const shlx = flagless((value, n) => value.shl(n));
+const shrx = flagless((value, n) => value.shrU(n));
+const sarx = flagless((value, n) => value.shrS(n));
+const rorx = flagless((value, n) => value.rotr(n));
 
 // prettier-ignore
 export const SHIFT = [
@@ -210,8 +218,8 @@ export const SHIFT = [
   row('0F A5 /r', 'shld', 'Ev,Gv,CL', shld),
   row('0F AC /r', 'shrd', 'Ev,Gv,Ib', shrd),
   row('0F AD /r', 'shrd', 'Ev,Gv,CL', shrd),
-  row('VEX.128.66.0F38 F7 /r', 'shlx', 'Gy,Ey,By', flagless),
-  row('VEX.128.F3.0F38 F7 /r', 'sarx', 'Gy,Ey,By', flagless),
-  row('VEX.128.F2.0F38 F7 /r', 'shrx', 'Gy,Ey,By', flagless),
-  row('VEX.128.F2.0F3A F0 /r', 'rorx', 'Gy,Ey,Ib', flagless),
+  row('VEX.128.66.0F38 F7 /r', 'shlx', 'Gy,Ey,By', shlx),
+  row('VEX.128.F3.0F38 F7 /r', 'sarx', 'Gy,Ey,By', sarx),
+  row('VEX.128.F2.0F38 F7 /r', 'shrx', 'Gy,Ey,By', shrx),
+  row('VEX.128.F2.0F3A F0 /r', 'rorx', 'Gy,Ey,Ib', rorx),
 ];
