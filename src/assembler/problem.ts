@@ -35,14 +35,26 @@ export function reject(message: string, hint: string | null = null): never {
   throw new Rejection(message, hint);
 }
 
+/** How much of a report is shown: problems, levels of nesting, characters of a line. */
 const SHOWN = 20;
+const SHOWN_LEVELS = 5;
+const SHOWN_TEXT = 200;
+
+const shorten = (text: string): string => (text.length <= SHOWN_TEXT ? text : `${text.slice(0, SHOWN_TEXT)}…`);
 
 function describe(problem: Problem): string {
   const lines = [`${problem.file}:${problem.line}: ${problem.message}`];
-  if (problem.text !== '') lines.push(`    ${problem.text}`);
-  for (let at = problem.within; at !== null; at = at.within) lines.push(`  from ${at.file}:${at.line}: ${at.text}`);
+  if (problem.text !== '') lines.push(`    ${shorten(problem.text)}`);
+  lines.push(...describeNesting(problem.within));
   if (problem.hint !== null) lines.push(`  hint: ${problem.hint}`);
   return lines.join('\n');
+}
+
+function describeNesting(within: Place | null): string[] {
+  const levels: string[] = [];
+  for (let at = within; at !== null; at = at.within) levels.push(`  from ${at.file}:${at.line}: ${shorten(at.text)}`);
+  const hidden = levels.length - SHOWN_LEVELS;
+  return hidden <= 1 ? levels : [...levels.slice(0, SHOWN_LEVELS), `  … and ${hidden} more levels`];
 }
 
 /** A source that could not be assembled, with every problem found in it, in source order. */

@@ -17,9 +17,8 @@ export function nameInstruction({ rip }: CpuState, mmu: Mmu): never {
   const length = decode(bytes, 0, bytes.length, MODE.CODE64, insn);
   const form = length > 0 ? FORMS[insn.form] : undefined;
   const text = [...bytes.subarray(0, Math.max(length, 1))].map((b) => b.toString(16).padStart(2, '0')).join(' ');
-  const needs = form?.row.cpuid === undefined ? '' : `; CPUID offers ${form.row.cpuid}: take that away`;
   return stop(
     `${form?.name ?? 'instruction'} (${text}) is not implemented`,
-    `compile the guest without it (gcc -mgeneral-regs-only), or see 'trapline isa' for what is executed${needs}`,
+    "compile the guest without it (gcc -mgeneral-regs-only), or see 'trapline isa' for what is executed",
   );
 }

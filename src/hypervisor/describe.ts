@@ -65,11 +65,13 @@ export const describeEvent = ({ vector, errorCode }: FailedEvent): string =>
 
 /** How a triple fault came about, in lines. */
 export function describeTripleFault({ first, last, cr2 }: TripleFault): string[] {
-  const isPageFault = first.vector === VECTOR.PF || last.vector === VECTOR.PF;
+  const address = `; CR2 ${hex(cr2)}`;
+  const lastIsPageFault = last.vector === VECTOR.PF;
+  const firstIsPageFault = first.vector === VECTOR.PF && !lastIsPageFault;
   return [
-    `first ${describeEvent(first)}${blame(first)}${isPageFault ? `; CR2 ${hex(cr2)}` : ''}`,
+    `first ${describeEvent(first)}${blame(first)}${firstIsPageFault ? address : ''}`,
     'then  #DF, because that could not be delivered',
-    `then  ${describeEvent(last)}${blame(last)}, by delivering #DF: the processor shuts down`,
+    `then  ${describeEvent(last)}${blame(last)}${lastIsPageFault ? address : ''}, by delivering #DF: the processor shuts down`,
   ];
 }
 

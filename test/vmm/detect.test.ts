@@ -38,7 +38,7 @@ describe('what is no guest is named', () => {
     ['guest.c', bytes('int main(void) { return 0; }'), 'C source'],
     ['run.sh', bytes('#!/bin/sh\necho'), 'a script'],
     ['guest.asm', bytes('bits 64\nsection .text\nglobal _start\n_start: hlt\n'), 'NASM or MASM source'],
-    ['guest.s', Uint8Array.of(0xfa, 0, 0xf4, 0xff), 'binary data under the name of a source, guest.s'],
+    ['guest.s', Uint8Array.of(0xfa, 0, 0xf4, 0xff), 'binary data under the name of a source'],
   ])('%s', (name, contents, what) => {
     expect(detect(contents, name)).toMatchObject({ kind: 'foreign', what, hint: expect.stringMatching(/./) as string });
   });

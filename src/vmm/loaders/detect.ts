@@ -85,7 +85,7 @@ export function detect(bytes: Uint8Array, name: string): Detection {
     return looksAssembled
       ? {
           kind: 'foreign',
-          what: `binary data under the name of a source, ${name}`,
+          what: 'binary data under the name of a source',
           hint: 'rename it to .bin to load it as a flat binary',
         }
       : { kind: 'raw' };
