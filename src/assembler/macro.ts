@@ -4,7 +4,7 @@
 import { type Place, reject } from './problem.ts';
 import { splitAtCommas, type Statement } from './source.ts';
 
-export interface Parameter {
+interface Parameter {
   name: string;
   /** What stands in for a missing argument; null: `:req`. */
   fallback: string | null;

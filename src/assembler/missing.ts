@@ -99,7 +99,7 @@ export function encodeMissing(mnemonic: string, operands: readonly Operand[]): U
 }
 
 /** An instruction given to the encoder under a relative's name; `opcode` replaces 0F AF of IMUL in the result. */
-export interface Respelling {
+interface Respelling {
   mnemonic: string;
   operands: Operand[];
   opcode: readonly [number, number];

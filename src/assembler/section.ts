@@ -58,7 +58,7 @@ export class Section {
 }
 
 /** The kind of a section from its name, as a linker script would sort it: `.text.boot` is text, `.bss.stacks` is bss. */
-export function sectionKind(name: string): SectionKind {
+function sectionKind(name: string): SectionKind {
   if (/^\.(text|head|init|fini|exit)\b/.test(name)) return '.text';
   // Notes and unwind tables are what compilers add; they are read-only data that nobody here reads.
   if (/^\.(rodata|note|comment|eh_frame)\b/.test(name)) return '.rodata';

@@ -68,7 +68,7 @@ function readNumber(digits: string): bigint {
 const MAX_NUMBER = (1n << 64n) - 1n;
 
 /** All tokens of an operand list. */
-export function tokenize(text: string): Token[] {
+function tokenize(text: string): Token[] {
   const tokens: Token[] = [];
   let rest = text.trimStart();
   const take = (length: number): void => {

@@ -5,7 +5,7 @@ import type { Views } from './layout.ts';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
 
 /** Code is tracked in lines of 64 bytes: one bit of a u64 per line of a page. */
-export const CODE_LINE_SHIFT = 6;
+const CODE_LINE_SHIFT = 6;
 
 /** Who holds decoded code. */
 export interface CodeCache {

@@ -43,7 +43,7 @@ export interface Shared {
 }
 
 /** Why the machine stopped by name. */
-export interface Stopped {
+interface Stopped {
   readonly what: string;
   readonly hint: string;
 }

@@ -73,7 +73,7 @@ function absentHandler(link: Callable): FunctionBuilder {
 }
 
 /** One handler as a function of its own: (record, state) -> next record, or 0 to leave. */
-export function buildHandler(handler: Handler, imports: HandlerImports): FunctionBuilder {
+function buildHandler(handler: Handler, imports: HandlerImports): FunctionBuilder {
   const fn = new FunctionBuilder(handler.name, ['i32', 'i32'], 'i32');
   const flow: Flow = { go: (record) => fn.return(record), leave: () => fn.return(i32(0)) };
   emit(handler, fn, imports, flow, fn.param(0, 'i32'), fn.param(1, 'i32'));

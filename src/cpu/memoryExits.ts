@@ -41,7 +41,7 @@ export const exitInfo = (access: number): number =>
   ((access & ACCESS.FETCH) !== 0 ? EXIT_INFO.FETCH : 0);
 
 /** Exit qualification of an EPT violation; `permitted` is what the second stage allows there, `onWalk` an access to a paging-structure entry. */
-export function eptQualification(access: number, permitted: number, onWalk: boolean): number {
+function eptQualification(access: number, permitted: number, onWalk: boolean): number {
   const kind =
     (access & ACCESS.FETCH) !== 0
       ? EPT_QUALIFICATION.FETCH

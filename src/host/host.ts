@@ -20,12 +20,12 @@ export const SLICE: SleepRequest = { kind: 'yield', on: 'the end of a step' };
 /** A step returns at least after this many guest units ... */
 export const STEP_UNITS = 100_000;
 /** ... or this many VM exits. */
-export const STEP_EXITS = 1000;
+const STEP_EXITS = 1000;
 
 /** Nominal TSC frequency when none is asked for: 100 times a 25 MHz crystal. */
-export const DEFAULT_TSC_KHZ = 2_500_000;
+const DEFAULT_TSC_KHZ = 2_500_000;
 /** Default of the cycles that guest code may run ahead of the CPU furthest behind. */
-export const DEFAULT_QUANTUM = 1000;
+const DEFAULT_QUANTUM = 1000;
 
 export interface HostOptions {
   readonly cpus: number;

@@ -48,7 +48,7 @@ function shouldStopBlocking(vcpu: Vcpu): boolean {
 }
 
 /** kvm_arch_vcpu_runnable(). */
-export function isRunnable(vcpu: Vcpu): boolean {
+function isRunnable(vcpu: Vcpu): boolean {
   return vcpu.mpState === 'runnable' || hasEvents(vcpu);
 }
 

@@ -56,11 +56,11 @@ export function describeExit(exit: Exit): string {
 const WITH_SUBLEAVES = new Set([0x4, 0x7, 0xb, 0xd, 0xf, 0x10, 0x12, 0x14, 0x17, 0x18, 0x1f]);
 
 /** `0x7.0`; without subleaf where ECX means nothing. */
-export const leafName = (leaf: number, subleaf: number): string =>
+const leafName = (leaf: number, subleaf: number): string =>
   `${hex(leaf)}${WITH_SUBLEAVES.has(leaf) ? `.${subleaf}` : ''}`;
 
 /** `#PF(0x2)`. */
-export const describeEvent = ({ vector, errorCode }: FailedEvent): string =>
+const describeEvent = ({ vector, errorCode }: FailedEvent): string =>
   `${vectorName(vector)}${errorCode === null ? '' : `(${hex(errorCode)})`}`;
 
 /** How a triple fault came about, in lines. */

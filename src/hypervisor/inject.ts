@@ -39,7 +39,7 @@ export class QueuedEvents {
 }
 
 /** kvm_queue_exception(): the guest takes the exception at the next entry. */
-export function queueException(vcpu: Vcpu, vector: number, errorCode: number | null): void {
+function queueException(vcpu: Vcpu, vector: number, errorCode: number | null): void {
   const { exception } = vcpu.events;
   exception.pending = true;
   exception.injected = false;

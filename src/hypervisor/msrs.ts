@@ -1,7 +1,7 @@
 // The MSRs that a guest finds: one record each. The registers of the processor itself are behind `GuestCpu.readMsr`, those
 // of the local APIC behind the LAPIC; here is who answers what. An index without record is #GP, counted and named.
 
-import { APIC_BASE, MSR, msrName, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
+import { APIC_BASE, MSR, msrName, PAT_RESET, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
 import { KVM_MSR, kvmMsrName } from './names.ts';
 import { joinWords } from '../cpu/words.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -89,7 +89,7 @@ const RECORDS: readonly MsrRecord[] = [
   processor(MSR.EFER), processor(MSR.STAR), processor(MSR.LSTAR), processor(MSR.CSTAR), processor(MSR.FMASK),
   processor(MSR.FS_BASE), processor(MSR.GS_BASE), processor(MSR.KERNEL_GS_BASE), processor(MSR.TSC_AUX),
   processor(MSR.SYSENTER_CS), processor(MSR.SYSENTER_ESP), processor(MSR.SYSENTER_EIP),
-  processor(MSR.PAT, 0x0007040600070406n),
+  processor(MSR.PAT, PAT_RESET),
 ];
 
 /** The LAPIC's registers; saved with the LAPIC, not as MSRs. */

@@ -15,6 +15,7 @@ import {
   ACTIVITY,
 } from '../x86/names/registers.ts';
 import { CPUID_LEAF } from '../x86/names/cpuid.ts';
+import { PAT_RESET } from '../x86/names/msrs.ts';
 import type { Vcpu } from './vcpu.ts';
 
 const REAL_MODE_LIMIT = 0xffff;
@@ -32,8 +33,6 @@ const segment = (attributes: number, selector = 0, base = 0n): Segment => ({
 const RESET_CS = segment(CODE, 0xf000, 0xffff0000n);
 const RESET_RIP = 0xfff0n;
 const RESET_CR0 = CR0.CD | CR0.NW | CR0.ET;
-/** Write-back, write-through, uncached-minus, uncached, twice. */
-const RESET_PAT = 0x0007040600070406n;
 const RESET_MXCSR = 0x1f80;
 const RESET_FCW = 0x40;
 const RESET_FTW = 0x5555;
@@ -73,7 +72,7 @@ export function resetVcpu(vcpu: Vcpu, init: boolean): void {
   vcpu.events.clear();
   vcpu.guest.registersReplaced();
   if (init) return;
-  state.pat = RESET_PAT;
+  state.pat = PAT_RESET;
   state.xcr0 = 1n;
   state.mxcsr = RESET_MXCSR;
   state.fcw = RESET_FCW;

@@ -101,9 +101,6 @@ export class Expr<T extends Type> {
   geU(this: Expr<T & Int>, other: Expr<T & Int>): Expr<'i32'> {
     return compare('ge_u', this, other);
   }
-  geS(this: Expr<T & Int>, other: Expr<T & Int>): Expr<'i32'> {
-    return compare('ge_s', this, other);
-  }
   /** 1 if zero, else 0; the negation of a condition. */
   eqz(this: Expr<T & Int>): Expr<'i32'> {
     return new Expr('i32', { kind: 'eqz', operand: this });

@@ -26,9 +26,6 @@ export type Ending =
 const image = systemImage();
 const nameOf = new Map<number, ExitName>(Object.entries(EXIT).map(([name, reason]) => [reason, name as ExitName]));
 
-/** Linear addresses of pages that are not mapped: the stage below has nothing there. */
-export const ABSENT_PAGE = 0x1_9000;
-
 export class TestSystem {
   readonly cpu: Cpu;
   readonly #processor: Processor;

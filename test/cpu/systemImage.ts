@@ -1,8 +1,6 @@
 // A small system in 128 KiB: page tables, GDT, LDT, IDT, TSS, handlers and stacks, with selectors of every kind. Tests of event
 // delivery and system instructions start from it, on trapline and on the processor underneath.
 
-import { RFLAGS } from '../../src/x86/names/registers.ts';
-
 /** Where things are; linear and guest physical addresses are equal. */
 export const AT = {
   /** PML4, page directory pointers, page directory. */
@@ -61,7 +59,6 @@ export const SEL = {
   BEYOND_LDT: 0x14,
   BEYOND: 0x3f0,
 } as const;
-export type SelectorName = keyof typeof SEL;
 const GDT_LIMIT = 0xff;
 export const LDT_LIMIT = 0x0f;
 
@@ -203,5 +200,3 @@ export const TABLE_REGISTERS = {
   idtrBase: BigInt(AT.IDT),
   idtrLimit: 0xfff,
 } as const;
-
-export const DEFAULT_RFLAGS = RFLAGS.FIXED;

@@ -10,7 +10,7 @@ import type { CpuState } from '../state.ts';
 import type { MicrocodeCpu } from './microcode.ts';
 
 /** Code that 64-bit mode may transfer to. Other code means compatibility mode, which is not implemented. */
-export function require64Bit({ attributes }: Descriptor, selector: number): void {
+function require64Bit({ attributes }: Descriptor, selector: number): void {
   if (is64BitCode(attributes)) return;
   if ((attributes & SEGMENT_ATTRIBUTE.L) !== 0) raise.gp(selectorError(selector));
   stop(

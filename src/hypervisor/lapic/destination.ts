@@ -47,7 +47,7 @@ export function matchesPhysical(target: Lapic, mda: number): boolean {
 }
 
 /** Logical mode: x2APIC clusters, or the xAPIC's flat or cluster model by DFR. */
-export function matchesLogical(target: Lapic, mda: number): boolean {
+function matchesLogical(target: Lapic, mda: number): boolean {
   if (isBroadcast(target, mda)) return true;
   const ldr = target.register(APIC.LDR);
   if (target.x2apic) return ldr >>> CLUSTER_SHIFT === mda >>> CLUSTER_SHIFT && (ldr & mda & CLUSTER_MEMBERS) !== 0;

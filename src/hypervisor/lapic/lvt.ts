@@ -6,15 +6,7 @@ import type { Lapic } from './lapic.ts';
 import { APIC, LVT, LVR } from './registers.ts';
 
 /** LVT registers by their index in the version register's count; the seventh exists only with MCG_CAP.CMCI_P. */
-export const LVT_ENTRIES = [
-  APIC.LVTT,
-  APIC.LVTTHMR,
-  APIC.LVTPC,
-  APIC.LVT0,
-  APIC.LVT1,
-  APIC.LVTERR,
-  APIC.LVTCMCI,
-] as const;
+const LVT_ENTRIES = [APIC.LVTT, APIC.LVTTHMR, APIC.LVTPC, APIC.LVT0, APIC.LVT1, APIC.LVTERR, APIC.LVTCMCI] as const;
 
 /** The LVT registers that this APIC has. */
 export const lvtEntries = (lapic: Lapic): readonly number[] =>

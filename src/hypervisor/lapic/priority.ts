@@ -11,7 +11,7 @@ export type RegisterPage = Cells<Uint32Array>;
 export const NONE = -1;
 
 /** Priority class of a vector, of TPR or of PPR: bits 7:4, in place. */
-export const PRIORITY_CLASS = 0xf0;
+const PRIORITY_CLASS = 0xf0;
 
 const WORDS = 8;
 /** Words of the page from one register to the next. */

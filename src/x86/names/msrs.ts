@@ -42,6 +42,9 @@ export const MSR = {
   TSC_AUX: 0xc0000103,
 } as const;
 
+/** The page attribute table after reset: write-back, write-through, uncached-minus, uncached, twice (SDM vol. 3, 11.12.4). */
+export const PAT_RESET = 0x0007040600070406n;
+
 /** MSRs of the local APIC in x2APIC mode: 0x800 + (xAPIC register offset >> 4) (SDM vol. 3, table 11-6). */
 export const X2APIC_MSR = {
   ID: 0x802,
