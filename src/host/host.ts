@@ -64,6 +64,7 @@ export class Host {
     if (!Number.isInteger(cpus) || cpus < 1) throw new Error(`a host needs at least one CPU, not ${cpus}`);
     if (!Number.isInteger(quantum) || quantum < 1)
       throw new Error(`a quantum is at least one whole cycle, not ${quantum}`);
+    if (!Number.isInteger(tscKhz) || tscKhz < 1) throw new Error(`a TSC runs at whole kHz, not ${tscKhz}`);
     this.cpus = Array.from({ length: cpus }, (_, id) => new PhysicalCpu(id, costs));
     this.costs = costs;
     this.quantum = quantum;

@@ -7,7 +7,7 @@ import { costModel, type CostModel } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { Host } from '../host/host.ts';
 import { Random } from '../host/random.ts';
-import type { CpuModel, PvFeature } from '../hypervisor/cpuid.ts';
+import { isPvFeature, PV_FEATURES, type CpuModel, type PvFeature } from '../hypervisor/cpuid.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
@@ -92,6 +92,10 @@ export class Machine implements Userspace {
     if (!Number.isInteger(memory) || memory <= 0 || memory % PAGE_SIZE !== 0) {
       throw new BootError(`memory is a number of whole pages of ${PAGE_SIZE} bytes, not ${memory} bytes`);
     }
+    const unknown = options.features?.find((feature) => !isPvFeature(feature));
+    if (unknown !== undefined) {
+      throw new BootError(`there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`);
+    }
     this.image = image;
     this.memory = memory;
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
@@ -127,6 +131,7 @@ export class Machine implements Userspace {
    */
   step(maxCycles = Infinity): RunResult | null {
     if (this.result !== null) return this.result;
+    if (Number.isNaN(maxCycles)) throw new RangeError('maxCycles is a number of cycles or Infinity, not NaN');
     this.host.stopAt = maxCycles;
     const outcome = this.host.step();
     if (this.result !== null) return this.result;

@@ -235,10 +235,13 @@ describe('booting', () => {
   it('refuses what cannot be booted, and says what to try', async () => {
     const image = await imageOf('nop');
     const boot = (options: object) => () => Machine.boot({ image, memory: MEMORY, ...options });
+    expect(() => boot({})().run({ maxCycles: NaN })).toThrow('maxCycles is a number of cycles or Infinity, not NaN');
     expect(boot({ vcpus: 0 })).toThrow('at least one vCPU, not 0');
     expect(boot({ memory: 5000 })).toThrow('whole pages of 4096 bytes, not 5000 bytes');
     expect(boot({ memory: 2 ** 20 })).toThrow('try 2 MiB or more');
     expect(boot({ memory: 2 ** 33 })).toThrow('does not fit one 32-bit WebAssembly memory');
+    expect(boot({ features: ['warp'] })).toThrow("no feature 'warp', only lazy-tscdeadline");
+    expect(boot({ tscKhz: 0 })).toThrow('a TSC runs at whole kHz, not 0');
     const low = await imageOf('nop', 0x8000);
     expect(() => Machine.boot({ image: low, memory: MEMORY })).toThrow(
       'the image begins at 0x8000, where the boot loader has its tables (up to 0xc000)',
