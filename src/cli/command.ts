@@ -49,7 +49,7 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
   );
   let parsed;
   try {
-    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+    parsed = parseArgs({ args: attachNegatives(argv, options), options, allowPositionals: true, strict: true });
   } catch (error) {
     const what = (error as Error).message.split(/\.\s|\n/)[0]!;
     const known = command.options.map(optionText).join(', ');
@@ -66,6 +66,18 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
       return text === undefined ? undefined : wholeNumber(name, text, least, most);
     },
   };
+}
+
+/** `--vcpus -1` as `--vcpus=-1`, so that the option itself says what is wrong with the value. */
+function attachNegatives(argv: readonly string[], options: Readonly<Record<string, { type: string }>>): string[] {
+  const args: string[] = [];
+  for (const argument of argv) {
+    const last = args.at(-1);
+    const wantsValue = last?.startsWith('--') === true && options[last.slice(2)]?.type === 'string';
+    if (wantsValue && /^-\d/.test(argument)) args[args.length - 1] = `${last}=${argument}`;
+    else args.push(argument);
+  }
+  return args;
 }
 
 /** The only file that the command takes. */

@@ -22,7 +22,11 @@ const LARGEST_FILE = 1 << 30;
 /** The bytes of a file, or an ImageError that says why not. */
 export function readFile(file: string): Uint8Array {
   try {
-    const { size } = statSync(file);
+    const status = statSync(file);
+    const { size } = status;
+    if (!status.isFile() && !status.isDirectory()) {
+      throw new ImageError(`${file} is a device or a pipe`, 'give a file');
+    }
     if (size > LARGEST_FILE) throw new ImageError(`${file} has ${size} bytes`, 'guests of at most 1 GiB are loaded');
     return readFileSync(file);
   } catch (error) {
@@ -31,7 +35,7 @@ export function readFile(file: string): Uint8Array {
     const why =
       code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'that is a folder' : (error as Error).message;
     throw new ImageError(
-      `cannot read ${file}: ${why}`,
+      `cannot read ${file === '' ? 'a file without a name' : file}: ${why}`,
       'guests to start from are in guests/, for instance guests/hello.s',
     );
   }

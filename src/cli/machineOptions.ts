@@ -62,7 +62,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   const memoryText = args.text('memory');
   const memory = memoryText === undefined ? wishes.memory : size('memory', memoryText);
   const asked = args.given('feature') ? args.texts('feature').map(feature) : wishes.features;
-  const quantum = args.number('quantum', 0, 1_000_000_000);
+  const quantum = args.number('quantum', 1, 1_000_000_000);
   const costs = args.text('costs');
   const seed = args.number('seed', 0, MOST_SEED);
   if (costs !== undefined && !COST_PRESETS.includes(costs)) {

@@ -1,13 +1,15 @@
 #!/usr/bin/env node
-// The program `trapline`.
+// The program `trapline`: what a shell runs. What commands there are is said in commandLine.ts.
 
+import { EXIT_STATUS } from '../vmm/result.ts';
 import { commandLine } from './commandLine.ts';
 
 // A reader that has seen enough (| head) is no error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    if (stream === process.stdout) process.stderr.write(`trapline: cannot write its output: ${error.message}\n`);
+    process.exit(EXIT_STATUS.USAGE);
   });
 }
 

@@ -29,13 +29,13 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
       ];
     case 'deadlock':
       return [
-        'trapline: nothing can ever happen any more: every vCPU waits, and no timer is armed',
+        'trapline: nothing can ever happen any more: every vCPU waits, and nothing will ever wake one',
         ...vcpuLines(machine),
         'Try: a guest that is done powers off (0x2000 to port 0x604) or writes the debug exit port 0xf4; one that is not arms a timer.',
       ];
     case 'budget':
       return [
-        `trapline: the budget of ${result.cycles} cycles is used up`,
+        `trapline: the budget of ${result.cycles} ${result.cycles === 1 ? 'cycle' : 'cycles'} is used up`,
         ...vcpuLines(machine),
         'Try: more with --max-cycles, or look for an endless loop where the vCPUs stand.',
       ];
@@ -82,6 +82,9 @@ function vcpuLine(machine: Machine, v: VcpuReport): string {
   return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${place}`;
 }
 
+/** A guest that walks through a hole would fill the screen. */
+const MOST_DIAGNOSTICS = 20;
+
 const ASKED: Record<Diagnostic['what'], (index: number) => string> = {
   'msr-read': (i) => `MSR ${nameOfMsr(i)} was read`,
   'msr-write': (i) => `MSR ${nameOfMsr(i)} was written`,
@@ -94,10 +97,12 @@ const ASKED: Record<Diagnostic['what'], (index: number) => string> = {
 
 /** What the guest asked for in vain, a line each. */
 export function describeDiagnostics(machine: Machine): string[] {
-  return machine.diagnostics.map((d) => {
+  const lines = machine.diagnostics.slice(0, MOST_DIAGNOSTICS).map((d) => {
     const times = d.count === 1 ? 'once' : `${d.count} times`;
     const unknown = d.what.startsWith('msr') || d.what === 'hypercall' ? 'unknown ' : '';
     const where = machine.image.symbols.format(d.rip);
-    return `trapline: ${unknown}${ASKED[d.what](d.index)} (${times}, first by vCPU ${d.vcpu} at ${where}): answered with ${d.answer}`;
+    return `trapline: ${unknown}${ASKED[d.what](d.index)} (${times}, first by vCPU ${d.vcpu} at ${where}): ${d.answer === 'ignored' ? 'ignored' : `answered with ${d.answer}`}`;
   });
+  const more = machine.diagnostics.length - lines.length;
+  return more === 0 ? lines : [...lines, `trapline: ... and ${more} more places that are not there`];
 }

@@ -208,7 +208,7 @@ export class Fragments {
   #mismatch(at: number, kind: number, gpaLow: number, gpaHigh: number, info: number): never {
     const u32 = this.#u32;
     const name = (k: number, low: number, high: number, i: number): string =>
-      `a ${i & EXIT_INFO.SIZE}-byte ${(i & EXIT_INFO.WRITE) !== 0 ? 'write to' : 'read of'} ${k === KIND.PORT ? 'port' : 'device memory at'} 0x${joinWords(low, high).toString(16)}`;
+      `${(i & EXIT_INFO.SIZE) === 8 ? 'an' : 'a'} ${i & EXIT_INFO.SIZE}-byte ${(i & EXIT_INFO.WRITE) !== 0 ? 'write to' : 'read of'} ${k === KIND.PORT ? 'port' : 'device memory at'} 0x${joinWords(low, high).toString(16)}`;
     const was = name(u32[at + WORD.KIND]!, u32[at + WORD.GPA]!, u32[at + WORD.GPA + 1]!, u32[at + WORD.INFO]!);
     return stop(
       `the host served ${was}, but the instruction asks for ${name(kind, gpaLow, gpaHigh, info)} when it runs again`,

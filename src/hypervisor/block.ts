@@ -32,6 +32,7 @@ function* waitForEvent(vcpu: Vcpu): Sleep<void> {
   let waited = false;
   while (!shouldStopBlocking(vcpu)) {
     waited = true;
+    if (vcpu.vm.vcpus.every(neverRunsAgain)) vcpu.vm.onStuck();
     yield* block(describeWait(vcpu));
   }
   if (!vcpu.probes.active) return;
@@ -58,6 +59,12 @@ export function hasEvents(vcpu: Vcpu): boolean {
   if (lapic.events.pending && vcpu.initSipiAllowed()) return true;
   if (vcpu.pvUnhalted || events.exception.pending || events.nmi.pending > 0) return true;
   return guest.interruptible() && lapic.pendingInterrupt() !== NONE;
+}
+
+/** Halted with interrupts off, or waiting for INIT or SIPI: only another vCPU can wake it, if one runs. */
+function neverRunsAgain(vcpu: Vcpu): boolean {
+  if (isRunnable(vcpu)) return false;
+  return vcpu.mpState !== 'halted' || !vcpu.guest.interruptible();
 }
 
 /** What a blocked vCPU waits for, for the report of a machine in which nothing can happen any more. */

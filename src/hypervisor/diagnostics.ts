@@ -15,6 +15,9 @@ export interface Diagnostic {
   count: number;
 }
 
+/** Different requests that are kept: a guest may walk through all of an address space. */
+const MOST = 1000;
+
 export class Diagnostics {
   readonly #found = new Map<string, Diagnostic>();
 
@@ -22,6 +25,7 @@ export class Diagnostics {
   note(what: AskedFor, index: number, answer: string, vcpu: { id: number; guest: { state: { rip: bigint } } }): void {
     const key = `${what} ${index}`;
     const known = this.#found.get(key);
+    if (known === undefined && this.#found.size === MOST) return;
     if (known === undefined) {
       this.#found.set(key, { what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: 1 });
     } else known.count++;

@@ -43,6 +43,8 @@ export class Vm implements LapicVm {
   readonly memslots: Memslots;
   readonly memory: GuestMemory;
   readonly cpuid: CpuidTable;
+  /** Called when no vCPU can ever run again: each is halted with interrupts off, or waits for INIT or SIPI. */
+  onStuck: () => void = () => {};
   readonly diagnostics = new Diagnostics();
   readonly pvFeatures: ReadonlySet<PvFeature>;
   readonly vcpus: readonly Vcpu[];

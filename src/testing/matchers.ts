@@ -2,6 +2,7 @@
 
 import type { ExitName } from '../cpu/exit.ts';
 import { EXIT } from '../cpu/exit.ts';
+import { MSRS, nameOfMsr } from '../hypervisor/msrs.ts';
 import { shortMsrName } from '../trace/perfReport.ts';
 import { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResultKind } from '../vmm/result.ts';
@@ -20,6 +21,11 @@ export interface TraplineMatchers<R = unknown> {
   /** WRMSR that exited, by MSR: `MSR_TSC_DEADLINE`, or `tsc-deadline`, `apic-icr`, as the reports call them. */
   toWriteMsr(name: string, times?: Times): R;
 }
+
+/** Every name that an MSR goes by: the manual's and the short one. */
+const MSR_NAMES: ReadonlySet<string> = new Set(
+  [...MSRS.keys()].flatMap((index) => [nameOfMsr(index), shortMsrName(nameOfMsr(index))]),
+);
 
 interface Verdict {
   readonly pass: boolean;
@@ -87,6 +93,11 @@ export const matchers = {
 
   toWriteMsr(received: unknown, name: string, times?: Times): Verdict {
     const { msrWrites } = machineOf(received, 'toWriteMsr').counters;
+    if (!MSR_NAMES.has(name)) {
+      throw new TypeError(
+        `there is no MSR '${name}'; names are those of the run report, such as tsc-deadline or MSR_TSC_DEADLINE`,
+      );
+    }
     const count = [...msrWrites].reduce(
       (sum, [own, n]) => sum + (own === name || shortMsrName(own) === name ? n : 0),
       0,

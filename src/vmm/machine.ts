@@ -121,6 +121,7 @@ export class Machine implements Userspace {
     this.#configureProcessor();
     this.vm.memslots.set({ slot: 0, gpa: 0, size: memory, address: this.processor.arena.allocate(memory) });
     this.#connectDevices();
+    this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
     bootDirect(this.vm, image, memory);
     this.#start(options.seed ?? 0);
   }
