@@ -1,66 +1,37 @@
 // Rows of string instructions: with a repeat prefix, each iteration is one unit. INS and OUTS are in io.ts.
 
 import { row, type RowOptions } from './row.ts';
-import { RDI, RSI, dst, src } from './semantics.ts';
+import { RDI, RSI, dst, src, type Semantics } from './semantics.ts';
 
-const string: RowOptions = { addressed: 'memory', read: 'd' };
-const movs: RowOptions = {
-  ...string,
-  rep: 'rep',
-  semantics: (op) =>
+/** Moves one element, then steps the pointers that lead to its ends. */
+const moving =
+  (...pointers: (typeof RSI | typeof RDI)[]): Semantics =>
+  (op) =>
     op.string(() => {
       op.write(dst, op.read(src));
-      op.stepPointer(RSI);
-      op.stepPointer(RDI);
-    }),
-};
-const cmps: RowOptions = {
-  ...string,
-  rep: 'repcc',
-  access: 'r',
-  written: 'oszapc',
-  semantics: (op) =>
+      for (const pointer of pointers) op.stepPointer(pointer);
+    });
+
+/** Compares two elements, and says whether they were equal. */
+const comparing =
+  (...pointers: (typeof RSI | typeof RDI)[]): Semantics =>
+  (op) =>
     op.string(() => {
       const b = op.read(src); // ES:RDI first: its fault wins
       const a = op.read(dst);
       op.flags.sub(a, b);
-      op.stepPointer(RSI);
-      op.stepPointer(RDI);
+      for (const pointer of pointers) op.stepPointer(pointer);
       return op.let(a.eq(b));
-    }),
-};
-const stos: RowOptions = {
-  ...string,
-  rep: 'rep',
-  semantics: (op) =>
-    op.string(() => {
-      op.write(dst, op.read(src));
-      op.stepPointer(RDI);
-    }),
-};
-const lods: RowOptions = {
-  ...string,
-  rep: 'rep',
-  semantics: (op) =>
-    op.string(() => {
-      op.write(dst, op.read(src));
-      op.stepPointer(RSI);
-    }),
-};
-const scas: RowOptions = {
-  ...string,
-  rep: 'repcc',
-  access: 'r',
-  written: 'oszapc',
-  semantics: (op) =>
-    op.string(() => {
-      const a = op.read(dst);
-      const b = op.read(src);
-      op.flags.sub(a, b);
-      op.stepPointer(RDI);
-      return op.let(a.eq(b));
-    }),
-};
+    });
+
+const string: RowOptions = { addressed: 'memory', read: 'd' };
+const move: RowOptions = { ...string, rep: 'rep' };
+const compare: RowOptions = { ...string, rep: 'repcc', access: 'r', written: 'oszapc' };
+const movs: RowOptions = { ...move, semantics: moving(RSI, RDI) };
+const stos: RowOptions = { ...move, semantics: moving(RDI) };
+const lods: RowOptions = { ...move, semantics: moving(RSI) };
+const cmps: RowOptions = { ...compare, semantics: comparing(RSI, RDI) };
+const scas: RowOptions = { ...compare, semantics: comparing(RDI) };
 
 // prettier-ignore
 export const STRING = [
