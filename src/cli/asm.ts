@@ -61,7 +61,9 @@ export const disasm: Command = {
   options: [],
   async run(args) {
     const image = await loadGuest(onlyFile(disasm, args));
-    for (const { gpa, bytes } of image.segments) {
+    const code = image.segments.filter(({ executable }) => executable !== false);
+    // A file that calls nothing executable is shown whole rather than not at all.
+    for (const { gpa, bytes } of code.length > 0 ? code : image.segments) {
       for (const line of disassemble(bytes, BigInt(gpa), image.symbols))
         process.stdout.write(`${formatDisassembly(line)}\n`);
     }

@@ -2,6 +2,7 @@
 
 import { block } from '../host/sleep.ts';
 import type { Sleep } from '../host/sleep.ts';
+import { RFLAGS } from '../x86/names/registers.ts';
 import { CONTINUE, type Disposition } from './exits/handler.ts';
 import { NONE } from './lapic/priority.ts';
 import { KVM_REQ } from './requests.ts';
@@ -58,20 +59,23 @@ export function hasEvents(vcpu: Vcpu): boolean {
   const { events, guest, lapic } = vcpu;
   if (lapic.events.pending && vcpu.initSipiAllowed()) return true;
   if (vcpu.pvUnhalted || events.exception.pending || events.nmi.pending > 0) return true;
+  if (guest.state.pendingDb !== 0) return true; // HLT was single-stepped: its trap is due
   return guest.interruptible() && lapic.pendingInterrupt() !== NONE;
 }
+
+const interruptsOff = ({ guest }: Vcpu): boolean => (guest.state.rflags & RFLAGS.IF) === 0;
 
 /** Halted with interrupts off, or waiting for INIT or SIPI: only another vCPU can wake it, if one runs. */
 function neverRunsAgain(vcpu: Vcpu): boolean {
   if (isRunnable(vcpu)) return false;
-  return vcpu.mpState !== 'halted' || !vcpu.guest.interruptible();
+  return vcpu.mpState !== 'halted' || interruptsOff(vcpu);
 }
 
 /** What a blocked vCPU waits for, for the report of a machine in which nothing can happen any more. */
 export function describeWait(vcpu: Vcpu): string {
-  const { lapic, guest } = vcpu;
+  const { lapic } = vcpu;
   if (vcpu.mpState !== 'halted') return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
-  if (!guest.interruptible()) return `${vcpu.name} is halted with interrupts disabled`;
+  if (interruptsOff(vcpu)) return `${vcpu.name} is halted with interrupts disabled`;
   const timer = lapic.timer.tscdeadline === 0n ? 'no timer is armed' : 'its timer is armed';
   return `${vcpu.name} is halted, ${timer}`;
 }

@@ -10,6 +10,8 @@ export interface Segment {
   bytes: Uint8Array;
   /** Bytes in memory; what exceeds `bytes` is zero (`.bss`). */
   memorySize: number;
+  /** False where the format says that this is no code. */
+  executable?: boolean;
 }
 
 /** What one statement of the source became. No bytes: it names a place (`tick:`), or is in `.bss`. */

@@ -44,8 +44,8 @@ describe('an ELF64 executable', () => {
     expect(image.format).toBe('elf64');
     expect(image.entry).toBe(0x10_0000n);
     expect(image.segments).toEqual([
-      { gpa: 0x10_0000, bytes: CODE, memorySize: 3 },
-      { gpa: 0x20_0000, bytes: data.bytes, memorySize: 0x3000 },
+      { gpa: 0x10_0000, bytes: CODE, memorySize: 3, executable: false },
+      { gpa: 0x20_0000, bytes: data.bytes, memorySize: 0x3000, executable: false },
     ]);
     expect(imageEnd(image)).toBe(0x20_3000);
     expect(image.symbols.format(0x10_0002n)).toBe('spin+0x1');

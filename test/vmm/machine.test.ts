@@ -38,6 +38,17 @@ describe('how a run ends', () => {
     expect(exitStatus(result)).toBe(6);
   });
 
+  it('when only timers go on, whose interrupts nobody will take', async () => {
+    const machine = await bootGuest(`${periodicTimer}; cli; hlt`);
+    expect(machine.run().kind).toBe('deadlock');
+  });
+
+  it('not while the trap of a single-stepped HLT is due', async () => {
+    const machine = await bootGuest('pushfq; orl $0x100, (%rsp); popfq; hlt');
+    // Without an IDT the trap ends the guest, but it does come.
+    expect(machine.run()).toMatchObject({ kind: 'triple-fault', fault: { first: { vector: 1 } } });
+  });
+
   it('when nothing can ever happen again, with each vCPU’s state', async () => {
     const machine = await bootGuest('testl %edi, %edi; jnz 1f; sti; 1: hlt', { vcpus: 2 });
     const result = machine.run();

@@ -82,7 +82,12 @@ function readLoadable(file: FileView, at: number, index: number): Loadable {
   const bytes = file.bytes.subarray(offset, offset + Number(fileSize));
   return {
     index,
-    segment: { gpa: Number(physical), bytes, memorySize: Number(memorySize) },
+    segment: {
+      gpa: Number(physical),
+      bytes,
+      memorySize: Number(memorySize),
+      executable: (file.u32(at + 4) & ELF.PF_X) !== 0,
+    },
     virtual: { start: virtual, end: virtual + memorySize },
   };
 }

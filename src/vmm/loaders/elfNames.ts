@@ -27,6 +27,7 @@ export const ELF = {
   SECTION_SIZE: 64,
   SYMBOL_SIZE: 24,
   PT_LOAD: 1,
+  PF_X: 1,
   PT_INTERP: 3,
   SHT_SYMTAB: 2,
   SHT_STRTAB: 3,
