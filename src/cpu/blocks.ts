@@ -51,7 +51,11 @@ function shapeOfForm(form: number): RecordShape {
   const generalSlots = [false, false, false];
   for (const { operand, kind, slot } of operands)
     if (kind === 'register' && operand.file === 'gpr') generalSlots[slot] = true;
-  return { isBranch: operands.some(({ operand }) => /^j/.test(operand.immediate)), generalSlots };
+  return {
+    isBranch: operands.some(({ operand }) => /^j/.test(operand.immediate)),
+    generalSlots,
+    hasSecondImmediate: operands.filter(({ kind }) => kind === 'immediate').length > 1,
+  };
 }
 
 export class Blocks implements CodeCache {

@@ -55,7 +55,7 @@ function describe(handler: number): MicrocodeShape | null {
     registers: operands.flatMap(registerSource),
     hasImmediate: operands.some((o) => o.kind === 'immediate'),
     rep: form.rep !== '',
-    hasOperands: operands.length > 0,
+    hasOperands: operands.length > 0 || form.row.addressed !== undefined,
   };
 }
 
@@ -76,6 +76,7 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   if (shape.hasImmediate) {
     out.immediate = u64[(at + RECORD.imm) >> 3]!;
     out.immediateNumber = i32[(at + RECORD.imm) >> 2]!;
+    out.immediate2 = u16[(at + RECORD.slot2) >> 1]!;
   }
   return out;
 }
@@ -93,6 +94,7 @@ export class RecordOperands implements Operands {
   hasImmediate = false;
   immediate = 0n;
   immediateNumber = 0;
+  immediate2 = 0;
   rep = false;
   readonly #state: CpuState;
 

@@ -56,6 +56,8 @@ export interface RecordShape {
   readonly isBranch: boolean;
   /** Which operand slots are general registers, kept as state offsets; others keep the register's number. */
   readonly generalSlots: readonly boolean[];
+  /** A second immediate has the place of the third slot. */
+  readonly hasSecondImmediate: boolean;
 }
 
 /**
@@ -97,7 +99,7 @@ export function writeRecord(
   u16[h + 7] = ripOffset;
   i32[w + 4] = shape.isBranch ? 0 : disp;
   u16[h + 10] = OFFSET.segments + SEGMENT_SIZE * insn.segment;
-  u16[h + 11] = insn.imm2 !== 0 ? insn.imm2 : slot(insn.reg2, shape.generalSlots[2]);
+  u16[h + 11] = shape.hasSecondImmediate ? insn.imm2 : slot(insn.reg2, shape.generalSlots[2]);
   i32[w + 6] = insn.immLo;
   i32[w + 7] = shape.isBranch ? 0 : insn.immHi;
 }

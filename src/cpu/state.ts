@@ -67,6 +67,7 @@ const architectural = {
   star: u64, lstar: u64, cstar: u64, fmask: u64, kernelGsBase: u64, tscAux: u64, pat: u64,
   sysenterCs: u64, sysenterEsp: u64, sysenterEip: u64,
   apicBase: u64,
+  entropy: u64,                 // where RDRAND and RDSEED stand (microcode/random.ts)
   tsc: u64,                     // guest TSC at the current instruction boundary; while code runs see tscEnd
   cpl: u8, mode: u8,            // mode: the decoder's and dispatcher's operating mode (records.ts)
   shadow: u8,                   // interrupt shadow: bit 0 STI, bit 1 MOV SS

@@ -38,7 +38,7 @@ const PLATFORM: readonly CpuidFeature[] = [
 /** What is offered as soon as trapline executes every instruction of it. */
 const EXTENSIONS: readonly CpuidFeature[] = [
   'CX16', 'MOVBE', 'POPCNT', 'CLFLUSH', 'FSGSBASE', 'BMI1', 'BMI2', 'INVPCID', 'ADX', 'RDPID', 'LZCNT', 'PREFETCHW', 'RDTSCP',
-  'CLFLUSHOPT', 'CLWB', 'CLDEMOTE', 'MOVDIRI', 'MOVDIR64B', 'SERIALIZE', 'WBNOINVD',
+  'CLFLUSHOPT', 'CLWB', 'CLDEMOTE', 'MOVDIRI', 'MOVDIR64B', 'SERIALIZE', 'WBNOINVD', 'RDRAND', 'RDSEED', 'WAITPKG',
 ];
 
 /** Whether trapline executes every instruction of a feature. */

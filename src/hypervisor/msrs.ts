@@ -56,6 +56,9 @@ const MICROCODE_REVISION = 1n << 32n;
 /** IA32_MISC_ENABLE.FAST_STRING. */
 const MISC_ENABLE_RESET = 1n;
 
+/** IA32_UMWAIT_CONTROL: all but bit 1 and the upper half. */
+const UMWAIT_CONTROL_BITS = 0xffff_fffdn;
+
 /* prettier-ignore */
 const RECORDS: readonly MsrRecord[] = [
   named(MSR.TSC, {
@@ -82,6 +85,15 @@ const RECORDS: readonly MsrRecord[] = [
     reset: 0n, saved: true,
     read: ({ vm, lapic }) => (vm.pvFeatures.has('lazy-tscdeadline') ? lapic.timer.lazy.readMsr() : null),
     write: ({ vm, lapic }, value) => vm.pvFeatures.has('lazy-tscdeadline') && lapic.timer.lazy.writeMsr(value),
+  }),
+  named(MSR.UMWAIT_CONTROL, {
+    reset: 0n, saved: true,
+    read: ({ vm, umwaitControl }) => (vm.cpuid.offers('WAITPKG') ? umwaitControl : null),
+    write: (vcpu, value) => {
+      if (!vcpu.vm.cpuid.offers('WAITPKG') || (value & ~UMWAIT_CONTROL_BITS) !== 0n) return false;
+      vcpu.umwaitControl = value;
+      return true;
+    },
   }),
   constant(MSR.BIOS_SIGN_ID, MICROCODE_REVISION, 'ignored'),
   constant(MSR.MISC_ENABLE, MISC_ENABLE_RESET, 'ignored'),

@@ -85,6 +85,8 @@ export class Vcpu implements EventOwner, LapicOwner {
   readonly tsc = new GuestTsc();
   /** IA32_TSC_ADJUST. */
   tscAdjust = 0n;
+  /** IA32_UMWAIT_CONTROL. */
+  umwaitControl = 0n;
   readonly lapic: Lapic;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
   mpState: Cell<MpState> = 'runnable';

@@ -37,7 +37,7 @@ class Hash {
 const REGISTERS: readonly FieldName[] = [
   'gpr', 'rip', 'flagResult', 'flagAux', 'flagCarry', 'rflags', 'gdtrBase', 'idtrBase', 'gdtrLimit', 'idtrLimit',
   'cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'xcr0', 'efer', 'dr', 'star', 'lstar', 'cstar', 'fmask', 'kernelGsBase', 'tscAux', 'pat',
-  'sysenterCs', 'sysenterEsp', 'sysenterEip', 'apicBase', 'cpl', 'shadow', 'nmiBlocked', 'activity', 'pendingDb',
+  'sysenterCs', 'sysenterEsp', 'sysenterEip', 'apicBase', 'entropy', 'cpl', 'shadow', 'nmiBlocked', 'activity', 'pendingDb',
   'mxcsr', 'fcw', 'fsw', 'ftw', 'st', 'vec',
 ];
 const SEGMENT_WORDS = 4;

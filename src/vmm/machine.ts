@@ -47,7 +47,7 @@ export interface BootOptions {
   readonly costs?: CostModel | string;
   readonly quantum?: number;
   readonly tscKhz?: number;
-  /** Other than 0 (the default): vCPUs start at chance distances, so that each seed tries another interleaving. */
+  /** Other than 0 (the default): vCPUs start at chance distances, so that each seed tries another interleaving. RDRAND's numbers follow from it too. */
   readonly seed?: number;
   readonly probes?: Probes;
   /** Run every instruction form by call (see ProcessorOptions). */
@@ -192,6 +192,7 @@ export class Machine implements Userspace {
   #start(seed: number): void {
     const random = new Random(seed);
     for (const vcpu of this.vm.vcpus) {
+      vcpu.guest.state.entropy = (BigInt(seed >>> 0) << 32n) | BigInt(vcpu.id);
       if (seed !== 0) vcpu.cpu.now += random.below(START_SPREAD);
       vcpu.thread = this.host.spawn(vcpu.name, vcpu.cpu, vcpuThread(this, vcpu));
     }

@@ -184,7 +184,7 @@ const cmpxchg8b: RowOptions = {
     op.write(dst, select(equal, joined(RCX, RBX), a));
   },
 };
-const cmpxchg16b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX16' };
+const cmpxchg16b: RowOptions = { access: 'rw', lock: true, written: 'z', cpuid: 'CX16', microcode: 'cmpxchg16b' };
 const extendA: RowOptions = {
   size: 'v',
   semantics: (op) => {

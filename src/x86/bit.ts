@@ -89,7 +89,30 @@ const popcnt: RowOptions = {
     op.setPackedFlags(select(value.eqz(), i32(ZF), i32(0)));
   },
 };
-const crc32: RowOptions = { access: 'rw', cpuid: 'SSE4_2' };
+/** Castagnoli's polynomial (11EDC6F41H), bits reversed: the lowest bit of the message comes first. */
+const CRC32C = 0x82f6_3b78 | 0;
+const crc32: RowOptions = {
+  access: 'rw',
+  cpuid: 'SSE4_2',
+  semantics: (op) => {
+    const bits = op.sourceWidth(src);
+    let message = op.let(op.readZext(src).zext());
+    let crc = op.let(op.readZext(dst).wrap());
+    for (let done = 0; done < bits; done += 8) {
+      crc = op.let(crc.xor(message.wrap().and(i32(0xff))));
+      for (let bit = 0; bit < 8; bit++)
+        crc = op.let(
+          crc.shrU(i32(1)).xor(
+            i32(0)
+              .sub(crc.and(i32(1)))
+              .and(i32(CRC32C)),
+          ),
+        );
+      message = op.let(message.shrU(i64(8)));
+    }
+    op.write(dst, op.fit(crc));
+  },
+};
 const andn: RowOptions = {
   written: 'oszc',
   undefined: 'ap',

@@ -59,7 +59,7 @@ const xlat: RowOptions = {
   semantics: (op) => op.setReg(RAX, op.loadAt(op.reg64(RBX).add(op.reg(RAX).zext()))),
 };
 const direct: RowOptions = { cpuid: 'MOVDIRI', semantics: move };
-const direct64: RowOptions = { access: 'r r', cpuid: 'MOVDIR64B' };
+const direct64: RowOptions = { access: 'r r', cpuid: 'MOVDIR64B', microcode: 'movdir64b' };
 
 // prettier-ignore
 export const DATA = [

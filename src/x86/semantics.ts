@@ -103,7 +103,7 @@ export class Op<T extends Int> {
   }
   write(position: number, value: Expr<T>): void {
     const place = this.#places[position]!;
-    if (place.kind === 'register') this.#backEnd.setRegister(place.register, this.width, value);
+    if (place.kind === 'register') this.#backEnd.setRegister(place.register, place.width, value);
     else if (place.kind === 'immediate') throw new Error('an immediate operand cannot be written');
     else {
       const cell = this.#cells.get(position);
@@ -137,6 +137,10 @@ export class Op<T extends Int> {
     this.#displaced = bytes;
   }
 
+  /** Bits of an operand of another width than the operation's. */
+  sourceWidth(position: number): Width {
+    return this.#widthOf(position);
+  }
   #widthOf(position: number): Width {
     const place = this.#places[position]!;
     return place.kind === 'immediate' ? this.width : place.width;

@@ -32,7 +32,7 @@ const pusha: RowOptions = { stack: true, modes: 'no64', size: 'v' };
 const popa: RowOptions = { stack: true, modes: 'no64', size: 'v' };
 const pushf: RowOptions = { ...stack, access: 'r', read: 'oszapcditrvx', semantics: pushFlags };
 const popf: RowOptions = { ...stack, access: 'w', written: 'oszapcditrvx', endsBlock: true, microcode: 'popf' };
-const enter: RowOptions = { ...stack, size: 'v' };
+const enter: RowOptions = { ...stack, size: 'v', microcode: 'enter' };
 const leave: RowOptions = { ...stack, size: 'v', semantics: unwindFrame };
 
 // prettier-ignore

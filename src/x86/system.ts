@@ -21,6 +21,7 @@ const table = (microcode: string): RowOptions => ({
 const vmx: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'VMX', exits: 'VMX_INSTRUCTION', microcode: 'vmx' };
 const svm: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'SVM', microcode: 'svm' };
 const time: RowOptions = { observesTime: true, endsBlock: true };
+const wait: RowOptions = { endsBlock: true, access: 'r', written: 'oszapc', cpuid: 'WAITPKG' };
 const base: RowOptions = { modes: 'only64', cpuid: 'FSGSBASE' };
 const shadow: RowOptions = { cpuid: 'CET_SS' };
 const only64 = { modes: 'only64' } as const;
@@ -127,9 +128,9 @@ export const SYSTEM = [
   row('F3 0F AE /3',     'wrgsbase',  'Ry',     { ...base, endsBlock: true, microcode: 'wrgsbase' }),
   row('F3 0F AE /4',     'ptwrite',   'Ey',     { cpuid: 'PTWRITE' }),
   row('F3 0F AE /5',     '|incsspd|incsspq',   'Ry',     shadow),
-  row('66 0F AE /6',     'tpause',    'Rd',     { ...time, written: 'oszapc', cpuid: 'WAITPKG' }),
-  row('F3 0F AE /6',     'umonitor',  'Ram',    { cpuid: 'WAITPKG' }),
-  row('F2 0F AE /6',     'umwait',    'Rd',     { ...time, written: 'oszapc', cpuid: 'WAITPKG' }),
+  row('66 0F AE /6',     'tpause',    'Rd',     { ...wait, microcode: 'tpause' }),
+  row('F3 0F AE /6',     'umonitor',  'Ram',    { addressed: 'memory', access: 'r', cpuid: 'WAITPKG', microcode: 'umonitor' }),
+  row('F2 0F AE /6',     'umwait',    'Rd',     { ...wait, microcode: 'umwait' }),
   row('F3 0F AE /6',     'clrssbsy',  'Mq',     { ...shadow, access: 'rw', cpl0: true, written: 'oszapc' }),
   row('0F B9 /r',        'ud1',       'Gv,Ev',  { access: 'n n', endsBlock: true, microcode: 'ud' }),
   row('NP 0F C7 /6',     'vmptrld',   'Mq',     vmx),

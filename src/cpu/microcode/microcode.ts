@@ -72,6 +72,8 @@ export interface Operands {
   /** Sign-extended to 64 bits; and the same as a number. */
   immediate: bigint;
   immediateNumber: number;
+  /** The second immediate (ENTER's level). */
+  immediate2: number;
   /** A REP prefix repeats the instruction. */
   rep: boolean;
 }

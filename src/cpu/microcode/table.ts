@@ -5,6 +5,7 @@ import * as debugRegister from './debugRegister.ts';
 import * as descriptorTable from './descriptorTable.ts';
 import * as farTransfer from './farTransfer.ts';
 import * as flag from './flag.ts';
+import { enter } from './frame.ts';
 import { absentWithout, cpuid, ud, vmcall } from './hypervisorCall.ts';
 import * as idle from './idle.ts';
 import * as interrupt from './interrupt.ts';
@@ -12,10 +13,12 @@ import * as invalidate from './invalidate.ts';
 import { PORT_IO } from './io.ts';
 import type { Microcode } from './microcode.ts';
 import * as msr from './msr.ts';
+import * as random from './random.ts';
 import * as segment from './segment.ts';
 import * as systemCall from './systemCall.ts';
 import * as time from './time.ts';
 import * as verify from './verify.ts';
+import * as wideMemory from './wideMemory.ts';
 
 const table = {
   ...interrupt,
@@ -32,6 +35,9 @@ const table = {
   ...PORT_IO,
   ...flag,
   ...idle,
+  ...random,
+  ...wideMemory,
+  enter,
   cpuid,
   vmcall,
   ud,
@@ -51,8 +57,6 @@ const table = {
   eretu: absentWithout('FRED'),
   invlpgb: absentWithout('INVLPGB'),
   tlbsync: absentWithout('INVLPGB'),
-  rdrand: absentWithout('RDRAND'),
-  rdseed: absentWithout('RDSEED'),
 } satisfies Record<string, Microcode>;
 
 export type MicrocodeName = keyof typeof table;

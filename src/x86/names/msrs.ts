@@ -10,6 +10,8 @@ export const MSR = {
   PRED_CMD: 0x49,
   /** Microcode revision. */
   BIOS_SIGN_ID: 0x8b,
+  /** Longest wait of UMWAIT and TPAUSE, and whether C0.2 is allowed (SDM vol. 3, 10.9). */
+  UMWAIT_CONTROL: 0xe1,
   MPERF: 0xe7,
   APERF: 0xe8,
   MTRRCAP: 0xfe,
