@@ -1,4 +1,4 @@
-// The client's half of the GDB remote protocol, as far as a stub is asked to show and set registers, step and run to a place.
+// The client's half of the GDB remote protocol, as far as a stub is asked to show registers, step and run to a place.
 
 import { createConnection, type Socket } from 'node:net';
 
@@ -44,8 +44,6 @@ export class GdbClient {
 
   async #start(): Promise<void> {
     if ((await this.request('QStartNoAckMode')) === 'OK') this.#acknowledges = false;
-    // QEMU lets single registers be set only once it has been asked what it has.
-    await this.request('qXfer:features:read:target.xml:0,ffb');
   }
 
   /** Sends a packet; the stub's answer to it. */
@@ -75,12 +73,6 @@ export class GdbClient {
     resolve(found[1]!);
   }
 
-  /** A register of up to eight bytes by the stub's number. */
-  setRegister(number: number, bytes: number, value: bigint): Promise<string> {
-    const image = Buffer.alloc(8);
-    image.writeBigUInt64LE(value);
-    return this.expect(`P${number.toString(16)}=${image.toString('hex', 0, bytes)}`, /^OK$/);
-  }
   async registers(): Promise<Buffer> {
     return Buffer.from(await this.expect('g', /^[0-9a-fx]{100,}$/), 'hex');
   }

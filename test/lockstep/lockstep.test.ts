@@ -13,7 +13,8 @@ import { nativeAvailable } from '../hardware/native.ts';
 import { lockstep, type Difference, type Outcome } from './lockstep.ts';
 import { machineKind, type MachineDriver, type MachineKind } from './machineDriver.ts';
 import { nativeKind } from './nativeDriver.ts';
-import { qemuAvailable, qemuKind } from './qemuDriver.ts';
+import { qemuAvailable } from '../peers/qemu.ts';
+import { qemuKind } from './qemuDriver.ts';
 import { differenceText } from './report.ts';
 
 const UNITS = 80_000;

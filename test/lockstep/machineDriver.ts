@@ -109,6 +109,10 @@ function registersOf({ state }: Cpu): Registers {
   registers.rflags = BigInt(readRflags(state) >>> 0);
   const { flagResult, flagAux, flagCarry, cr0, cr2, cr3, cr4, cr8, efer, tsc, kernelGsBase } = state;
   Object.assign(registers, { cr0, cr2, cr3, cr4, cr8, efer, tsc, kernelGsBase });
+  for (const table of ['gdtr', 'idtr'] as const) {
+    registers[`${table}.base`] = state[`${table}Base`];
+    registers[`${table}.limit`] = BigInt(state[`${table}Limit`]);
+  }
   Object.assign(registers, {
     'flags.result': flagResult,
     'flags.aux': flagAux,

@@ -8,7 +8,8 @@ import type { DriverKind } from './driver.ts';
 import { lockstep } from './lockstep.ts';
 import { machineKind } from './machineDriver.ts';
 import { nativeKind } from './nativeDriver.ts';
-import { qemuAvailable, qemuKind } from './qemuDriver.ts';
+import { qemuAvailable } from '../peers/qemu.ts';
+import { qemuKind } from './qemuDriver.ts';
 import { differenceText } from './report.ts';
 
 const USAGE = `usage: npm run lockstep FILE -- [--against evaluator|qemu|native] [--units N] [--vcpus N] [--no-hot]`;

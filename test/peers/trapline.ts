@@ -1,0 +1,25 @@
+// trapline itself as one of the machines, hypervisor and devices included.
+
+import type { Image } from '../../src/vmm/image.ts';
+import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import { MachineDriver, LOCKSTEP_MEMORY } from '../lockstep/machineDriver.ts';
+import { Collector, type Output, type Start } from './peer.ts';
+
+/** Where an image starts on trapline's machine: what the other machines are given. */
+export async function startOf(image: Image, boot: Partial<BootOptions> = {}): Promise<Start> {
+  const machine = Machine.boot({ image, memory: LOCKSTEP_MEMORY, ...boot });
+  const driver = new MachineDriver('start', machine, false);
+  return { memory: driver.memory().slice(), registers: (await driver.registers())[0]! };
+}
+
+/** Runs an image until it writes END. Throws if it ends otherwise. */
+export function runOnTrapline(image: Image, boot: Partial<BootOptions> = {}, maxCycles = Infinity): Output {
+  const machine = Machine.boot({ image, memory: LOCKSTEP_MEMORY, ...boot });
+  const collector = new Collector();
+  let ended = false;
+  machine.console.listen((byte) => (ended ||= collector.take(byte)));
+  const result = machine.run({ until: () => ended, maxCycles });
+  if (!ended)
+    throw new Error(`on trapline the guest ended with ${result.kind}, having written '${collector.text.slice(-200)}'`);
+  return collector.output;
+}
