@@ -66,13 +66,13 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   out.width = shape.width;
   out.addressSize = shape.addressSize;
   out.rep = shape.rep;
+  out.hasImmediate = shape.hasImmediate;
   if (!shape.hasOperands) return out;
   out.reg0 = registerNumber(u16, at, shape.registers[0]);
   out.reg1 = registerNumber(u16, at, shape.registers[1]);
   out.isMemory = shape.memory !== null;
   out.segment = (u16[(at + RECORD.segment) >> 1]! - OFFSET.segments) / SEGMENT_SIZE;
   if (shape.memory !== null) out.address = linearAddress(state, at, shape);
-  out.hasImmediate = shape.hasImmediate;
   if (shape.hasImmediate) {
     out.immediate = u64[(at + RECORD.imm) >> 3]!;
     out.immediateNumber = i32[(at + RECORD.imm) >> 2]!;
