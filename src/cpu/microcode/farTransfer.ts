@@ -96,7 +96,7 @@ function callInner(cpu: MicrocodeCpu, insn: Operands, code: Descriptor, cpl: num
   cpu.mmu.selectViews();
 }
 
-/** Pushes values, the last one first, after probing them all; gives the new stack pointer. `code` is marked on the way. */
+/** Pushes values, the last one first, after probing them all in that order; gives the new stack pointer. `code` is marked on the way. */
 function pushAll(
   cpu: MicrocodeCpu,
   top: bigint,
@@ -108,9 +108,10 @@ function pushAll(
   const bytes = width * values.length;
   const rsp = BigInt.asUintN(64, top - BigInt(bytes));
   if (!isCanonicalAddress(rsp) || !isCanonicalAddress(BigInt.asUintN(64, top - 1n))) raise.ss(0);
-  cpu.mmu.probe(rsp, bytes, 'write', access);
+  const place = (i: number): bigint => BigInt.asUintN(64, rsp + BigInt(i * width));
+  for (let i = values.length - 1; i >= 0; i--) cpu.mmu.probe(place(i), width, 'write', access);
   markAccessed(cpu, code);
-  values.forEach((value, i) => cpu.mmu.write(BigInt.asUintN(64, rsp + BigInt(i * width)), width, value, access));
+  values.forEach((value, i) => cpu.mmu.write(place(i), width, value, access));
   return rsp;
 }
 

@@ -8,8 +8,8 @@ const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
 const DEEPEST = 31;
 
 /**
- * SDM vol. 2, ENTER, with a stack of 64 bits. All that will be read and written is probed before, and so is the last place of
- * the new frame, which is not written.
+ * SDM vol. 2, ENTER, with a stack of 64 bits. All that will be read and written is probed before, in the order of the accesses,
+ * and so is the last place of the new frame, which is not written.
  */
 export const enter: Microcode = ({ state, mmu }, insn) => {
   const bytes = BigInt(insn.width);
@@ -18,11 +18,12 @@ export const enter: Microcode = ({ state, mmu }, insn) => {
   const rsp = state.gpr(GPR.RSP);
   const rbp = state.gpr(GPR.RBP);
   const frame = u64(rsp - bytes);
-  const pushed = bytes * BigInt(1 + level);
-  const end = u64(rsp - pushed - size);
+  const end = u64(rsp - bytes * BigInt(1 + level) - size);
   const outer = level === 0 ? 0 : level - 1;
-  mmu.probe(u64(rsp - pushed), Number(pushed), 'write', 'stack');
-  if (outer > 0) mmu.probe(u64(rbp - bytes * BigInt(outer)), outer * insn.width, 'read', 'stack');
+  for (let i = 0; i <= level; i++) {
+    if (i > 0 && i <= outer) mmu.probe(u64(rbp - bytes * BigInt(i)), insn.width, 'read', 'stack');
+    mmu.probe(u64(frame - bytes * BigInt(i)), insn.width, 'write', 'stack');
+  }
   mmu.probe(end, insn.width, 'write', 'stack');
 
   let top = rsp;
