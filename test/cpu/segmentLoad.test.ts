@@ -261,14 +261,14 @@ describe('LAR, LSL, VERR, VERW', () => {
   // prettier-ignore
   it.each<[string, 0 | 3, number, bigint | null, bigint | null, boolean, boolean]>([
     // LAR, LSL, VERR, VERW
-    ['data of ring 0', 0, SEL.KDATA, 0xc0_9300n, 0xffff_ffffn,  true,  true],
+    ['data of ring 0', 0, SEL.KDATA, 0xcf_9300n, 0xffff_ffffn,  true,  true],
     ['data of ring 0 from ring 3', 3, SEL.KDATA, null, null,        false, false],
     ['data with RPL above DPL', 0, SEL.KDATA | 3, null, null,       false, false],
-    ['read-only data', 0, SEL.READ_ONLY, 0xc0_9100n, 0xffff_ffffn,  true,  false],
-    ['code', 0, SEL.KCODE, 0xa0_9b00n, 0xffff_ffffn,  true,  false],
-    ['execute-only code', 0, SEL.EXECUTE_ONLY, 0xa0_9900n, 0xffff_ffffn, false, false],
-    ['conforming code from ring 3', 3, SEL.CONFORMING | 3, 0xa0_9e00n, 0xffff_ffffn, true, false],
-    ['absent data', 0, SEL.ABSENT_DATA, 0xc0_1300n, 0xffff_ffffn,  true,  true],
+    ['read-only data', 0, SEL.READ_ONLY, 0xcf_9100n, 0xffff_ffffn,  true,  false],
+    ['code', 0, SEL.KCODE, 0xaf_9b00n, 0xffff_ffffn,  true,  false],
+    ['execute-only code', 0, SEL.EXECUTE_ONLY, 0xaf_9900n, 0xffff_ffffn, false, false],
+    ['conforming code from ring 3', 3, SEL.CONFORMING | 3, 0xaf_9e00n, 0xffff_ffffn, true, false],
+    ['absent data', 0, SEL.ABSENT_DATA, 0xcf_1300n, 0xffff_ffffn,  true,  true],
     ['a TSS', 0, SEL.TSS, 0x8b00n,    0x67n,         false, false],
     ['an LDT', 0, SEL.LDT, 0x8200n,    0xfn,          false, false],
     ['a call gate', 0, SEL.GATE, 0xec00n,    null,          false, false],

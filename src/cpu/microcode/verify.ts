@@ -1,6 +1,6 @@
 // Instructions that ask about a selector without loading it, and answer in ZF: LAR, LSL, VERR, VERW.
 
-import { RFLAGS, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { RFLAGS, SEGMENT_ATTRIBUTE, SYSTEM_TYPE } from '../../x86/names/registers.ts';
 import { isNull, readDescriptor, rplOf, type Descriptor } from '../descriptors.ts';
 import { dplOf, isConforming, isReadable, isWritableData, systemType } from '../segments.ts';
 import { changeFlags, readWordOperand, writeGpr } from './checks.ts';
@@ -29,10 +29,14 @@ const LSL_TYPES = [SYSTEM_TYPE.LDT, SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS_B
 /** Attributes in their places in the second word of a descriptor: 8 bits up. */
 const ACCESS_RIGHTS_SHIFT = 8;
 
+/** Bits 16 to 19, which the manual leaves undefined; processors leave the limit's there. */
+const limitBits = ({ attributes, limit }: Descriptor): number =>
+  (attributes & SEGMENT_ATTRIBUTE.G ? limit >>> 12 : limit) & 0xf_0000;
+
 export const lar: Microcode = (cpu, insn) => {
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg1));
   if (!isKnown(descriptor, LAR_TYPES)) return answer(cpu, false);
-  writeGpr(cpu.state, insn.reg0, insn.width, BigInt(descriptor.attributes << ACCESS_RIGHTS_SHIFT));
+  writeGpr(cpu.state, insn.reg0, insn.width, BigInt((descriptor.attributes << ACCESS_RIGHTS_SHIFT) | limitBits(descriptor)));
   return answer(cpu, true);
 };
 
