@@ -17,6 +17,9 @@ export const measured = (values: readonly number[]): Measured => ({
   max: Math.max(...values),
 });
 
+export const geomean = (values: readonly number[]): number =>
+  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+
 /** Runs `work`, which says how often it did its thing; nanoseconds for each. */
 export function time(work: () => number): number {
   const start = process.hrtime.bigint();

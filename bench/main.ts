@@ -1,73 +1,116 @@
-// npm run bench [-- --quick --json]: interpreter speed, decode speed, exit round trips. Medians over rounds in one process;
-// each figure that depends on the machine stands beside a yardstick measured in the same run. bench/README.md keeps figures.
+// npm run bench [-- --quick --json]: how fast trapline is, beside what it is compared with, measured in the same run. Medians over
+// rounds. --quick: few rounds, and no other machines. bench/README.md keeps figures.
 
-import { median, time, type Measured } from './clock.ts';
+import { geomean, median, time, type Measured } from './clock.ts';
+import { compareLoops, compareOperations, speedAgainst, type Times } from './comparison.ts';
 import { decodeSpeed } from './decode.ts';
 import { roundTrips, yardstick } from './exits.ts';
-import { LOOPS, loopSpeed } from './loops.ts';
+import { LOOPS, loopSpeed, type LoopName } from './loops.ts';
+import { missingPeers } from './peers.ts';
+import { startUp } from './startup.ts';
 
 const quick = process.argv.includes('--quick');
 const json = process.argv.includes('--json');
 const ROUNDS = quick ? 3 : 9;
+const PEER_ROUNDS = 5;
 
-const geomean = (values: readonly number[]): number =>
-  Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
-
-/** What `issues` and docs ask of the figures; a miss is said, and is no error: the machine may be busy. */
+/** What is asked of the figures; a miss is said, and is no error: the machine may be busy. */
 interface Bar {
   readonly what: string;
-  readonly figure: number;
+  /** Null: not measured. */
+  readonly figure: number | null;
   readonly bar: number;
   readonly unit: string;
   /** Whether the figure must be at least the bar, or at most. */
   readonly sense: 'least' | 'most';
 }
 
-const loops: Record<string, Measured> = {};
-for (const name of LOOPS) loops[name] = await loopSpeed(name, ROUNDS);
-const mips = geomean(LOOPS.map((name) => loops[name]!.median));
-
+const loops = {} as Record<LoopName, Measured>;
+for (const name of [...LOOPS, 'counter-apart'] as const) loops[name] = await loopSpeed(name, ROUNDS);
+const mips = geomean(LOOPS.map((name) => loops[name].median));
 const decode = await decodeSpeed(ROUNDS);
 const stick = median(Array.from({ length: ROUNDS }, () => time(yardstick)));
 const trips = await roundTrips(ROUNDS);
+const start = await startUp(quick ? 3 : 5);
+const compared = quick ? {} : await compareLoops(PEER_ROUNDS);
+const operations = quick ? {} : await compareOperations(PEER_ROUNDS);
 
+const least = (what: string, figure: number | null, bar: number, unit: string): Bar => ({
+  what, figure, bar, unit, sense: 'least',
+}); // prettier-ignore
+const most = (what: string, figure: number | null, bar: number, unit: string): Bar => ({
+  what, figure, bar, unit, sense: 'most',
+}); // prettier-ignore
 const bars: Bar[] = [
-  { what: 'interpreter, geometric mean', figure: mips, bar: 250, unit: 'MIPS', sense: 'least' },
-  { what: 'decode and record', figure: decode.median, bar: 3, unit: 'M instructions/s', sense: 'least' },
-  ...Object.entries(trips)
-    .filter(([what]) => what !== 'WRMSR TPR') // shown above; its work on priorities is no round trip
-    .map(([what, trip]) => ({
-      what: `exit round trip, ${what}`,
-      figure: trip.median / stick,
-      bar: what === 'WRMSR TSC_DEADLINE' ? 100 : 60,
-      unit: 'x the yardstick',
-      sense: 'most' as const,
-    })),
+  least('interpreter, geometric mean', mips, 250, 'MIPS'),
+  least('loops, times as fast as QEMU (TCG)', speedAgainst('QEMU', compared), 0.17, ''),
+  least('loops, times as fast as bochs', speedAgainst('bochs', compared), 1.5, ''),
+  least('decode and record', decode.median, 3, 'M instructions/s'),
+  most('a counter beside its code, against apart', loops['counter-apart'].median / loops.counter.median, 3, 'x'),
+  most('start to the first byte printed', start?.median ?? null, 400, 'ms'),
+  most('exit round trip, WRMSR LVT error', trips['WRMSR LVT error']!.median / stick, 60, 'x the yardstick'),
+  most('exit round trip, WRMSR TSC_DEADLINE', trips['WRMSR TSC_DEADLINE']!.median / stick, 100, 'x the yardstick'),
 ];
 
 if (json) {
   const { arch, version } = process;
-  const figures = { loops, mips, decode, yardstickNs: stick, roundTripsNs: trips, bars };
-  process.stdout.write(`${JSON.stringify({ arch, node: version, rounds: ROUNDS, ...figures }, null, 2)}\n`);
+  const figures = { loops, mips, decode, yardstickNs: stick, roundTripsNs: trips, startUpMs: start };
+  const text = JSON.stringify({ arch, node: version, rounds: ROUNDS, ...figures, compared, operations, bars }, null, 2);
+  process.stdout.write(`${text}\n`);
 } else {
-  const row = (what: string, value: string): void => void process.stdout.write(`${what.padEnd(40)} ${value}\n`);
-  for (const name of LOOPS) row(`${name} (MIPS)`, show(loops[name]!));
+  for (const [name, speed] of Object.entries(loops)) row(`${name} (MIPS)`, show(speed));
   row('geometric mean (MIPS)', mips.toFixed(0));
   row('decode and record (M instructions/s)', show(decode));
   row('yardstick round trip (ns)', stick.toFixed(2));
   for (const [what, trip] of Object.entries(trips)) {
     row(`exit round trip, ${what} (ns)`, `${show(trip)}   ${(trip.median / stick).toFixed(0)} x the yardstick`);
   }
-  process.stdout.write('\n');
-  for (const b of bars) {
-    const met = b.sense === 'least' ? b.figure >= b.bar : b.figure <= b.bar;
-    row(
-      b.what,
-      `${b.figure.toFixed(1)} ${b.unit}, bar ${b.sense === 'least' ? '>=' : '<='} ${b.bar}: ${met ? 'met' : 'MISSED'}`,
-    );
+  row('start to the first byte printed (ms)', start ? show(start) : 'not measured: npm run build first');
+  line();
+  if (quick) line('Other machines are not measured by --quick.');
+  else {
+    for (const [name, why] of Object.entries(missingPeers())) line(`${name} is not measured: ${why}.`);
+    table('one call of a loop (ms)', compared);
+    table('one operation (ns)', operations);
   }
+  line();
+  for (const b of bars) row(b.what, verdict(b));
 }
+process.exit(0); // a killed emulator's pipes may linger
 
+function line(text = ''): void {
+  process.stdout.write(`${text}\n`);
+}
+function row(what: string, value: string): void {
+  line(`${what.padEnd(42)} ${value}`);
+}
 function show({ min, median: middle, max }: Measured): string {
   return `${middle.toFixed(1)} (${min.toFixed(1)} to ${max.toFixed(1)})`;
+}
+function verdict({ figure, bar, unit, sense }: Bar): string {
+  const asked = `bar ${sense === 'least' ? '>=' : '<='} ${bar}`;
+  if (figure === null) return `not measured, ${asked}`;
+  const met = sense === 'least' ? figure >= bar : figure <= bar;
+  return `${figure.toFixed(figure < 10 ? 2 : 1)} ${unit}`.trim() + `, ${asked}: ${met ? 'met' : 'MISSED'}`;
+}
+
+/** Medians of each machine, and how many times as fast trapline is. */
+function table(what: string, rows: Record<string, Times>): void {
+  const machines = ['trapline', 'QEMU', 'bochs'] as const;
+  line(`${what.padEnd(26)}${machines.map((name) => name.padStart(11)).join('')}     against QEMU    against bochs`);
+  for (const [name, times] of Object.entries(rows)) {
+    const cell = (machine: (typeof machines)[number]): string => times[machine]?.median.toFixed(1) ?? '-';
+    const ratio = (machine: 'QEMU' | 'bochs'): string =>
+      times[machine] ? `${(times[machine].median / times.trapline!.median).toFixed(2)} x` : '-';
+    line(
+      name.padEnd(26) + machines.map((m) => cell(m).padStart(11)).join('') +
+        ratio('QEMU').padStart(17) + ratio('bochs').padStart(17),
+    ); // prettier-ignore
+  }
+  const mean = (machine: 'QEMU' | 'bochs'): string => {
+    const speed = speedAgainst(machine, rows);
+    return speed === null ? '-' : `${speed.toFixed(2)} x`;
+  };
+  line(`${'geometric mean'.padEnd(59)}${mean('QEMU').padStart(17)}${mean('bochs').padStart(17)}`);
+  line();
 }

@@ -42,4 +42,4 @@ op_loop:
     jmp dispatch
 done:
     mov %rbx, %rax
-    hlt
+    ret

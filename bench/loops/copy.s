@@ -23,4 +23,4 @@ word:
     dec %r8d
     jnz round
     mov -8(%rdi), %rax
-    hlt
+    ret

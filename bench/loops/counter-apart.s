@@ -12,4 +12,4 @@ loop:
     dec %ecx
     jnz loop
     mov (%rdi), %rax
-    hlt
+    ret

@@ -1,5 +1,6 @@
 # A loop whose counter lies in the page of its code, in a line of its own. Result in RAX: the counter.
     mov $6000000, %ecx
+    movq $0, counter(%rip)
     jmp loop
     .balign 64
 counter:
@@ -13,4 +14,4 @@ loop:
     dec %ecx
     jnz loop
     mov counter(%rip), %rax
-    hlt
+    ret

@@ -23,4 +23,4 @@ even:
     dec %rcx
     jnz byte
     not %eax
-    hlt
+    ret

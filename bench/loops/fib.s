@@ -1,7 +1,7 @@
 # Fibonacci by recursion: calls, returns, pushes, pops. Result in RAX.
     mov $30, %edi
     call fib
-    hlt
+    ret
 fib:
     push %rbx
     mov %edi, %ebx

@@ -39,4 +39,4 @@ found:
     jnz key
     dec %r10d
     jnz round
-    hlt
+    ret

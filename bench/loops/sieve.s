@@ -36,4 +36,4 @@ count:
     dec %r10d
     jnz again
     mov %rbx, %rax
-    hlt
+    ret

@@ -27,7 +27,7 @@ fill:
     jnz again
     mov $ARRAY, %edi
     mov (COUNT / 2 * 4)(%rdi), %eax
-    hlt
+    ret
 # Sorts the words from RDI to RSI, both included.
 sort:
     cmp %rsi, %rdi
