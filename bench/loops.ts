@@ -8,7 +8,7 @@ import { bareCpu, CODE, resetState, STACK } from '../test/cpu/bare.ts';
 import { measured, time, type Measured } from './clock.ts';
 import { mixSource } from './mix.ts';
 
-export const LOOPS = ['sieve', 'crc', 'fib', 'copy', 'hash', 'sort', 'bytecode', 'counter', 'mix'] as const;
+export const LOOPS = ['sieve', 'crc', 'fib', 'copy', 'hash', 'sort', 'bytecode', 'strings', 'counter', 'mix'] as const;
 export type LoopName = (typeof LOOPS)[number] | 'counter-apart';
 
 /** What each loop must leave in RAX: a benchmark of a wrong interpreter is none. */
@@ -20,6 +20,7 @@ export const RESULTS: Readonly<Record<LoopName, bigint>> = {
   hash: 0xa9713n,
   sort: 0x7fcfcfc1n,
   bytecode: 0x1d1a9576440n,
+  strings: 0x2345670000000001n,
   counter: 0x5b8d80n,
   mix: 0xeb16f8e3b9218052n,
   'counter-apart': 0x5b8d80n,

@@ -12,6 +12,7 @@ import { VECTOR } from '../x86/names/vectors.ts';
 import type { HandlerImports } from './imports.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { JUMP_ENTRIES, OFFSET } from './state.ts';
+import { emitManyIterations } from './manyIterations.ts';
 import { ViewAccess } from './viewAccess.ts';
 
 /** Why generated code returned to TypeScript: `state.status`. */
@@ -308,10 +309,13 @@ export class HandlerBackEnd implements BackEnd {
   }
 
   repeatIf(when: Expr<'i32'>): void {
-    const fn = this.#fn;
     const again = this.let(when);
     this.#commit();
     this.#ended = true;
+    this.#repeatOrGoOn(again);
+  }
+  #repeatOrGoOn(again: Expr<'i32'>): void {
+    const fn = this.#fn;
     fn.if(again, () => {
       const left = fn.let(this.#field('i32', 4, OFFSET.budget).sub(i32(1)));
       fn.if(left.ltS(i32(0)), () => this.#leaveAt(STATUS.BUDGET, this.#ripAfter(i32(0))));
@@ -319,6 +323,10 @@ export class HandlerBackEnd implements BackEnd {
       this.#flow.go(this.#record);
     });
     this.#next();
+  }
+  repeatAtOnce(bytes: number, value?: Expr<Int>): void {
+    if (this.#shape !== 'm') return;
+    emitManyIterations(this.#fn, this.#state, this.#memory, bytes, value, (more) => this.#repeatOrGoOn(more));
   }
   skipIf(when: Expr<'i32'>): void {
     this.#fn.if(when, () => this.#next());

@@ -1,7 +1,7 @@
 // Emits guest memory accesses through a TLB view: one compare of the tag, which also catches page crossing, and one add.
 // Whatever the tag does not say is the slow path's. Entry layout: views.ts.
 
-import { i32, i64, load, type Expr } from '../wasm/expr.ts';
+import { i32, i64, load, select, type Expr } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
 import { call } from '../wasm/module.ts';
 import type { Int } from '../wasm/types.ts';
@@ -89,6 +89,13 @@ export class ViewAccess {
         );
       },
     );
+  }
+
+  /** Host address of a byte whose whole page may be read, or written, at once; or 0. */
+  direct(linear: Expr<'i64'>, intent: 'read' | 'write'): Expr<'i32'> {
+    const entry = this.#entry(linear);
+    const hits = this.#hits(linear, 1, entry, intent === 'read' ? VIEW_TAG.READ : VIEW_TAG.WRITE);
+    return this.#fn.let(select(hits, this.#host(linear, entry), i32(0)));
   }
 
   /** Host address where `bytes` may be written at once, or 0. */

@@ -6,6 +6,9 @@ import type { FunctionBuilder, Label, Statement } from './function.ts';
 import { BINARY, COMPARE, CONVERT, LOAD_CODE, STORE_CODE, TYPE_CODE, UNARY, type Int, type Type } from './types.ts';
 
 const EMPTY_BLOCK = 0x40;
+/** Opcodes, with memory 0 as their operands. */
+const MEMORY_COPY = [0xfc, 0x0a, 0, 0];
+const MEMORY_FILL = [0xfc, 0x0b, 0];
 
 /** The function's entry in the code section: locals, body, end. */
 export function encodeBody(fn: FunctionBuilder): Bytes {
@@ -55,6 +58,13 @@ function encodeStatement(out: Bytes, s: Statement, labels: (Label | null)[]): vo
       out.byte(STORE_CODE[s.value.type][s.bytes]!);
       out.byte(0);
       out.unsigned(s.offset);
+      return;
+    case 'copy':
+    case 'fill':
+      encodeExpr(out, s.target);
+      encodeExpr(out, s.source);
+      encodeExpr(out, s.bytes);
+      for (const byte of s.kind === 'copy' ? MEMORY_COPY : MEMORY_FILL) out.byte(byte);
       return;
     case 'block':
     case 'loop':

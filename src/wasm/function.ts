@@ -22,6 +22,13 @@ export type Statement =
       readonly offset: number;
       readonly value: Expr<Int>;
     }
+  | {
+      /** memory.copy from `source`, or memory.fill with the low byte of `source`. */
+      readonly kind: 'copy' | 'fill';
+      readonly target: Expr<'i32'>;
+      readonly source: Expr<'i32'>;
+      readonly bytes: Expr<'i32'>;
+    }
   | { readonly kind: 'block' | 'loop'; readonly label: Label; readonly body: readonly Statement[] }
   | {
       readonly kind: 'if';
@@ -102,6 +109,15 @@ export class FunctionBuilder {
   /** Stores the low `bytes` of a value at `address + offset`. */
   store(bytes: number, address: Expr<'i32'>, value: Expr<Int>, offset = 0): void {
     this.#open.push({ kind: 'store', bytes, address, offset, value });
+  }
+
+  /** Copies bytes as if through a buffer, wherever the two places lie. */
+  copy(target: Expr<'i32'>, source: Expr<'i32'>, bytes: Expr<'i32'>): void {
+    this.#open.push({ kind: 'copy', target, source, bytes });
+  }
+  /** Sets bytes to the low byte of a value. */
+  fill(target: Expr<'i32'>, value: Expr<'i32'>, bytes: Expr<'i32'>): void {
+    this.#open.push({ kind: 'fill', target, source: value, bytes });
   }
 
   #collect(body: () => void): Statement[] {

@@ -25,6 +25,9 @@ function statements(body: readonly Statement[], indent: string, nameOf: (index: 
         const narrow = s.bytes * 8 === (s.value.type === 'i32' ? 32 : 64) ? '' : String(s.bytes * 8);
         return [`${indent}(${s.value.type}.store${narrow}${offset(s.offset)} ${text(s.address)} ${text(s.value)})`];
       }
+      case 'copy':
+      case 'fill':
+        return [`${indent}(memory.${s.kind} ${text(s.target)} ${text(s.source)} ${text(s.bytes)})`];
       case 'block':
       case 'loop':
         return [`${indent}(${s.kind} $${s.label.name}`, ...nested(s.body), `${indent})`];

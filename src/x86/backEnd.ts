@@ -69,6 +69,11 @@ export interface BackEnd {
   jump(target: Expr<'i64'>): void;
   /** Control goes to the relative target if `when` (always, if absent), else to the next instruction. Last. */
   branch(when?: Expr<'i32'>): void;
+  /**
+   * REP MOVS (no `value`) and STOS: as many iterations at once as cannot be told from one after the other. A back end that has
+   * nothing of the kind runs them one by one. After skipIf, before anything else.
+   */
+  repeatAtOnce?(bytes: number, value?: Expr<Int>): void;
   /** REP: the instruction runs again (as one more unit) if `when`. Last. */
   repeatIf(when: Expr<'i32'>): void;
   /** The instruction ends here, with nothing done, if `when`: a REP whose count is zero. First. */

@@ -365,16 +365,24 @@ export class Op<T extends Int> {
     );
   }
   /**
+   * A string instruction that stores: MOVS what RSI points at, STOS a register. Without a flag to look at, a repeated one may
+   * do many iterations at once.
+   */
+  storingString(step: () => void, value?: () => Expr<T>): void {
+    this.string(step, () => this.#backEnd.repeatAtOnce?.(this.width / 8, value?.()));
+  }
+  /**
    * A string instruction: `step` does one iteration. Under a repeat prefix it runs only while the count lasts; a `step`
    * that compares returns whether the elements were equal, and then REPE and REPNE look at that too.
    */
-  string(step: () => Expr<'i32'> | void): void {
+  string(step: () => Expr<'i32'> | void, atOnce = () => {}): void {
     if (this.#rep === 'none') {
       step();
       return;
     }
     const count = this.counter(RCX);
     this.#backEnd.skipIf(count.eqz());
+    atOnce();
     const equal = step();
     const left = this.countedDown(RCX);
     this.setCounter(RCX, left);

@@ -1,16 +1,14 @@
 // Rows of string instructions: with a repeat prefix, each iteration is one unit. INS and OUTS are in io.ts.
 
+import type { Int } from '../wasm/types.ts';
 import { row, type RowOptions } from './row.ts';
-import { RDI, RSI, dst, src, type Semantics } from './semantics.ts';
+import { RDI, RSI, dst, src, type Op, type Semantics } from './semantics.ts';
 
 /** Moves one element, then steps the pointers that lead to its ends. */
-const moving =
-  (...pointers: (typeof RSI | typeof RDI)[]): Semantics =>
-  (op) =>
-    op.string(() => {
-      op.write(dst, op.read(src));
-      for (const pointer of pointers) op.stepPointer(pointer);
-    });
+function moveOne<T extends Int>(op: Op<T>, ...pointers: (typeof RSI | typeof RDI)[]): void {
+  op.write(dst, op.read(src));
+  for (const pointer of pointers) op.stepPointer(pointer);
+}
 
 /** Compares two elements, and says whether they were equal. */
 const comparing =
@@ -27,9 +25,16 @@ const comparing =
 const string: RowOptions = { addressed: 'memory', read: 'd' };
 const move: RowOptions = { ...string, rep: 'rep' };
 const compare: RowOptions = { ...string, rep: 'repcc', access: 'r', written: 'oszapc' };
-const movs: RowOptions = { ...move, semantics: moving(RSI, RDI) };
-const stos: RowOptions = { ...move, semantics: moving(RDI) };
-const lods: RowOptions = { ...move, semantics: moving(RSI) };
+const movs: RowOptions = { ...move, semantics: (op) => op.storingString(() => moveOne(op, RSI, RDI)) };
+const stos: RowOptions = {
+  ...move,
+  semantics: (op) =>
+    op.storingString(
+      () => moveOne(op, RDI),
+      () => op.read(src),
+    ),
+};
+const lods: RowOptions = { ...move, semantics: (op) => op.string(() => moveOne(op, RSI)) };
 const cmps: RowOptions = { ...compare, semantics: comparing(RSI, RDI) };
 const scas: RowOptions = { ...compare, semantics: comparing(RDI) };
 
