@@ -1,88 +1,69 @@
-// What two runs of a case disagree on, as text for a person. Flags that the row leaves undefined do not count.
-import { GPR } from '../../src/x86/names/registers.ts';
-import type { FormCase } from './cases.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+// What two runs of a case disagree on, as text for a person. What the row leaves undefined does not count, nor what exceptions.ts overlooks.
+import type { Form } from '../../src/x86/forms.ts';
+import { GPR, SELECTOR } from '../../src/x86/names/registers.ts';
+import { SEGMENTS, type Row } from '../../src/x86/row.ts';
+import { exceptionsFor, type Tolerance } from './exceptions.ts';
 import type { GuestResult } from './guest.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
 
 const NAMES = Object.keys(GPR);
 const FLAG_BITS: Readonly<Record<string, bigint>> = { c: 1n, p: 4n, a: 0x10n, z: 0x40n, s: 0x80n, o: 0x800n };
 /** CF PF AF ZF SF DF OF and AC, ID, NT: RF and IF are the processor's own affair. */
-const COMPARED = 0x24_4cd5n;
+export const COMPARED_FLAGS = 0x24_4cd5n;
+const LOW_HALF = 0xffff_ffffn;
 
 const bitsOf = (flags: string): bigint => [...flags].reduce((bits, flag) => bits | FLAG_BITS[flag]!, 0n);
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 const bytesText = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-const PAGE_FAULT = 14;
-const GENERAL_PROTECTION = 13;
-const PRESENT = 1;
-const CANONICAL_HALF = 1n << 47n;
-const LOW_HALF = 0xffff_ffffn;
-
-/** A case with what it leaves undefined: as the row of its form says, or as a sequence has found for itself. */
+/** A case with what it leaves undefined: as its row says, or as a sequence has found for itself. */
 export interface Compared extends NativeCase {
-  readonly form?: FormCase['form'];
+  readonly row?: Row;
+  readonly form?: Form;
   readonly undefinedFlags?: { readonly atEnd: string; readonly anywhere: string };
 }
 
-/** Where the processor underneath is known to do something else than the manual says or leaves open. */
-interface Leniency {
-  readonly ignoreAll: boolean;
-  readonly ignoreFlags: boolean;
-  readonly ignoreStack: boolean;
-  /** Which registers count in their lower half only. */
-  readonly low: ReadonlySet<string>;
-  readonly ignoredError: number;
+/** What the exceptions tolerate that apply on processors of a vendor. */
+function toleranceOf(test: Compared, native: NativeResult, guest: GuestResult, vendor: string | null): Tolerance[] {
+  const { row, form } = test;
+  if (!row || !form || vendor === null) return [];
+  return exceptionsFor({ row, form, test, native, guest }, vendor).map(({ tolerates }) => tolerates);
 }
 
-function leniency({ form, gpr }: Compared, native: NativeResult, guest: GuestResult): Leniency {
-  const mnemonic = form?.row.mnemonic ?? '';
-  const faulted = native.vector !== null;
-  const repeats = form !== undefined && form.rep !== '';
-  return {
-    // CALL to a target that is not canonical: the manual raises #GP before the push; Intel's processors push first, so that the
-    // push may fault instead, or be seen in memory although the instruction has not retired.
-    ignoreAll:
-      mnemonic === 'call' && guest.vector === GENERAL_PROTECTION && faulted && native.vector !== GENERAL_PROTECTION,
-    ignoreStack: mnemonic === 'call' && guest.vector === GENERAL_PROTECTION,
-    // REP CMPS and SCAS restore the flags of before the first iteration when a later one faults (SDM vol. 2, REP). trapline
-    // executes each iteration as an instruction of its own.
-    ignoreFlags: repeats && faulted && /^(cmps|scas)$/.test(mnemonic),
-    // With an address size of 32 bits Intel's processors clear the upper halves although nothing was moved: when the first iteration
-    // faults and when ECX is 0 (KVM models the latter: string_registers_quirk in arch/x86/kvm/emulate.c).
-    low: new Set(
-      repeats && form.addressSize === 32 && (faulted || (gpr[1]! & LOW_HALF) === 0n) ? ['RCX', 'RSI', 'RDI'] : [],
-    ),
-    // The upper half of the address space belongs to the kernel underneath, whose pages may be present.
-    ignoredError: native.vector === PAGE_FAULT && native.cr2 >= CANONICAL_HALF ? PRESENT : 0,
-  };
-}
-
-/** The differences between the processor underneath and trapline; none: an empty list. */
-export function differences(test: Compared, native: NativeResult, guest: GuestResult): string[] {
+/** The differences between a processor and trapline; none: an empty list. Without a vendor no exception is made. */
+export function differences(test: Compared, native: NativeResult, guest: GuestResult, vendor: string | null): string[] {
   const found: string[] = [];
   const differ = (what: string, theirs: string | number | null, ours: string | number | null) => {
     if (theirs !== ours) found.push(`${what} is ${theirs}, not ${ours}`);
   };
   if (guest.left !== null) return [`trapline left with ${guest.left}`];
-  const { ignoreAll, ignoreFlags, ignoreStack, low, ignoredError } = leniency(test, native, guest);
-  if (ignoreAll) return [];
+  const tolerated = toleranceOf(test, native, guest, vendor);
+  if (tolerated.some(({ everything }) => everything)) return [];
   differ('exception', native.vector, guest.vector);
   if (native.vector !== guest.vector) return found;
-  differ('error code', hex(native.errorCode & ~ignoredError), hex(guest.errorCode & ~ignoredError));
-  differ('CR2', hex(native.cr2), hex(guest.cr2));
+  const errorMask = ~tolerated.reduce((bits, { errorCode }) => bits | (errorCode ?? 0), 0);
+  differ('error code', hex((native.errorCode & errorMask) >>> 0), hex((guest.errorCode & errorMask) >>> 0));
+  if (!tolerated.some(({ cr2 }) => cr2)) differ('CR2', hex(native.cr2), hex(guest.cr2));
   differ('RIP', hex(native.rip), hex(guest.rip));
+  const halves = tolerated.flatMap(({ upperHalves }) => upperHalves ?? []);
   native.gpr.forEach((value, i) => {
-    const mask = low.has(NAMES[i]!) ? LOW_HALF : -1n;
+    const mask = halves.includes(i) ? LOW_HALF : -1n;
     differ(NAMES[i]!, hex(value & mask), hex(guest.gpr[i]! & mask));
   });
+  const nullRpl = tolerated.some(({ nullSelectors }) => nullSelectors) ? SELECTOR.RPL : 0;
+  const seen = (selector: number) => hex(selector <= nullRpl ? 0 : selector);
+  native.selectors.forEach((selector, i) =>
+    differ(SEGMENTS[i]!.toUpperCase(), seen(selector), seen(guest.selectors[i]!)),
+  );
+  differ('FS base', hex(native.fsBase), hex(guest.fsBase));
+  differ('GS base', hex(native.gsBase), hex(guest.gsBase));
   const faulted = native.vector !== null; // an instruction that faults leaves the flags alone
-  const open = faulted ? test.undefinedFlags?.anywhere : (test.undefinedFlags?.atEnd ?? test.form?.row.undefined);
-  const mask = ignoreFlags ? 0n : COMPARED & ~bitsOf(open ?? '');
+  const open = faulted ? test.undefinedFlags?.anywhere : (test.undefinedFlags?.atEnd ?? test.row?.undefined);
+  const mask = tolerated.some(({ flags }) => flags) ? 0n : COMPARED_FLAGS & ~bitsOf(open ?? '');
   differ('RFLAGS', hex(native.rflags & mask), hex(guest.rflags & mask));
-  if (!ignoreStack) differInMemory(native.window, guest.window, differ);
-  if (!ignoreStack)
-    differ('memory outside the window', native.stray ? 'changed' : 'untouched', guest.stray ? 'changed' : 'untouched');
+  if (tolerated.some(({ memory }) => memory)) return found;
+  differInMemory(native.window, guest.window, differ);
+  differ('memory outside the window', native.stray ? 'changed' : 'untouched', guest.stray ? 'changed' : 'untouched');
   return found;
 }
 

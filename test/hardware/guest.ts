@@ -1,16 +1,17 @@
-// A trapline CPU in user mode that runs a native case: the same linear addresses, the same pages, every exception an exit. A case ends as
-// natively: at the INT3 behind it, or after one instruction.
+// A trapline CPU in user mode that runs a native case: the same linear addresses, the same pages, Linux's segments, every exception an exit. A case
+// ends as natively: at the INT3 behind it, or after one instruction.
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import { Processor, type ProcessorOptions } from '../../src/cpu/processor.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { flatCode64, flatData, writeSegment } from '../../src/cpu/segments.ts';
+import { flatCode64, flatData, nullSegment, readSegment, writeSegment } from '../../src/cpu/segments.ts';
 import { MODE } from '../../src/x86/decoder.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { PTE } from '../../src/x86/names/paging.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
-import { CR0, CR4, EFER, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
+import { CR0, CR4, EFER, RFLAGS, SEGMENT, XCR0 } from '../../src/x86/names/registers.ts';
+import { GDT, IDT, USER_CS, USER_SS } from './linuxSegments.ts';
 import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
 
 const PAGE = 4096;
@@ -22,10 +23,16 @@ const CODE_TABLE = 0x4000;
 const DATA_TABLE = 0x5000;
 const CODE_PAGE = 0x6000;
 const DATA_PAGE = 0x9000;
+const SYSTEM_DIRECTORY = 0xb000;
+const SYSTEM_TABLE = 0xc000;
+const GDT_PAGE = 0xd000;
+const IDT_PAGE = 0xe000;
+/** Linear addresses of the descriptor tables, which user mode cannot reach. */
+const SYSTEM = 0x4000_0000;
+const GDT_AT = SYSTEM;
+const IDT_AT = SYSTEM + PAGE;
 const MEMORY = 0x10000;
 const INT3 = 0xcc;
-const USER_CODE = 0x33;
-const USER_DATA = 0x2b;
 const USER = 3;
 /** Units after which a case is given up. */
 const PATIENCE = 20_000;
@@ -35,11 +42,15 @@ export interface GuestResult extends NativeResult {
   readonly left: string | null;
 }
 
+export interface GuestOptions extends Partial<ProcessorOptions> {
+  /** What XGETBV says. */
+  readonly xcr0?: bigint;
+}
+
+const SEGMENTS = [SEGMENT.ES, SEGMENT.CS, SEGMENT.SS, SEGMENT.DS, SEGMENT.FS, SEGMENT.GS] as const;
+
 /** Builds the machine; the function it returns runs one case, entering the guest for `slice` units at a time. */
-export function userGuest(
-  options: Partial<ProcessorOptions> = {},
-  slice = PATIENCE,
-): (test: NativeCase) => GuestResult {
+export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: NativeCase) => GuestResult {
   const processor = new Processor({ cpus: 1, arenaBytes: MEMORY, ...options });
   const { arena, views } = processor;
   const cpu = processor.cpus[0]!;
@@ -50,24 +61,43 @@ export function userGuest(
   cpu.controls = Controls.none();
   cpu.controls.exceptionBitmap = -1;
 
-  const link = (table: number, index: number, to: number) =>
-    views.data.setBigUint64(ram + table + 8 * index, BigInt(to | PTE.P | PTE.W | PTE.U), true);
+  const link = (table: number, index: number, to: number, user: number = PTE.U) =>
+    views.data.setBigUint64(ram + table + 8 * index, BigInt(to | PTE.P | PTE.W | user), true);
   link(PML4, 0, PDPT);
   link(PDPT, 0, PD);
   link(PD, NATIVE.CODE >> 21, CODE_TABLE);
   link(PD, NATIVE.DATA >> 21, DATA_TABLE);
+  link(PDPT, SYSTEM >> 30, SYSTEM_DIRECTORY);
+  link(SYSTEM_DIRECTORY, 0, SYSTEM_TABLE);
+  link(SYSTEM_TABLE, 0, GDT_PAGE, 0);
+  link(SYSTEM_TABLE, 1, IDT_PAGE, 0);
+  arena.hostWrite(ram + GDT_PAGE, new Uint8Array(GDT.buffer));
+  arena.hostWrite(ram + IDT_PAGE, new Uint8Array(IDT.buffer));
   for (let page = 0; page < NATIVE.CODE_SIZE / PAGE; page++) link(CODE_TABLE, page, CODE_PAGE + page * PAGE);
   for (let page = 0; page < NATIVE.DATA_SIZE / PAGE; page++) link(DATA_TABLE, page, DATA_PAGE + page * PAGE);
 
   state.cr0 = CR0.PG | CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP;
   state.cr3 = BigInt(PML4);
-  state.cr4 = CR4.PAE | CR4.OSXSAVE;
+  state.cr4 = CR4.PAE | CR4.OSXSAVE | CR4.FSGSBASE;
+  state.xcr0 = options.xcr0 ?? XCR0.X87 | XCR0.SSE | XCR0.AVX;
   state.efer = EFER.LME | EFER.LMA | EFER.NXE | EFER.SCE;
   state.mode = MODE.CODE64;
-  const data = flatData(USER_DATA, USER);
-  for (const segment of [SEGMENT.ES, SEGMENT.SS, SEGMENT.DS, SEGMENT.FS]) writeSegment(state, segment, data);
-  writeSegment(state, SEGMENT.CS, flatCode64(USER_CODE, USER));
-  writeSegment(state, SEGMENT.GS, { ...data, base: BigInt(NATIVE.GS_BASE) });
+  state.gdtrBase = BigInt(GDT_AT);
+  state.gdtrLimit = GDT.byteLength - 1;
+  state.idtrBase = BigInt(IDT_AT);
+  state.idtrLimit = IDT.byteLength - 1;
+  writeSegment(state, SEGMENT.LDTR, nullSegment(0));
+  const userCode = flatCode64(USER_CS, USER);
+  const userStack = flatData(USER_SS, USER);
+  const none = nullSegment(0);
+  const startSegments = () => {
+    writeSegment(state, SEGMENT.CS, userCode);
+    writeSegment(state, SEGMENT.SS, userStack);
+    writeSegment(state, SEGMENT.DS, none);
+    writeSegment(state, SEGMENT.ES, none);
+    writeSegment(state, SEGMENT.FS, { ...none, base: BigInt(NATIVE.FS_BASE) });
+    writeSegment(state, SEGMENT.GS, { ...none, base: BigInt(NATIVE.GS_BASE) });
+  };
   state.cpl = USER;
 
   const code = ram + CODE_PAGE;
@@ -78,6 +108,7 @@ export function userGuest(
   return ({ bytes, offset, step, gpr, rflags, window: contents }) => {
     arena.hostWrite(code + offset, bytes);
     arena.hostWrite(window, contents);
+    startSegments();
     gpr.forEach((value, i) => state.setGpr(i, value));
     writeRflags(state, Number(rflags) | RFLAGS.IF);
     cpu.setRip(BigInt(NATIVE.CODE + offset));
@@ -90,12 +121,15 @@ export function userGuest(
     let vector: number | null = null;
     let errorCode = 0;
     let left: string | null = null;
+    let behind = 0;
     if (reason === EXIT.BUDGET && !step) left = `no end within ${PATIENCE} units`;
     if (reason !== EXIT.BUDGET) {
       const exit = reason === EXIT.STOPPED || reason === EXIT.AHEAD ? null : cpu.exit();
       if (exit?.reason === 'EXCEPTION_NMI') {
         vector = exit.vector;
         errorCode = exit.errorCode ?? 0;
+        // Where the kernel underneath says they were: INT1 traps, and INT3 too, less its one byte.
+        if (vector === VECTOR.DB || vector === VECTOR.BP) behind = state.exitLength - (vector === VECTOR.BP ? 1 : 0);
       } else left = exit?.reason ?? cpu.stopped?.what ?? 'AHEAD';
     }
     if (vector === VECTOR.BP && !step) vector = null;
@@ -106,13 +140,16 @@ export function userGuest(
     arena.hostWrite(code + offset, new Uint8Array(bytes.length).fill(INT3));
     return {
       gpr: Array.from({ length: 16 }, (_, i) => state.gpr(i)),
-      rip: state.rip,
+      rip: state.rip + BigInt(behind),
       rflags: BigInt(readRflags(state)),
       vector,
       errorCode,
       cr2: vector === VECTOR.PF ? state.exitQualification : 0n,
       window: after,
       stray,
+      selectors: SEGMENTS.map((segment) => readSegment(state, segment).selector),
+      fsBase: readSegment(state, SEGMENT.FS).base,
+      gsBase: readSegment(state, SEGMENT.GS).base,
       left,
     };
   };

@@ -15,6 +15,7 @@ export const NATIVE = {
   WINDOW: 0x3000_0f80,
   WINDOW_SIZE: 256,
   GS_BASE: 0x3000_0040,
+  FS_BASE: 0x3000_0080,
 } as const;
 
 /** Some code and all that it may read. */
@@ -45,11 +46,16 @@ export interface NativeResult {
   readonly window: Uint8Array;
   /** Mapped data outside the window was changed. */
   readonly stray: boolean;
+  /** ES CS SS DS FS GS. A case begins with Linux's: CS 0x33, SS 0x2b, the others null. */
+  readonly selectors: readonly number[];
+  readonly fsBase: bigint;
+  readonly gsBase: bigint;
 }
 
 const BYTES = 128;
 const CASE_SIZE = BYTES + 8 + 16 * 8 + 8 + NATIVE.WINDOW_SIZE;
-const RESULT_SIZE = 16 * 8 + 3 * 8 + 4 * 4 + NATIVE.WINDOW_SIZE;
+const WINDOW_AT = 16 * 8 + 3 * 8 + 3 * 4 + 6 * 2 + 2 * 8;
+const RESULT_SIZE = WINDOW_AT + NATIVE.WINDOW_SIZE;
 const [DEBUG_TRAP, BREAKPOINT, NEVER_ENDED] = [1, 3, 255];
 
 /** True, or why this machine cannot be the oracle. */
@@ -68,12 +74,33 @@ function oracle(): string {
   const folder = mkdtempSync(join(tmpdir(), 'trapline-oracle-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
   const file = join(folder, 'oracle');
-  execFileSync('gcc', ['-O2', '-mno-red-zone', '-o', file, join(import.meta.dirname, 'oracle.c')]);
+  execFileSync('gcc', [
+    '-O2',
+    '-mno-red-zone',
+    '-fno-stack-protector',
+    '-o',
+    file,
+    join(import.meta.dirname, 'oracle.c'),
+  ]);
   return (program = file);
 }
 
-/** Runs the cases in one process, each from its own state. */
+/** What `oracle cpuid` says of each leaf, written as `leaf.subleaf` in hexadecimal, and in two lines more. */
+export const askProcessor = (leaves: readonly string[]): string[] =>
+  execFileSync(oracle(), ['cpuid', ...leaves], { encoding: 'utf8' })
+    .trim()
+    .split('\n');
+
+/** Cases in one process: what spawnSync carries without trouble. */
+const BATCH = 20_000;
+
+/** Runs the cases, each from its own state. */
 export function runNative(cases: readonly NativeCase[]): NativeResult[] {
+  const batches = Array.from({ length: Math.ceil(cases.length / BATCH) }, (_, i) => i * BATCH);
+  return batches.flatMap((from) => runBatch(cases.slice(from, from + BATCH)));
+}
+
+function runBatch(cases: readonly NativeCase[]): NativeResult[] {
   const input = Buffer.alloc(8 + cases.length * CASE_SIZE);
   input.writeBigUInt64LE(BigInt(cases.length));
   cases.forEach((c, i) => writeCase(input.subarray(8 + i * CASE_SIZE, 8 + (i + 1) * CASE_SIZE), c));
@@ -107,6 +134,9 @@ function readResult(from: Buffer, { step }: NativeCase): NativeResult {
     errorCode: from.readUInt32LE(156),
     cr2: from.readBigUInt64LE(144),
     stray: from.readUInt32LE(160) !== 0,
-    window: Uint8Array.from(from.subarray(168)),
+    selectors: Array.from({ length: 6 }, (_, i) => from.readUInt16LE(164 + 2 * i)),
+    fsBase: from.readBigUInt64LE(176),
+    gsBase: from.readBigUInt64LE(184),
+    window: Uint8Array.from(from.subarray(WINDOW_AT)),
   };
 }

@@ -3,22 +3,30 @@
 //
 // How: the process provokes one trap and never leaves its handler's loop: the handler stores what the last case left, puts the next case's
 // registers into the signal context and returns, so that the kernel's sigreturn loads all of them, RSP included. The rest of the
-// code pages is INT3, which ends a case; with `step` set, TF ends it after one instruction wherever it went.
+// code pages is INT3, which ends a case; with `step` set, TF ends it after one instruction wherever it went. A case may load segment
+// registers and write the bases of FS and GS, on which glibc's thread-local storage rests: the handler takes them back first of all, so it
+// must be compiled without stack protector.
+//
+// `oracle cpuid LEAF.SUBLEAF ..` says instead what processor this is: a line of four registers for each leaf, then XCR0, then whether FSGSBASE
+// is enabled.
 #define _GNU_SOURCE
 #include <asm/prctl.h>
+#include <cpuid.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, CODE = 0x20000000, CODE_PAGES = 2, DATA = 0x30000000, DATA_PAGES = 2, WINDOW = DATA + PAGE - 128, WINDOW_SIZE = 256, GS_BASE = DATA + 64 };
-enum { TF = 0x100, STEP = 1 };
+enum { PAGE = 4096, CODE = 0x20000000, CODE_PAGES = 2, DATA = 0x30000000, DATA_PAGES = 2, WINDOW = DATA + PAGE - 128, WINDOW_SIZE = 256 };
+enum { GS_BASE = DATA + 64, FS_BASE = DATA + 128 };
+enum { TF = 0x100, BREAKPOINT = 3, PAGE_FAULT = 14, NEVER_ENDED = 255, FSGSBASE_ENABLED = 2 };
 
 struct test_case {
   uint8_t bytes[128];
@@ -31,7 +39,9 @@ struct test_case {
 struct result {
   uint64_t gpr[16], rip, rflags, cr2;
   uint32_t vector, error; // of the exception that ended the case: 3 or 1 (INT3, TF) when the instruction retired
-  uint32_t stray, pad;    // data outside the window was changed
+  uint32_t stray;         // data outside the window was changed
+  uint16_t selectors[6];  // ES CS SS DS FS GS
+  uint64_t fs_base, gs_base;
   uint8_t window[WINDOW_SIZE];
 };
 
@@ -42,6 +52,7 @@ static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_R
 static struct test_case *cases;
 static struct result *results;
 static size_t count, done;
+static uint64_t own_fs, user_segments;
 static uint8_t *const code = (uint8_t *)(uintptr_t)CODE, *const data = (uint8_t *)(uintptr_t)DATA, *const window = (uint8_t *)(uintptr_t)WINDOW;
 static const uint8_t zeros[PAGE];
 
@@ -53,14 +64,35 @@ static void write_all(const void *from, size_t size) {
   }
 }
 
+/* Not glibc's: that one may touch thread-local storage. */
+static inline long arch_prctl(int what, uint64_t argument) {
+  long status = SYS_arch_prctl;
+  __asm__ volatile("syscall" : "+a"(status) : "D"((long)what), "S"(argument) : "rcx", "r11", "memory");
+  return status;
+}
+
+/* What the case left in the segment registers; then those that this program needs. CS and SS are in the signal context. */
+static inline void take_segments(struct result *r) {
+  __asm__ volatile("movw %%es, %0" : "=m"(r->selectors[0]));
+  __asm__ volatile("movw %%ds, %0" : "=m"(r->selectors[3]));
+  __asm__ volatile("movw %%fs, %0" : "=m"(r->selectors[4]));
+  __asm__ volatile("movw %%gs, %0" : "=m"(r->selectors[5]));
+  arch_prctl(ARCH_GET_FS, (uint64_t)&r->fs_base);
+  arch_prctl(ARCH_GET_GS, (uint64_t)&r->gs_base);
+  __asm__ volatile("movl %0, %%es; movl %0, %%ds; movl %0, %%fs; movl %0, %%gs" : : "r"(0));
+  arch_prctl(ARCH_SET_FS, own_fs);
+}
+
 static void finish(const greg_t *g) {
   struct result *r = &results[done];
   const struct test_case *c = &cases[done];
   for (int i = 0; i < 16; i++) r->gpr[i] = g[order[i]];
   r->vector = g[REG_TRAPNO];
   r->error = g[REG_ERR];
-  r->cr2 = r->vector == 14 ? g[REG_CR2] : 0;
-  r->rip = g[REG_RIP] - (r->vector == 3); // INT3 reports behind itself
+  r->cr2 = r->vector == PAGE_FAULT ? g[REG_CR2] : 0;
+  r->rip = g[REG_RIP] - (r->vector == BREAKPOINT); // INT3 reports behind itself
+  r->selectors[1] = (uint64_t)g[REG_CSGSFS];
+  r->selectors[2] = (uint64_t)g[REG_CSGSFS] >> 48;
   r->rflags = g[REG_EFL] & ~(uint64_t)TF;
   memcpy(r->window, window, WINDOW_SIZE);
   memset(window, 0, WINDOW_SIZE);
@@ -80,15 +112,19 @@ static void start(greg_t *g) {
   for (int i = 0; i < 16; i++) g[order[i]] = c->gpr[i];
   g[REG_RIP] = CODE + c->offset;
   g[REG_EFL] = c->rflags | (c->step ? TF : 0);
+  g[REG_CSGSFS] = user_segments;
 }
 
 static void on_signal(int signal, siginfo_t *info, void *context) {
   (void)info;
   __asm__ volatile("pushfq; andq $~0x244000, (%%rsp); popfq" ::: "cc", "memory"); // a case may have set ID, AC or NT
   static int started;
+  static struct result before_the_first;
+  take_segments(started ? &results[done] : &before_the_first);
   greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
-  if (signal == SIGALRM) g[REG_TRAPNO] = 255; // the case never ended
+  if (signal == SIGALRM) g[REG_TRAPNO] = NEVER_ENDED;
   if (started) finish(g);
+  else user_segments = g[REG_CSGSFS];
   started = 1;
   if (done == count) {
     write_all(results, count * sizeof *results);
@@ -97,6 +133,8 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
   struct itimerval watchdog = {.it_value = {.tv_sec = 2}};
   if ((done & 0xfff) == 0) setitimer(ITIMER_REAL, &watchdog, NULL);
   start(g);
+  arch_prctl(ARCH_SET_GS, GS_BASE);
+  arch_prctl(ARCH_SET_FS, FS_BASE); // last: from here on nothing of glibc
 }
 
 static void *map(uintptr_t at, size_t size, int protection) {
@@ -106,7 +144,21 @@ static void *map(uintptr_t at, size_t size, int protection) {
   exit(2);
 }
 
-int main(void) {
+static int identify(int leaves, char **names) {
+  for (int i = 0; i < leaves; i++) {
+    unsigned leaf = 0, subleaf = 0, eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (sscanf(names[i], "%x.%x", &leaf, &subleaf) != 2) return 2;
+    __get_cpuid_count(leaf, subleaf, &eax, &ebx, &ecx, &edx); // leaves the zeros if there is no such leaf
+    printf("%x %x %x %x\n", eax, ebx, ecx, edx);
+  }
+  unsigned low = 0, high = 0, eax, ebx, ecx, edx;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_OSXSAVE)) __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  printf("%x%08x\n%d\n", high, low, (getauxval(AT_HWCAP2) & FSGSBASE_ENABLED) != 0);
+  return 0;
+}
+
+int main(int argc, char **argv) {
+  if (argc > 2 && strcmp(argv[1], "cpuid") == 0) return identify(argc - 2, argv + 2);
   uint64_t n;
   if (fread(&n, sizeof n, 1, stdin) != 1) return 2;
   count = n;
@@ -116,7 +168,7 @@ int main(void) {
 
   memset(map(CODE, CODE_PAGES * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC), 0xcc, CODE_PAGES * PAGE);
   map(DATA, DATA_PAGES * PAGE, PROT_READ | PROT_WRITE);
-  if (syscall(SYS_arch_prctl, ARCH_SET_GS, (unsigned long)GS_BASE)) return 2;
+  if (arch_prctl(ARCH_GET_FS, (uint64_t)&own_fs)) return 2;
 
   stack_t stack = {.ss_sp = malloc(1 << 18), .ss_size = 1 << 18};
   sigaltstack(&stack, NULL);

@@ -1,0 +1,232 @@
+// Where a processor does something else than trapline and both are right: the manual leaves it open, or AMD's and Intel's manuals differ and trapline
+// models Intel's. The live comparison overlooks what an exception tolerates; the recorder leaves out the cases to which one applies.
+import type { Form } from '../../src/x86/forms.ts';
+import { VECTOR } from '../../src/x86/names/vectors.ts';
+import type { Row } from '../../src/x86/row.ts';
+import { hasOperandSize, hasRexB } from './formOf.ts';
+import type { GuestResult } from './guest.ts';
+import type { NativeCase, NativeResult } from './native.ts';
+
+/** A case of a single instruction, and what both made of it. */
+export interface Observation {
+  readonly row: Row;
+  readonly form: Form;
+  readonly test: NativeCase;
+  readonly native: NativeResult;
+  readonly guest: GuestResult;
+}
+
+/** What may differ. */
+export interface Tolerance {
+  readonly everything?: boolean;
+  readonly flags?: boolean;
+  readonly memory?: boolean;
+  /** Upper halves of registers, by number. */
+  readonly upperHalves?: readonly number[];
+  /** Bits of the error code. */
+  readonly errorCode?: number;
+  readonly cr2?: boolean;
+  /** A null selector is read back with another RPL. */
+  readonly nullSelectors?: boolean;
+}
+
+export interface Exception {
+  readonly name: string;
+  readonly reason: string;
+  /** Whose processors: 'any' if both do it. */
+  readonly vendor: 'Intel' | 'AMD' | 'any';
+  readonly manual: string;
+  readonly tolerates: Tolerance;
+  /** Rows that it may concern at all; without `applies` in every case. */
+  concerns(row: Row): boolean;
+  applies?(observation: Observation): boolean;
+}
+
+const [RCX, RSI, RDI] = [1, 6, 7];
+const PRESENT = 1;
+const CANONICAL_HALF = 1n << 47n;
+const LOW_HALF = 0xffff_ffffn;
+const COUNT_MASK = 31;
+const NULL_RPL = 3;
+const ANY_SELECTOR = 0xffff;
+const LOCK = 0xf0;
+
+const nearBranch = ({ mnemonic, f64 }: Row): boolean => f64 === true && /^(j|call|ret|loop)/.test(mnemonic);
+const loadsSegment = ({ microcode }: Row): boolean => /^(loadSegment|popSegment|lfs|lgs)$/.test(microcode ?? '');
+const isString = ({ rep }: Row): boolean => rep !== undefined;
+
+/** The count of a double shift: its last byte, or CL. */
+const shiftCount = ({ row, test }: Observation): number =>
+  (row.operands.some(({ immediate }) => immediate === 'b') ? test.bytes.at(-1)! : Number(test.gpr[RCX]! & 0xffn)) &
+  COUNT_MASK;
+
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    name: 'CALL pushes before it checks',
+    reason:
+      'CALL to a target that is not canonical: the manual raises #GP before the push; processors push first, so that the push may fault instead.',
+    vendor: 'any',
+    manual: 'SDM vol. 2, CALL',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => mnemonic === 'call',
+    applies: ({ guest, native }) => guest.vector === VECTOR.GP && native.vector !== null && native.vector !== VECTOR.GP,
+  },
+  {
+    name: 'CALL leaves its push',
+    reason: 'As above, when the push does not fault: it is seen in memory although the instruction has not retired.',
+    vendor: 'Intel',
+    manual: 'SDM vol. 2, CALL',
+    tolerates: { memory: true },
+    concerns: ({ mnemonic }) => mnemonic === 'call',
+    applies: ({ guest }) => guest.vector === VECTOR.GP,
+  },
+  {
+    name: 'REP CMPS and SCAS restore flags',
+    reason:
+      'A fault in a later iteration brings back the flags of before the first one; trapline executes each iteration as an instruction of its own.',
+    vendor: 'Intel',
+    manual: 'SDM vol. 2, REP',
+    tolerates: { flags: true },
+    concerns: ({ mnemonic }) => /^(cmps|scas)$/.test(mnemonic),
+    applies: ({ form, native }) => form.rep !== '' && native.vector !== null,
+  },
+  {
+    name: 'REP with 32-bit addresses clears upper halves',
+    reason:
+      'With ECX = 0, or when the first iteration faults, Intel’s processors may clear the upper halves of RCX, RSI and RDI although nothing was moved (KVM models it: string_registers_quirk).',
+    vendor: 'Intel',
+    manual: 'SDM vol. 2, REP, leaves it open',
+    tolerates: { upperHalves: [RCX, RSI, RDI] },
+    concerns: isString,
+    applies: ({ form, native, test }) =>
+      form.rep !== '' && form.addressSize === 32 && (native.vector !== null || (test.gpr[RCX]! & LOW_HALF) === 0n),
+  },
+  {
+    name: 'the kernel’s half',
+    reason: 'The upper half of the address space belongs to the kernel underneath, whose pages may be present.',
+    vendor: 'any',
+    manual: 'SDM vol. 3, 4.7',
+    tolerates: { errorCode: PRESENT },
+    concerns: () => true,
+    applies: ({ native }) => native.vector === VECTOR.PF && native.cr2 >= CANONICAL_HALF,
+  },
+  {
+    name: 'null selectors lose their RPL',
+    reason:
+      'The null selectors 1, 2 and 3 are read back as 0, since the kernel’s IRET to the signal handler clears them.',
+    vendor: 'any',
+    manual: 'SDM vol. 2, IRET, RETURN-TO-OUTER-PRIVILEGE-LEVEL',
+    tolerates: { nullSelectors: true },
+    concerns: loadsSegment,
+    applies: ({ guest }) => guest.selectors.some((selector) => selector > 0 && selector <= NULL_RPL),
+  },
+  {
+    name: 'order of a frame’s reads',
+    reason:
+      'Far returns and IRET read several words of the stack in an order that no manual promises; where all of them fault, CR2 tells which was first.',
+    vendor: 'any',
+    manual: 'SDM vol. 2, RET and IRET',
+    tolerates: { cr2: true },
+    concerns: ({ microcode }) => microcode === 'farReturn' || microcode === 'iret',
+    applies: ({ native }) => native.vector === VECTOR.PF,
+  },
+  {
+    name: 'order of IRET’s checks',
+    reason:
+      'With a bad SS and a RIP that is not canonical, AMD’s processors raise #GP(0) for RIP, trapline #GP(selector) for SS.',
+    vendor: 'AMD',
+    manual: 'SDM vol. 2 and APM vol. 3, IRET, leave it open',
+    tolerates: { errorCode: ANY_SELECTOR },
+    concerns: ({ microcode }) => microcode === 'iret',
+    applies: ({ native, guest }) => native.vector === VECTOR.GP && native.errorCode === 0 && guest.errorCode !== 0,
+  },
+  {
+    name: 'ENTER leaves its pushes',
+    reason:
+      'When a later access of ENTER faults, what it has pushed by then is seen in memory; trapline probes all before it writes.',
+    vendor: 'any',
+    manual: 'SDM vol. 2, ENTER, leaves it open',
+    tolerates: { memory: true },
+    concerns: ({ mnemonic }) => mnemonic === 'enter',
+    applies: ({ native }) => native.vector !== null,
+  },
+  {
+    name: 'double shift of a word by more than 16',
+    reason:
+      'SHLD and SHRD with 16-bit operands and a count above 16: result and flags are undefined; trapline does what Intel’s processors do.',
+    vendor: 'AMD',
+    manual: 'SDM vol. 2 and APM vol. 3, SHLD',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => /^sh[lr]d$/.test(mnemonic),
+    applies: (observation) => observation.form.width === 16 && shiftCount(observation) > 16,
+  },
+  {
+    name: 'near branch with 66',
+    reason: 'In 64-bit mode Intel ignores the operand-size prefix; AMD takes it and truncates RIP to 16 bits.',
+    vendor: 'AMD',
+    manual: 'SDM vol. 2, Jcc; APM vol. 3, Jcc',
+    tolerates: { everything: true },
+    concerns: nearBranch,
+    applies: ({ test }) => hasOperandSize(test.bytes),
+  },
+  {
+    name: '0F 0D with a register',
+    reason: 'PREFETCHW’s opcode with a register operand: a NOP for Intel, #UD for AMD.',
+    vendor: 'AMD',
+    manual: 'APM vol. 3, PREFETCH',
+    tolerates: { everything: true },
+    concerns: ({ text }) => text.startsWith('0F 0D'),
+    applies: ({ form }) => form.memory === '',
+  },
+  {
+    name: 'far pointers with REX.W',
+    reason:
+      'LFS, LGS, LSS, JMP and CALL take an offset of 64 bits on Intel’s processors; AMD’s ignore REX.W and take 32.',
+    vendor: 'AMD',
+    manual: 'SDM vol. 2 and APM vol. 3, CALL (Far)',
+    tolerates: { everything: true },
+    concerns: ({ microcode }) => /^(lss|lfs|lgs|farJump|farCall)$/.test(microcode ?? ''),
+    applies: ({ form }) => form.width === 64,
+  },
+  {
+    name: 'PAUSE with REX.B',
+    reason: 'F3 41 90: trapline, as Intel’s decoders, takes it for PAUSE; AMD’s processors exchange R8 and RAX.',
+    vendor: 'AMD',
+    manual: 'APM vol. 3, XCHG',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => mnemonic === 'pause',
+    applies: ({ test }) => hasRexB(test.bytes),
+  },
+  {
+    name: 'LOCK VERW',
+    reason: 'VERW with LOCK and a memory operand is executed (seen on Zen 4) instead of #UD.',
+    vendor: 'AMD',
+    manual: 'against APM vol. 3, 1.2.5',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => mnemonic === 'verw',
+    applies: ({ test }) => test.bytes[0] === LOCK,
+  },
+  {
+    name: 'MOVSXD of a word',
+    reason:
+      'With 66 Intel’s processors read a word, AMD’s a doubleword of which they use half: at the end of a page only the latter faults.',
+    vendor: 'AMD',
+    manual: 'SDM vol. 2, MOVSXD',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => mnemonic === 'movsxd',
+    applies: ({ form, native }) => form.width === 16 && native.vector === VECTOR.PF,
+  },
+];
+
+const isOf = ({ vendor }: Exception, host: string): boolean => vendor === 'any' || vendor === host;
+
+/** What applies to a case on processors of a vendor. */
+export const exceptionsFor = (observation: Observation, vendor: string): Exception[] =>
+  EXCEPTIONS.filter(
+    (exception) =>
+      isOf(exception, vendor) && exception.concerns(observation.row) && (exception.applies?.(observation) ?? true),
+  );
+
+/** Whether a vendor's processors may go their own way with a row. It stays out of sequences: nobody could say which instruction met it. */
+export const hasWaysOfItsOwn = (row: Row, vendor: string): boolean =>
+  EXCEPTIONS.some((exception) => exception.vendor === vendor && exception.concerns(row));

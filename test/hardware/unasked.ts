@@ -1,0 +1,65 @@
+// Rows that have no vectors, and why: each reason says for which rows it holds on a processor. The rest is asked.
+import type { Row } from '../../src/x86/row.ts';
+import type { Host } from './host.ts';
+
+/** What a reason may look at. */
+export type Offered = Pick<Host, 'features' | 'vendor'>;
+
+export interface Reason {
+  readonly name: string;
+  readonly text: string;
+  holds(row: Row, host: Offered): boolean;
+}
+
+const oneOf = (...mnemonics: string[]): ((row: Row) => boolean) => {
+  const set = new Set(mnemonics);
+  return ({ mnemonic }) => set.has(mnemonic);
+};
+
+/** The first that holds counts. */
+export const REASONS: readonly Reason[] = [
+  {
+    name: 'no64',
+    text: 'does not exist in 64-bit mode, and trapline executes no other',
+    holds: ({ modes }) => modes === 'no64',
+  },
+  {
+    name: 'not executed',
+    text: 'trapline only decodes it as yet',
+    holds: ({ semantics, microcode }) => semantics === undefined && microcode === undefined,
+  },
+  {
+    name: 'emulated by the kernel',
+    text: 'with CR4.UMIP set Linux emulates it for programs with values of its own (arch/x86/kernel/umip.c)',
+    holds: oneOf('sgdt', 'sidt', 'sldt', 'str', 'smsw'),
+  },
+  {
+    name: 'system call',
+    text: 'enters the kernel underneath',
+    holds: oneOf('syscall', 'sysenter'),
+  },
+  {
+    name: 'hypercall',
+    text: 'calls the hypervisor that the processor underneath may run under',
+    holds: oneOf('vmcall', 'vmmcall'),
+  },
+  {
+    name: 'not repeatable',
+    text: 'tells something of the moment or of the processor: time, chance, its number, its CPUID',
+    holds: oneOf('rdtsc', 'rdtscp', 'tpause', 'umwait', 'rdrand', 'rdseed', 'rdpid', 'cpuid'),
+  },
+  {
+    name: 'INT1 under a hypervisor',
+    text: 'KVM on AMD takes its #DB and gives it back as a fault, with RIP at the instruction instead of behind it',
+    holds: ({ mnemonic }, { vendor }) => mnemonic === 'int1' && vendor === 'AMD',
+  },
+  {
+    name: 'feature',
+    text: 'the processor that was asked lacks its CPUID feature',
+    holds: ({ cpuid }, { features }) => cpuid !== undefined && !features.has(cpuid),
+  },
+];
+
+/** Why the oracle is not asked about a row; null if it is. */
+export const reasonNotToAsk = (row: Row, host: Offered): Reason | null =>
+  REASONS.find((reason) => reason.holds(row, host)) ?? null;
