@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { packageFolder } from '../src/cli/load.ts';
 import { geomean, type Measured } from './clock.ts';
-import { LOOPS, RESULTS, sourceOf } from './loops.ts';
+import { RESULTS, sourceOf, type LoopName } from './loops.ts';
 import { onMachines, type MachineName } from './peers.ts';
 
 export type Times = Partial<Record<MachineName, Measured>>;
@@ -13,9 +13,9 @@ export type Times = Partial<Record<MachineName, Measured>>;
 const EACH = { trapline: 1, QEMU: 8, bochs: 1 } as const;
 
 /** Milliseconds of each loop. */
-export async function compareLoops(rounds: number): Promise<Record<string, Times>> {
+export async function compareLoops(names: readonly LoopName[], rounds: number): Promise<Record<string, Times>> {
   const found: Record<string, Times> = {};
-  for (const name of LOOPS)
+  for (const name of names)
     found[name] = await onMachines({ name, source: sourceOf(name), result: RESULTS[name] }, rounds, EACH);
   return found;
 }

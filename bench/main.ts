@@ -5,7 +5,7 @@ import { geomean, median, time, type Measured } from './clock.ts';
 import { compareLoops, compareOperations, speedAgainst, type Times } from './comparison.ts';
 import { decodeSpeed } from './decode.ts';
 import { roundTrips, yardstick } from './exits.ts';
-import { LOOPS, loopSpeed, type LoopName } from './loops.ts';
+import { LOOPS, loopSpeed, OTHER_LOOPS, type LoopName } from './loops.ts';
 import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
 
@@ -26,13 +26,14 @@ interface Bar {
 }
 
 const loops = {} as Record<LoopName, Measured>;
-for (const name of [...LOOPS, 'counter-apart'] as const) loops[name] = await loopSpeed(name, ROUNDS);
+for (const name of [...LOOPS, ...OTHER_LOOPS]) loops[name] = await loopSpeed(name, ROUNDS);
 const mips = geomean(LOOPS.map((name) => loops[name].median));
 const decode = await decodeSpeed(ROUNDS);
 const stick = median(Array.from({ length: ROUNDS }, () => time(yardstick)));
 const trips = await roundTrips(ROUNDS);
 const start = await startUp(quick ? 3 : 5);
-const compared = quick ? {} : await compareLoops(PEER_ROUNDS);
+const compared = quick ? {} : await compareLoops(LOOPS, PEER_ROUNDS);
+const others = quick ? {} : await compareLoops(OTHER_LOOPS, PEER_ROUNDS);
 const operations = quick ? {} : await compareOperations(PEER_ROUNDS);
 
 const least = (what: string, figure: number | null, bar: number, unit: string): Bar => ({
@@ -55,7 +56,11 @@ const bars: Bar[] = [
 if (json) {
   const { arch, version } = process;
   const figures = { loops, mips, decode, yardstickNs: stick, roundTripsNs: trips, startUpMs: start };
-  const text = JSON.stringify({ arch, node: version, rounds: ROUNDS, ...figures, compared, operations, bars }, null, 2);
+  const text = JSON.stringify(
+    { arch, node: version, rounds: ROUNDS, ...figures, compared, others, operations, bars },
+    null,
+    2,
+  );
   process.stdout.write(`${text}\n`);
 } else {
   for (const [name, speed] of Object.entries(loops)) row(`${name} (MIPS)`, show(speed));
@@ -71,6 +76,7 @@ if (json) {
   else {
     for (const [name, why] of Object.entries(missingPeers())) line(`${name} is not measured: ${why}.`);
     table('one call of a loop (ms)', compared);
+    table('other loops (ms)', others);
     table('one operation (ns)', operations);
   }
   line();
