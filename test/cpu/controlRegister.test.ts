@@ -289,10 +289,10 @@ describe('debug registers', () => {
     expect(set(5, 0x400n)).toEqual(UNDEFINED);
     expect(set(9, 0n)).toEqual(UNDEFINED);
   });
-  it('DR6 and DR7 are #GP(0) beyond 32 bits', () => {
+  it('DR6 and DR7 are #GP(0) beyond 32 bits, DR0 to DR3 take any address', () => {
     expect(set(6, 1n << 32n)).toEqual(GP0);
     expect(set(7, 1n << 63n)).toEqual(GP0);
-    expect(set(0, 1n << 47n)).toEqual(GP0);
+    expect(set(0, 1n << 47n)).toEqual(END);
   });
   it('DR7.GD makes the next access a #DB', () => {
     set(7, DR7.GD);

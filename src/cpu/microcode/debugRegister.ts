@@ -1,7 +1,6 @@
 // Moves to and from debug registers. Breakpoints themselves are not implemented: enabling one stops the machine by name.
 
 import { CR4, DR6, DR7 } from '../../x86/names/registers.ts';
-import { isCanonicalAddress } from '../canonical.ts';
 import { EXIT } from '../exit.ts';
 import { raise, stop } from '../fault.ts';
 import { DR_QUALIFICATION, vmExit } from '../vmexit.ts';
@@ -35,13 +34,12 @@ const WRITABLE_DR6 = DR6.B0 | DR6.B1 | DR6.B2 | DR6.B3 | DR6.BD | DR6.BS | DR6.B
 /** Bits 12, 14 and 15 of DR7 are always 0, bit 10 is always 1; 11 (RTM) is not offered. */
 const UNDEFINED_DR7 = 0xd800n;
 
-/** MOV DRn, r64. */
+/** MOV DRn, r64. DR0 to DR3 take any address (SDM vol. 3, 17.2.6). */
 export const movToDr: Microcode = (cpu, insn) => {
   const { state } = cpu;
   const dr = checkAccess(cpu, insn, insn.reg0, insn.reg1, 0);
   const value = state.gpr(insn.reg1);
   if (dr >= 6 && value >> 32n !== 0n) raise.gp(0);
-  if (dr < 4 && !isCanonicalAddress(value)) raise.gp(0);
   if (dr === 7 && (value & DR7.ENABLES) !== 0n) {
     stop('hardware breakpoints (DR7) are not implemented', 'leave the enable bits of DR7 clear; INT3 works');
   }
