@@ -5,6 +5,7 @@ import { isCanonicalAddress } from '../canonical.ts';
 import { raise, stop } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
 import { flatCode64, flatData, segmentBase, setSegmentBase, writeSegment } from '../segments.ts';
+import type { CpuState } from '../state.ts';
 import { nextRip, requireRing0 } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';
 
@@ -23,6 +24,15 @@ function enter(cpu: MicrocodeCpu, cs: number, ss: number, cpl: number): void {
   cpu.mmu.selectViews();
 }
 
+/**
+ * SYSCALL and SYSRET trap if TF is set behind them, other instructions if it was set before: so FMASK keeps a kernel free of
+ * traps, and a step over SYSCALL in user mode ends where SYSRET returns to (kvm-unit-tests, x86/syscall.c).
+ */
+function writeRflagsAndTrap(state: CpuState, rflags: number): void {
+  writeRflags(state, rflags);
+  state.pendingDb = (rflags & RFLAGS.TF) !== 0 ? 1 : 0;
+}
+
 export const syscall: Microcode = (cpu, insn) => {
   const { state } = cpu;
   if ((state.efer & EFER.SCE) === 0n) raise.ud();
@@ -31,7 +41,7 @@ export const syscall: Microcode = (cpu, insn) => {
   state.setGpr(GPR.RCX, nextRip(insn));
   state.setGpr(GPR.R11, BigInt(rflags >>> 0));
   state.rip = state.lstar;
-  writeRflags(state, rflags & ~Number(BigInt.asIntN(32, state.fmask)));
+  writeRflagsAndTrap(state, rflags & ~Number(BigInt.asIntN(32, state.fmask)));
   enter(cpu, cs, cs + NEXT, 0);
   return 'jump';
 };
@@ -51,7 +61,7 @@ export const sysret: Microcode = (cpu, insn) => {
   if (!isCanonicalAddress(rip)) raise.gp(0);
   const first = Number((state.star >> STAR_SYSRET_SHIFT) & 0xffffn);
   state.rip = rip;
-  writeRflags(state, state.gpr32(GPR.R11) & SYSRET_FLAGS);
+  writeRflagsAndTrap(state, state.gpr32(GPR.R11) & SYSRET_FLAGS);
   enter(cpu, first + 2 * NEXT, first + NEXT, RPL_USER);
   return 'jump';
 };
