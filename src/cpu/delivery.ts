@@ -18,6 +18,7 @@ import { exitSignal, guestFault, raise, stop } from './fault.ts';
 import { EVENT_TYPE, hasErrorCode, interruption, isSoftware, isValid, typeOf, vectorOf } from './interruption.ts';
 import type { EventType } from './interruption.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
+import { probePushes } from './microcode/pushes.ts';
 import { readRflags, writeRflags } from './rflags.ts';
 import { dplOf, is64BitCode, isCode, isConforming, isPresent, nullSegment, systemType } from './segments.ts';
 import { segmentBase, segmentLimit, segmentSelector, writeSegment } from './segments.ts';
@@ -186,7 +187,7 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   if (!isCanonicalAddress(gate.offset)) raise.gp(ext);
 
   const stack = inner ? 'system' : 'stack';
-  cpu.mmu.probe(rsp, words * Number(WORD), 'write', stack);
+  probePushes(cpu.mmu, top, Number(WORD), words, stack);
   markAccessed(cpu, code);
 
   let at = rsp;

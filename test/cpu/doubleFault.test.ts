@@ -73,14 +73,14 @@ describe('in action', () => {
     withIst(VECTOR.PF);
     raiseAndDeliver(() => raise.gp(0));
     expect(vector()).toBe(VECTOR.PF);
-    expect(state.cr2).toBe(0x4000_0000n - 48n);
+    expect(state.cr2).toBe(0x4000_0000n - 8n);
   });
   it('#PF whose stack is not mapped is #DF, and CR2 tells the second address', () => {
     breakStack();
     withIst(VECTOR.DF);
     raiseAndDeliver(() => raise.pf(0x1234n, 0));
     expect(vector()).toBe(VECTOR.DF);
-    expect(state.cr2).toBe(0x4000_0000n - 48n);
+    expect(state.cr2).toBe(0x4000_0000n - 8n);
   });
   it('#UD, then #PF, then #PF is #DF', () => {
     breakStack();
