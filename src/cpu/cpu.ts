@@ -2,13 +2,14 @@
 // hypervisor; what exits is said by its controls.
 
 import { CR0, EFER, RFLAGS, SEGMENT } from '../x86/names/registers.ts';
+import { VECTOR } from '../x86/names/vectors.ts';
 import type { Arena } from './arena.ts';
 import type { Blocks } from './blocks.ts';
 import { Controls } from './controls.ts';
 import { deliverEntryEvent, deliverFault, deliverSingleStep } from './delivery.ts';
 import { STATUS } from './emit.ts';
 import { EXIT, type Exit, type ExitReason } from './exit.ts';
-import { exitSignal, guestFault, stopSignal } from './fault.ts';
+import { exitSignal, guestFault, setFault, stopSignal } from './fault.ts';
 import { Fetch } from './fetch.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
@@ -60,6 +61,9 @@ const EVENT_TYPES = {
 
 /** What running goes on with. */
 const CONTINUE = null;
+/** Generated code left because something was raised: see `keep`. No exit reason. */
+const RAISED = 'raised';
+type Step = ExitReason | typeof RAISED | null;
 
 export class Cpu implements MicrocodeCpu, MemoryContext {
   readonly id: number;
@@ -82,6 +86,8 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   readonly #fetch: Fetch;
   #features: Features = featuresOf([]);
   #running = false;
+  /** What `keep` was given last. */
+  #raised: unknown = null;
   /** The mode that the host has put the CPU into, when it is one that is not executed. */
   #unrunnable: string | null = null;
 
@@ -135,7 +141,8 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     let reason: ExitReason | null = CONTINUE;
     while (reason === CONTINUE) {
       try {
-        reason = this.#advance();
+        const step = this.#advance();
+        reason = step === RAISED ? this.#caught(this.#raised) : step;
       } catch (thrown) {
         reason = this.#caught(thrown);
       }
@@ -227,7 +234,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   // Running
 
   /** One step of the run loop: an event, or generated code until it leaves. */
-  #advance(): ExitReason | null {
+  #advance(): Step {
     const { state, controls } = this;
     if (state.activity !== 0) return EXIT.HLT;
     if (state.budget <= 0) return EXIT.BUDGET;
@@ -262,7 +269,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     return this.state.views.u16[(record + RECORD.remaining) >> 1]!;
   }
 
-  #runBlock(found: number): ExitReason | null {
+  #runBlock(found: number): Step {
     const { state } = this;
     const left = state.budget;
     const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
@@ -271,14 +278,14 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
   }
 
   /** Exactly one instruction (one iteration of a REP), then what is due behind it. */
-  #runOne(): ExitReason | null {
+  #runOne(): Step {
     const { state } = this;
     const rest = state.budget - 1;
     const trap = (state.rflags & RFLAGS.TF) !== 0;
     state.shadow |= SHADOW_AGEING;
     if (trap) state.pendingDb = 1; // a delivery clears it: INT n does not trap
     this.#setRest(rest);
-    let left: ExitReason | null;
+    let left: Step;
     try {
       state.budget = 0;
       left = this.#run(this.#fetch.scratch(1));
@@ -302,7 +309,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     this.state.aheadBelow = Math.max(this.state.aheadBelow - rest, -0x8000_0000);
   }
 
-  #run(record: number): ExitReason | null {
+  #run(record: number): Step {
     const { state } = this;
     this.#fetch.enterPage();
     this.#running = true;
@@ -321,6 +328,10 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);
         return CONTINUE;
+      case STATUS.RAISED:
+        state.pendingDb = 0;
+        this.#undo(state.lastRecord);
+        return RAISED;
       default:
         return CONTINUE;
     }
@@ -355,8 +366,30 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     return EXIT.STOPPED;
   }
 
+  /** Keeps a signal that was thrown below generated code until that has left, with STATUS.RAISED. Always 0. */
+  keep(thrown: unknown): 0 {
+    if (thrown !== guestFault && thrown !== exitSignal && thrown !== stopSignal) throw thrown;
+    this.#raised = thrown;
+    return 0;
+  }
+
+  /** An exception without memory access: #DE, #UD or #GP(0). */
+  raise(vector: number, record: number): void {
+    this.record = record;
+    this.keep(setFault(vector, vector === VECTOR.GP ? 0 : null));
+  }
+
   /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
   microcode(record: number): number {
+    try {
+      return this.#microcode(record);
+    } catch (thrown) {
+      this.keep(thrown);
+      return STATUS.RAISED;
+    }
+  }
+
+  #microcode(record: number): number {
     const { state } = this;
     this.record = record;
     this.#fetch.setRip(record, 0);

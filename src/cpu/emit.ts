@@ -29,6 +29,8 @@ export const STATUS = {
   RESYNC: 5,
   /** The record's microcode exits: the exit fields are filled. */
   EXIT: 6,
+  /** What the record, or a call of it, raised is kept in the CPU: an exception, an exit or a stop. */
+  RAISED: 7,
 } as const;
 
 /** How a handler passes control on: as a function's result, or by a branch within the dispatcher. */
@@ -73,7 +75,7 @@ export class HandlerBackEnd implements BackEnd {
     this.addressWidth = addressWidth;
     this.#record = record;
     this.#state = state;
-    this.#memory = new ViewAccess(fn, imports, record, state);
+    this.#memory = new ViewAccess(fn, imports, record, state, () => this.#leave(STATUS.RAISED));
   }
 
   let<T extends Type>(value: Expr<T>): Expr<T> {
@@ -213,7 +215,7 @@ export class HandlerBackEnd implements BackEnd {
   }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     const vector = { de: VECTOR.DE, ud: VECTOR.UD, gp: VECTOR.GP }[fault];
-    this.#fn.if(when, () => this.#fn.evaluate(call(this.#imports.raise, 'i32', [i32(vector), this.#record]), true));
+    this.#fn.if(when, () => this.#raise(vector));
   }
   checkTarget(target: Expr<'i64'>): void {
     const unused = i64(64n - LINEAR_BITS);
@@ -351,8 +353,11 @@ export class HandlerBackEnd implements BackEnd {
   }
   raise(vector: number): void {
     this.#ended = true;
-    this.#fn.evaluate(call(this.#imports.raise, 'i32', [i32(vector), this.#record]), true);
-    this.#flow.leave();
+    this.#raise(vector);
+  }
+  #raise(vector: number): void {
+    this.#fn.evaluate(call(this.#imports.raise, 'i32', [i32(vector), this.#record]), false);
+    this.#leave(STATUS.RAISED);
   }
 
   /** Stores what is held and goes on, unless control was already passed. */

@@ -4,13 +4,13 @@ import type { Callable } from '../wasm/module.ts';
 
 /** Functions that handlers call. Addresses and values of 64 bits travel as two halves, low first; `access` as in access.ts. */
 export interface HandlerImports {
-  /** (low, high, access, record) -> address in linear memory of the bytes. */
+  /** (low, high, access, record) -> address in linear memory of the bytes, or 0: leave with STATUS.RAISED. */
   readonly slowRead: Callable;
   /** The same for a read-modify-write: probes for writing. */
   readonly slowOpen: Callable;
-  /** (low, high, access, record, valueLow, valueHigh). */
+  /** (low, high, access, record, valueLow, valueHigh) -> 0: leave with STATUS.RAISED. */
   readonly slowWrite: Callable;
-  /** (vector, record): throws. */
+  /** (vector, record): then leave with STATUS.RAISED. */
   readonly raise: Callable;
   /** (record) -> 0: go on with the next record; else the status to leave with. */
   readonly microcode: Callable;
@@ -22,7 +22,7 @@ export interface HandlerImports {
 export interface InterpreterImports {
   slowRead(low: number, high: number, access: number, record: number): number;
   slowOpen(low: number, high: number, access: number, record: number): number;
-  slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): void;
-  raise(vector: number, record: number): never;
+  slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): number;
+  raise(vector: number, record: number): void;
   microcode(record: number): number;
 }

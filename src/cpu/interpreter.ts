@@ -21,8 +21,8 @@ function declareImports(module: ModuleBuilder): HandlerImports {
   const imported = {
     slowRead: module.import('host', 'slowRead', place, 'i32'),
     slowOpen: module.import('host', 'slowOpen', place, 'i32'),
-    slowWrite: module.import('host', 'slowWrite', [...place, 'i32', 'i32'], null),
-    raise: module.import('host', 'raise', ['i32', 'i32'], 'i32'),
+    slowWrite: module.import('host', 'slowWrite', [...place, 'i32', 'i32'], 'i32'),
+    raise: module.import('host', 'raise', ['i32', 'i32'], null),
     microcode: module.import('host', 'microcode', ['i32'], 'i32'),
   };
   module.importMemory('host', 'memory', MINIMUM_PAGES);

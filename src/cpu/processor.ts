@@ -5,14 +5,12 @@ import { Arena } from './arena.ts';
 import { Blocks } from './blocks.ts';
 import { Cpu, type Shared } from './cpu.ts';
 import { evaluateRun } from './evaluator.ts';
-import { raise } from './fault.ts';
 import { generatedCode, type Run } from './generatedCode.ts';
 import type { InterpreterImports } from './imports.ts';
 import { Views } from './layout.ts';
 import { CODE_BITMAP, memoryMap, type MemoryMap } from './memoryMap.ts';
 import { SecondStage } from './secondStage.ts';
 import { STATE_SIZE } from './state.ts';
-import { VECTOR } from '../x86/names/vectors.ts';
 
 export interface ProcessorOptions {
   /** Logical CPUs. */
@@ -60,18 +58,35 @@ export class Processor implements Shared {
   }
 }
 
-/** Generated code calls the CPU that is running. */
+/**
+ * Generated code calls the CPU that is running. Nothing is thrown through WebAssembly, which costs more than the rest of an
+ * exit: the CPU keeps what a call throws, and the answer 0 makes generated code leave.
+ */
 function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
   return {
-    slowRead: (low, high, access, record) => running.cpu.mmu.slowRead(low, high, access, record),
-    slowOpen: (low, high, access, record) => running.cpu.mmu.slowOpen(low, high, access, record),
-    slowWrite: (low, high, access, record, valueLow, valueHigh) =>
-      running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh),
-    raise: (vector, record) => {
-      running.cpu.record = record;
-      if (vector === VECTOR.DE) return raise.de();
-      return vector === VECTOR.UD ? raise.ud() : raise.gp(0);
+    slowRead(low, high, access, record) {
+      try {
+        return running.cpu.mmu.slowRead(low, high, access, record);
+      } catch (thrown) {
+        return running.cpu.keep(thrown);
+      }
     },
+    slowOpen(low, high, access, record) {
+      try {
+        return running.cpu.mmu.slowOpen(low, high, access, record);
+      } catch (thrown) {
+        return running.cpu.keep(thrown);
+      }
+    },
+    slowWrite(low, high, access, record, valueLow, valueHigh) {
+      try {
+        running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh);
+        return 1;
+      } catch (thrown) {
+        return running.cpu.keep(thrown);
+      }
+    },
+    raise: (vector, record) => running.cpu.raise(vector, record),
     microcode: (record) => running.cpu.microcode(record),
   };
 }

@@ -3,7 +3,7 @@
 
 import { i32, i64, load, select, type Expr } from '../wasm/expr.ts';
 import type { FunctionBuilder } from '../wasm/function.ts';
-import { call } from '../wasm/module.ts';
+import { call, type Callable } from '../wasm/module.ts';
 import type { Int } from '../wasm/types.ts';
 import type { MemoryCell, Segment } from '../x86/backEnd.ts';
 import { ACCESS } from './access.ts';
@@ -21,8 +21,17 @@ export class ViewAccess {
   readonly #imports: HandlerImports;
   readonly #record: Expr<'i32'>;
   readonly #state: Expr<'i32'>;
+  readonly #leave: () => void;
 
-  constructor(fn: FunctionBuilder, imports: HandlerImports, record: Expr<'i32'>, state: Expr<'i32'>) {
+  /** `leave`: how generated code leaves when a slow path has raised something. */
+  constructor(
+    fn: FunctionBuilder,
+    imports: HandlerImports,
+    record: Expr<'i32'>,
+    state: Expr<'i32'>,
+    leave: () => void,
+  ) {
+    this.#leave = leave;
     this.#fn = fn;
     this.#imports = imports;
     this.#record = record;
@@ -44,6 +53,11 @@ export class ViewAccess {
     const high = linear.shrU(i64(32)).wrap();
     return [linear.wrap(), high, i32(bytes | (segment === 'stack' ? ACCESS.STACK : 0)), this.#record];
   }
+  /** Sets `host` to what a slow path answers, unless it has raised something. */
+  #slowly(host: Expr<'i32'>, path: Callable, place: readonly Expr<'i32'>[]): void {
+    this.#fn.set(host, call(path, 'i32', place));
+    this.#fn.if(host.eqz(), this.#leave);
+  }
   load(linear: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int> {
     const fn = this.#fn;
     const entry = this.#entry(linear);
@@ -51,7 +65,7 @@ export class ViewAccess {
     fn.if(
       this.#hits(linear, bytes, entry, VIEW_TAG.READ),
       () => fn.set(host, this.#host(linear, entry)),
-      () => fn.set(host, call(this.#imports.slowRead, 'i32', this.#place(linear, bytes, segment))),
+      () => this.#slowly(host, this.#imports.slowRead, this.#place(linear, bytes, segment)),
     );
     return this.#fn.let(load(bytes === 8 ? 'i64' : 'i32', bytes, host));
   }
@@ -60,7 +74,7 @@ export class ViewAccess {
     const fn = this.#fn;
     const host = this.#writable(linear, bytes);
     const slow = fn.let(host.eqz());
-    fn.if(slow, () => fn.set(host, call(this.#imports.slowOpen, 'i32', this.#place(linear, bytes, segment))));
+    fn.if(slow, () => this.#slowly(host, this.#imports.slowOpen, this.#place(linear, bytes, segment)));
     const value = this.#fn.let(load(bytes === 8 ? 'i64' : 'i32', bytes, host));
     const store = (stored: Expr<Int>): void => {
       const held = this.#fn.let(stored);
@@ -114,6 +128,6 @@ export class ViewAccess {
   #storeSlowly(linear: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
     const high = value.type === 'i64' ? value.zext().shrU(i64(32)).wrap() : i32(0);
     const args = [...this.#place(linear, bytes, segment), value.wrap(), high];
-    this.#fn.evaluate(call(this.#imports.slowWrite, 'i32', args), false);
+    this.#fn.if(call(this.#imports.slowWrite, 'i32', args).eqz(), this.#leave);
   }
 }

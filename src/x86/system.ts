@@ -1,6 +1,7 @@
 // Rows of system instructions: control, debug and model-specific registers, descriptor tables, system calls, processor and
 // cache control, virtualisation, time. Nearly all are microcode.
 
+import { i32 } from '../wasm/expr.ts';
 import { row, type InstructionExit, type RowOptions } from './row.ts';
 import { dst } from './semantics.ts';
 
@@ -21,6 +22,7 @@ const table = (microcode: string): RowOptions => ({
 const vmx: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'VMX', exits: 'VMX_INSTRUCTION', microcode: 'vmx' };
 const svm: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'SVM', microcode: 'svm' };
 const time: RowOptions = { observesTime: true, endsBlock: true };
+const invalid: RowOptions = { endsBlock: true, semantics: (op) => op.faultIf(i32(1), 'ud') };
 const wait: RowOptions = { endsBlock: true, access: 'r', written: 'oszapc', cpuid: 'WAITPKG' };
 const base: RowOptions = { modes: 'only64', cpuid: 'FSGSBASE' };
 const shadow: RowOptions = { cpuid: 'CET_SS' };
@@ -106,7 +108,7 @@ export const SYSTEM = [
   row('0F 08',           'invd',      '',       ring0('invd', 'INVD')),
   row('0F 09',           'wbinvd',    '',       ring0('wbinvd', 'WBINVD')),
   row('F3 0F 09',        'wbnoinvd',  '',       { ...ring0('wbinvd', 'WBINVD'), cpuid: 'WBNOINVD' }),
-  row('0F 0B',           'ud2',       '',       { endsBlock: true, microcode: 'ud' }),
+  row('0F 0B',           'ud2',       '',       invalid),
   row('0F 20 /r',        'mov',       'Rn,Cn',  { ...ring0('movFromCr', 'CR_ACCESS'), ignoresMod: true }),
   row('0F 21 /r',        'mov',       'Rn,Dn',  { ...ring0('movFromDr', 'DR_ACCESS'), ignoresMod: true }),
   row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true }),
@@ -132,7 +134,7 @@ export const SYSTEM = [
   row('F3 0F AE /6',     'umonitor',  'Ram',    { addressed: 'memory', access: 'r', cpuid: 'WAITPKG', microcode: 'umonitor' }),
   row('F2 0F AE /6',     'umwait',    'Rd',     { ...wait, microcode: 'umwait' }),
   row('F3 0F AE /6',     'clrssbsy',  'Mq',     { ...shadow, access: 'rw', cpl0: true, written: 'oszapc' }),
-  row('0F B9 /r',        'ud1',       'Gv,Ev',  { access: 'n n', endsBlock: true, microcode: 'ud' }),
+  row('0F B9 /r',        'ud1',       'Gv,Ev',  { ...invalid, access: 'n n' }),
   row('NP 0F C7 /6',     'vmptrld',   'Mq',     vmx),
   row('66 0F C7 /6',     'vmclear',   'Mq',     vmx),
   row('F3 0F C7 /6',     'vmxon',     'Mq',     vmx),
@@ -141,7 +143,7 @@ export const SYSTEM = [
   row('NFx 0F C7 /7',    'rdseed',    'Rv',     { access: 'w', written: 'oszapc', cpuid: 'RDSEED', exits: 'RDSEED', microcode: 'rdseed' }),
   row('F3 0F C7 /6',     'senduipi',  'Rq',     { ...only64, cpuid: 'UINTR' }),
   row('F3 0F C7 /7',     'rdpid',     'Rn',     { access: 'w', cpuid: 'RDPID', semantics: (op) => op.write(dst, op.low(op.stateField('tscAux'))) }),
-  row('0F FF /r',        'ud0',       'Gv,Ev',  { access: 'n n', endsBlock: true, microcode: 'ud' }),
+  row('0F FF /r',        'ud0',       'Gv,Ev',  { ...invalid, access: 'n n' }),
   row('66 0F 38 80 /r',  'invept',    'Gn,Mdq', { ...vmx, access: 'r', exits: 'INVEPT' }),
   row('66 0F 38 81 /r',  'invvpid',   'Gn,Mdq', { ...vmx, access: 'r', exits: 'INVVPID' }),
   row('66 0F 38 82 /r',  'invpcid',   'Gn,Mdq', { ...ring0('invpcid', 'INVPCID'), access: 'r', cpuid: 'INVPCID' }),

@@ -40,7 +40,6 @@ const table = {
   enter,
   cpuid,
   vmcall,
-  ud,
   // VMMCALL is AMD's; RSM is #UD outside of system management mode.
   vmmcall: ud,
   rsm: ud,
