@@ -50,6 +50,7 @@ export class Mmu {
   /** As slowRead, for an instruction that will write these bytes: what its slowWrite would raise, this raises. */
   slowOpen(low: number, high: number, access: number, record: number): number {
     this.#context.record = record;
+    this.translation.checkAlignment(low, high, access);
     this.#probe(low, high, access | ACCESS.WRITE | ACCESS.PROBE, access & ACCESS.SIZE);
     return this.#read(low, high, access);
   }
@@ -91,7 +92,9 @@ export class Mmu {
   /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */
   probe(gva: bigint, length: number, intent: 'read' | 'write', access: AccessKind): void {
     const write = intent === 'write' ? ACCESS.WRITE | ACCESS.PROBE : 0;
-    this.#probe(lowWord(gva), highWord(gva), ACCESS_OF[access] | write, length);
+    const [low, high] = [lowWord(gva), highWord(gva)];
+    if (length <= FRAGMENT_BYTES) this.translation.checkAlignment(low, high, ACCESS_OF[access] | length);
+    this.#probe(low, high, ACCESS_OF[access] | write, length);
   }
 
   /** Bytes at a linear address for an onlooker (debugger, trace), by the page tables as they stand; null where none are. */
@@ -160,7 +163,7 @@ export class Mmu {
   }
 
   #read(low: number, high: number, access: number): number {
-    this.translation.checkAlignment(low, access);
+    this.translation.checkAlignment(low, high, access);
     const offset = low & PAGE_MASK;
     if (offset + (access & ACCESS.SIZE) <= PAGE_SIZE) {
       const page = this.translation.translate(low, high, access, this.translation.modeOf(access));
@@ -170,7 +173,7 @@ export class Mmu {
   }
 
   #write(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
-    this.translation.checkAlignment(low, access);
+    this.translation.checkAlignment(low, high, access);
     const size = access & ACCESS.SIZE;
     const offset = low & PAGE_MASK;
     if (offset + size <= PAGE_SIZE) {

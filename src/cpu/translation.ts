@@ -47,9 +47,9 @@ export class Translation {
     return (access & ACCESS.USER) !== 0 ? MODE.USER : this.#registers.dataMode;
   }
 
-  /** Raises #AC for an explicit access of 2, 4 or 8 bytes that is not aligned, where that is in force. */
-  checkAlignment(low: number, access: number): void {
-    if (!this.#alignmentChecked || (access & ACCESS.SYSTEM) !== 0) return;
+  /** Raises #AC for an explicit access of 2, 4 or 8 bytes that is not aligned, where that is in force: before #PF, behind #GP and #SS. */
+  checkAlignment(low: number, high: number, access: number): void {
+    if (!this.#alignmentChecked || (access & ACCESS.SYSTEM) !== 0 || !isCanonical(high)) return;
     const size = access & ACCESS.SIZE;
     if (size <= 8 && (low & (size - 1)) !== 0) raise.ac();
   }
