@@ -28,8 +28,10 @@ export type { MmioDevice } from './vmm/mmio.ts';
 export type { PortDevice, PortRegister, PortSize } from './vmm/ports.ts';
 
 // The hypervisor and the host that it runs on.
-export { MAX_MODEL, PV_FEATURES } from './hypervisor/cpuid.ts';
-export type { CpuModel, PvFeature } from './hypervisor/cpuid.ts';
+export { PV_FEATURES } from './hypervisor/cpuid.ts';
+export type { PvFeature } from './hypervisor/cpuid.ts';
+export { CPU_MODELS } from './hypervisor/cpuModels.ts';
+export type { CpuModel, CpuModelName } from './hypervisor/cpuModels.ts';
 export type { Diagnostic } from './hypervisor/diagnostics.ts';
 export { KVM_QUIRKS } from './hypervisor/lapic/quirks.ts';
 export type { LapicQuirks } from './hypervisor/lapic/quirks.ts';

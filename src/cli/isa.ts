@@ -1,6 +1,8 @@
 // `trapline isa`: the table of what is executed; `trapline isa FORM --wat`: what is generated for one form.
 
 import { HANDLERS, type Handler } from '../cpu/handlers.ts';
+import { ABSENT } from '../cpu/microcode/table.ts';
+import { MAX_MODEL } from '../hypervisor/cpuModels.ts';
 import { handlerText } from '../cpu/interpreter.ts';
 import type { Form } from '../x86/forms.ts';
 import type { Row } from '../x86/row.ts';
@@ -59,7 +61,11 @@ function wat(forms: readonly Form[], handlers: ReadonlyMap<Form, Handler>): stri
   });
 }
 
-const executedBy = (row: Row): string => (row.semantics ? 'generated' : row.microcode ? 'microcode' : 'not');
+function executedBy({ semantics, microcode }: Row): string {
+  if (semantics) return 'generated';
+  if (microcode === undefined) return 'not';
+  return ABSENT.has(microcode) ? 'always #UD' : 'microcode';
+}
 
 function formTable(forms: readonly Form[]): string[] {
   const lines = forms.map(({ name, row }) => [name, ...rowColumns(row)]);
@@ -78,17 +84,22 @@ function rowTable(forms: readonly Form[], executed: number): string[] {
     ...table(['instruction', 'bits', ...ROW_HEAD], lines),
     '',
     `${widths.size} encodings are ${what}, of ${ROWS.length}, in ${forms.length} forms. Generated: WebAssembly; microcode: TypeScript.`,
-    'Flags: o s z a p c written by it. Exits: it leaves to the hypervisor, always or where a control says so.',
+    'Flags: o s z a p c that it defines, and that it leaves undefined. Exits: it leaves to the hypervisor, always or where a control says so.',
+    'CPUID: the bit that offers it; in brackets: no processor model has it yet, so it is #UD.',
   ];
 }
 
-const ROW_HEAD = ['encoding', 'operands', 'executed by', 'flags', 'CPUID', 'exits'];
+const ROW_HEAD = ['encoding', 'operands', 'executed by', 'flags', 'undefined', 'CPUID', 'exits'];
+/** The CPUID bit that a row needs; in brackets if no model has it. */
+const cpuidOf = ({ cpuid }: Row): string =>
+  cpuid === undefined || MAX_MODEL.features.includes(cpuid) ? (cpuid ?? '') : `(${cpuid})`;
 const rowColumns = (row: Row): string[] => [
   row.text,
   row.operands.map((operand) => operand.notation).join(','),
   executedBy(row),
   row.written ?? '',
-  row.cpuid ?? '',
+  row.undefined ?? '',
+  cpuidOf(row),
   row.exits ?? '',
 ];
 

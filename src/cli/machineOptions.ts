@@ -2,17 +2,20 @@
 
 import { COST_MODELS } from '../host/costs.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
+import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine, type BootOptions } from '../vmm/machine.ts';
 import { size, UsageError, type Arguments, type Option } from './command.ts';
 
 const COST_PRESETS = Object.keys(COST_MODELS);
+const CPU_NAMES = Object.keys(CPU_MODELS).join(', ');
 const features = (): string => Object.keys(PV_FEATURES).join(', ');
 
 export const MACHINE_OPTIONS: readonly Option[] = [
   { name: 'vcpus', value: 'N', help: 'virtual CPUs, 1 to 64 (default: what the file asks for, else 1)' },
   { name: 'memory', value: 'SIZE', help: 'guest memory, such as 64M (the default) or 1G' },
+  { name: 'cpu', value: 'NAME', help: `processor model: ${CPU_NAMES} (default: max, all that trapline executes)` },
   {
     name: 'feature',
     value: 'NAME',
@@ -68,7 +71,9 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   if (costs !== undefined && !COST_PRESETS.includes(costs)) {
     throw new UsageError(`--costs knows ${COST_PRESETS.join(', ')}, not '${costs}'`);
   }
+  const cpu = args.text('cpu');
   return {
+    ...(cpu !== undefined && { model: cpuModel(cpu) }),
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
@@ -82,6 +87,11 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
 /** Cycles after which the run ends; Infinity: no limit. */
 export const maxCycles = (args: Arguments, wishes: Wishes): number =>
   args.number('max-cycles', 1, Number.MAX_SAFE_INTEGER) ?? wishes.maxCycles ?? Infinity;
+
+function cpuModel(name: string): CpuModelName {
+  if (isCpuModel(name)) return name;
+  throw new UsageError(`there is no processor model '${name}'; --cpu knows ${CPU_NAMES}`);
+}
 
 function feature(name: string): PvFeature {
   if (isPvFeature(name)) return name;

@@ -1,60 +1,11 @@
-// CPUID: what a VM's processors say of themselves, as data. The processor model is what trapline executes; the leaves from
-// 0x40000000 on are KVM's. Which instructions really exist follows from this table (featuresFromCpuid).
+// CPUID: what a VM's processors say of themselves. What they are is data (cpuModels.ts); the leaves from 0x40000000 on are
+// KVM's. Which instructions really exist follows from this table (featuresFromCpuid).
 
 import { DEFAULT_PHYSICAL_ADDRESS_BITS, type CpuidResult } from '../cpu/features.ts';
 import { CPUID_FEATURE, CPUID_LEAF, type CpuidFeature, type CpuidRegister } from '../x86/names/cpuid.ts';
 import { CR4 } from '../x86/names/registers.ts';
-import { ROWS } from '../x86/rows.ts';
+import { MAX_MODEL, type CpuModel } from './cpuModels.ts';
 import { KVM_CPUID, KVM_FEATURE, KVM_SIGNATURE } from './names.ts';
-
-/** A processor model: identification, and the features it offers by name. */
-export interface CpuModel {
-  readonly vendor: string;
-  readonly brand: string;
-  readonly family: number;
-  readonly model: number;
-  readonly stepping: number;
-  readonly features: readonly CpuidFeature[];
-}
-
-/* prettier-ignore */
-/**
- * What every x86-64 processor has. FPU to SSE2 cannot be absent in 64-bit mode (LFENCE and MFENCE belong to SSE2), so those of
- * their instructions that are not executed yet stop the machine by name and raise no #UD.
- */
-const BASELINE: readonly CpuidFeature[] = [
-  'FPU', 'DE', 'PSE', 'TSC', 'MSR', 'PAE', 'CX8', 'APIC', 'SEP', 'PGE', 'CMOV', 'PAT', 'PSE36', 'MMX', 'FXSR', 'SSE', 'SSE2',
-  'SYSCALL', 'NX', 'LM',
-];
-
-/* prettier-ignore */
-/** What no instruction is needed for: paging, interrupts, time, the speed of others. */
-const PLATFORM: readonly CpuidFeature[] = [
-  'PCID', 'X2APIC', 'TSC_DEADLINE', 'HYPERVISOR', 'TSC_ADJUST', 'SMEP', 'SMAP', 'UMIP', 'ERMS', 'FSRM', 'LAHF_LM', 'PAGE1GB',
-  'INVARIANT_TSC',
-];
-
-/* prettier-ignore */
-/** What is offered as soon as trapline executes every instruction of it. */
-const EXTENSIONS: readonly CpuidFeature[] = [
-  'CX16', 'MOVBE', 'POPCNT', 'CLFLUSH', 'FSGSBASE', 'BMI1', 'BMI2', 'INVPCID', 'ADX', 'RDPID', 'LZCNT', 'PREFETCHW', 'RDTSCP',
-  'CLFLUSHOPT', 'CLWB', 'CLDEMOTE', 'MOVDIRI', 'MOVDIR64B', 'SERIALIZE', 'WBNOINVD', 'RDRAND', 'RDSEED', 'WAITPKG',
-];
-
-/** Whether trapline executes every instruction of a feature. */
-const isExecuted = (feature: CpuidFeature): boolean =>
-  ROWS.every((row) => row.cpuid !== feature || row.semantics !== undefined || row.microcode !== undefined);
-
-/** Everything that trapline executes: a feature comes by itself with the last of its instructions. */
-export const MAX_MODEL: CpuModel = {
-  vendor: 'GenuineIntel',
-  brand: 'trapline virtual processor',
-  // A Skylake server: the hosts that the published figures come from.
-  family: 6,
-  model: 85,
-  stepping: 4,
-  features: [...BASELINE, ...PLATFORM, ...EXTENSIONS.filter(isExecuted)],
-};
 
 /** Paravirtual features that a VM can be given, by the names users write. */
 export const PV_FEATURES = {

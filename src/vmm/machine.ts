@@ -7,7 +7,8 @@ import { costModel, type CostModel } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { Host } from '../host/host.ts';
 import { Random } from '../host/random.ts';
-import { isPvFeature, PV_FEATURES, type CpuModel, type PvFeature } from '../hypervisor/cpuid.ts';
+import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
+import { CPU_MODELS, type CpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
@@ -37,7 +38,8 @@ export interface BootOptions {
   /** Bytes of RAM from guest physical address 0 on, whole pages. Default 64 MiB. */
   readonly memory?: number;
   readonly features?: readonly PvFeature[];
-  readonly model?: CpuModel;
+  /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
+  readonly model?: CpuModel | CpuModelName;
   readonly quirks?: LapicQuirks;
   /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. Default 1. */
   readonly apicBusCycleNs?: number;
@@ -114,7 +116,7 @@ export class Machine implements Userspace {
       secondStage: this.processor.secondStage,
       probes: this.probes,
       pvFeatures: options.features ?? [],
-      ...(options.model && { model: options.model }),
+      ...(options.model && { model: typeof options.model === 'string' ? CPU_MODELS[options.model] : options.model }),
       ...(options.quirks && { quirks: options.quirks }),
       ...(options.apicBusCycleNs && { apicBusCycleNs: options.apicBusCycleNs }),
     });

@@ -20,6 +20,21 @@ import * as time from './time.ts';
 import * as verify from './verify.ts';
 import * as wideMemory from './wideMemory.ts';
 
+/** Instructions of features that no guest is offered. */
+const absent = {
+  vmx: absentWithout('VMX'),
+  svm: absentWithout('SVM'),
+  sgx: absentWithout('SGX'),
+  pconfig: absentWithout('PCONFIG'),
+  lkgs: absentWithout('LKGS'),
+  wrmsrlist: absentWithout('MSRLIST'),
+  rdmsrlist: absentWithout('MSRLIST'),
+  erets: absentWithout('FRED'),
+  eretu: absentWithout('FRED'),
+  invlpgb: absentWithout('INVLPGB'),
+  tlbsync: absentWithout('INVLPGB'),
+} satisfies Record<string, Microcode>;
+
 const table = {
   ...interrupt,
   ...farTransfer,
@@ -45,18 +60,10 @@ const table = {
   rsm: ud,
   // Valid in other modes only; 64-bit decoding never gets here.
   arpl: ud,
-  vmx: absentWithout('VMX'),
-  svm: absentWithout('SVM'),
-  sgx: absentWithout('SGX'),
-  pconfig: absentWithout('PCONFIG'),
-  lkgs: absentWithout('LKGS'),
-  wrmsrlist: absentWithout('MSRLIST'),
-  rdmsrlist: absentWithout('MSRLIST'),
-  erets: absentWithout('FRED'),
-  eretu: absentWithout('FRED'),
-  invlpgb: absentWithout('INVLPGB'),
-  tlbsync: absentWithout('INVLPGB'),
+  ...absent,
 } satisfies Record<string, Microcode>;
 
 export type MicrocodeName = keyof typeof table;
 export const MICROCODE: Readonly<Record<MicrocodeName, Microcode>> = table;
+/** Names of microcode that does nothing but say so: its feature is not there. */
+export const ABSENT: ReadonlySet<string> = new Set(Object.keys(absent));
