@@ -2,7 +2,7 @@
 // descriptors from memory is descriptors.ts's affair.
 
 import { DPL_SHIFT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE } from '../x86/names/registers.ts';
-import type { CpuState } from './state.ts';
+import { OFFSET, SEGMENT_SIZE, type CpuState } from './state.ts';
 
 /** A segment register: its selector and hidden part. `attributes` in SEGMENT_ATTRIBUTE's layout, `limit` in bytes, inclusive. */
 export interface Segment {
@@ -15,15 +15,16 @@ export interface Segment {
 const LIMIT = 8;
 const ATTRIBUTES = 12;
 const SELECTOR_AT = 14;
+/** Byte address of a segment register. */
+const at = (state: CpuState, index: number): number => state.base + OFFSET.segments + SEGMENT_SIZE * index;
 
-export const segmentBase = (state: CpuState, index: number): bigint =>
-  state.views.u64[state.at('segments', index) >> 3]!;
+export const segmentBase = (state: CpuState, index: number): bigint => state.views.u64[at(state, index) >> 3]!;
 export const segmentLimit = (state: CpuState, index: number): number =>
-  state.views.u32[(state.at('segments', index) + LIMIT) >> 2]!;
+  state.views.u32[(at(state, index) + LIMIT) >> 2]!;
 export const segmentAttributes = (state: CpuState, index: number): number =>
-  state.views.u16[(state.at('segments', index) + ATTRIBUTES) >> 1]!;
+  state.views.u16[(at(state, index) + ATTRIBUTES) >> 1]!;
 export const segmentSelector = (state: CpuState, index: number): number =>
-  state.views.u16[(state.at('segments', index) + SELECTOR_AT) >> 1]!;
+  state.views.u16[(at(state, index) + SELECTOR_AT) >> 1]!;
 
 /** A copy of a segment register, by its machine number (SEGMENT). */
 export const readSegment = (state: CpuState, index: number): Segment => ({
@@ -35,22 +36,22 @@ export const readSegment = (state: CpuState, index: number): Segment => ({
 
 /** Loads a segment register. CS and SS decide CPL and mode: `state.cpl` is the caller's to set. */
 export function writeSegment(state: CpuState, index: number, { selector, base, limit, attributes }: Segment): void {
-  const at = state.at('segments', index);
-  state.views.u64[at >> 3] = base;
-  state.views.u32[(at + LIMIT) >> 2] = limit;
-  state.views.u16[(at + ATTRIBUTES) >> 1] = attributes;
-  state.views.u16[(at + SELECTOR_AT) >> 1] = selector;
+  const place = at(state, index);
+  state.views.u64[place >> 3] = base;
+  state.views.u32[(place + LIMIT) >> 2] = limit;
+  state.views.u16[(place + ATTRIBUTES) >> 1] = attributes;
+  state.views.u16[(place + SELECTOR_AT) >> 1] = selector;
 }
 
 export const setSegmentBase = (state: CpuState, index: number, base: bigint): void => {
-  state.views.u64[state.at('segments', index) >> 3] = base;
+  state.views.u64[at(state, index) >> 3] = base;
 };
 
 /** Makes a segment register null without touching its base (SDM vol. 2, RET: segments that the new CPL may not use). */
 export function nullifySegment(state: CpuState, index: number): void {
-  const at = state.at('segments', index);
-  state.views.u16[(at + ATTRIBUTES) >> 1]! |= SEGMENT_ATTRIBUTE.UNUSABLE;
-  state.views.u16[(at + SELECTOR_AT) >> 1] = 0;
+  const place = at(state, index);
+  state.views.u16[(place + ATTRIBUTES) >> 1]! |= SEGMENT_ATTRIBUTE.UNUSABLE;
+  state.views.u16[(place + SELECTOR_AT) >> 1] = 0;
 }
 
 /** What loading a null selector leaves. In SS the DPL still tells the CPL. */

@@ -155,24 +155,30 @@ export function unpackFlags(image: Expr<'i32'>): Flags {
   };
 }
 
-/** The same in plain numbers, for microcode: RFLAGS bits from the three stored values. */
-export function packNumbers(carry: number, result: bigint, aux: bigint): number {
-  let parity = Number(result & 0xffn);
+/** The same in plain numbers, for microcode: RFLAGS bits from the three stored values, two of them in halves. */
+export function packNumbers(
+  carry: number,
+  resultLow: number,
+  resultHigh: number,
+  auxLow: number,
+  auxHigh: number,
+): number {
+  let parity = resultLow & 0xff;
   parity ^= parity >> 4;
   parity ^= parity >> 2;
   parity ^= parity >> 1;
   const cf = carry & 1;
-  const of = cf ^ (aux < 0n ? 1 : 0);
-  const sf = (result < 0n ? 1 : 0) ^ ((carry >> 1) & 1);
+  const of = cf ^ (auxHigh >>> 31);
+  const sf = (resultHigh >>> 31) ^ ((carry >> 1) & 1);
   const pf = (~parity & 1) ^ ((carry >> 2) & 1);
-  return cf | (pf << 2) | Number(aux & 16n) | (result === 0n ? ZF : 0) | (sf << 7) | (of << 11);
+  const zf = (resultLow | resultHigh) === 0 ? ZF : 0;
+  return cf | (pf << 2) | (auxLow & AF) | zf | (sf << 7) | (of << 11);
 }
 
-/** The stored values for a combination of RFLAGS bits. */
-export function unpackNumbers(image: number): { carry: number; result: bigint; aux: bigint } {
-  const cf = image & CF;
-  const sf = image & SF ? INVERT_SF : 0;
-  const pf = image & PF ? 0 : INVERT_PF;
-  const signedAux = cf ^ (image & OF ? 1 : 0) ? -(1n << 63n) : 0n;
-  return { carry: cf | sf | pf, result: image & ZF ? 0n : 256n, aux: signedAux | BigInt(image & AF) };
-}
+/** `flagCarry` for a combination of RFLAGS bits. */
+export const unpackCarry = (image: number): number =>
+  (image & CF) | (image & SF ? INVERT_SF : 0) | (image & PF ? 0 : INVERT_PF);
+/** `flagResult`, whose upper half is zero. */
+export const unpackResult = (image: number): number => (image & ZF ? 0 : 256);
+/** The upper half of `flagAux`; the lower one is AF in its place. */
+export const unpackAuxHigh = (image: number): number => (((image & CF) !== 0) !== ((image & OF) !== 0) ? 1 << 31 : 0);
