@@ -85,7 +85,7 @@ class Evaluator implements BackEnd {
     }
   }
   #microcode(): number {
-    const status = this.#cpu.microcode(this.#record);
+    const status = this.#cpu.guestMode.microcode(this.#record);
     return status === 0 ? this.#record + RECORD_SIZE : this.#leave(status);
   }
 

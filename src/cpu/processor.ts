@@ -68,14 +68,14 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
       try {
         return running.cpu.mmu.slowRead(low, high, access, record);
       } catch (thrown) {
-        return running.cpu.keep(thrown);
+        return running.cpu.guestMode.keep(thrown);
       }
     },
     slowOpen(low, high, access, record) {
       try {
         return running.cpu.mmu.slowOpen(low, high, access, record);
       } catch (thrown) {
-        return running.cpu.keep(thrown);
+        return running.cpu.guestMode.keep(thrown);
       }
     },
     slowWrite(low, high, access, record, valueLow, valueHigh) {
@@ -83,10 +83,10 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
         running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh);
         return 1;
       } catch (thrown) {
-        return running.cpu.keep(thrown);
+        return running.cpu.guestMode.keep(thrown);
       }
     },
-    raise: (vector, record) => running.cpu.raise(vector, record),
-    microcode: (record) => running.cpu.microcode(record),
+    raise: (vector, record) => running.cpu.guestMode.raise(vector, record),
+    microcode: (record) => running.cpu.guestMode.microcode(record),
   };
 }

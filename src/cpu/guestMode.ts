@@ -1,0 +1,233 @@
+// Guest mode: what happens between VM entry and exit. Events are delivered, blocks of generated code run, what they raise is
+// delivered or leaves. Cpu (cpu.ts) is what a hypervisor sees of it.
+//
+// Theory. A block is paid for at its head: `budget` is what is left behind it, and a record's `remaining` what it and those
+// behind it in the block cost. Whoever leaves in the middle gives back the record's `remaining`. Nothing is thrown through
+// WebAssembly: signals are kept (`keep`), generated code leaves with STATUS.RAISED, and then they are acted on here.
+
+import { RFLAGS } from '../x86/names/registers.ts';
+import { VECTOR } from '../x86/names/vectors.ts';
+import type { Cpu, Shared } from './cpu.ts';
+import { deliverEntryEvent, deliverFault, deliverSingleStep } from './delivery.ts';
+import { STATUS } from './emit.ts';
+import { EXIT, type ExitReason } from './exit.ts';
+import { exitSignal, guestFault, setFault, stopSignal } from './fault.ts';
+import { Fetch } from './fetch.ts';
+import { isValid } from './interruption.ts';
+import { nameInstruction } from './nameInstruction.ts';
+import { microcodeShape, readOperands, RecordOperands } from './operands.ts';
+import { RECORD } from './records.ts';
+import { OFFSET } from './state.ts';
+import { addUnits } from './units.ts';
+
+/** `shadow`: the instruction that the shadow covers is being executed; it ends when that retires. */
+const SHADOW_AGEING = 0x40;
+/** What running goes on with. */
+const CONTINUE = null;
+/** Generated code left because something was raised: see `keep`. No exit reason. */
+const RAISED = 'raised';
+type Step = ExitReason | typeof RAISED | null;
+
+export class GuestMode {
+  readonly #cpu: Cpu;
+  readonly #shared: Shared;
+  readonly #fetch: Fetch;
+  readonly #operands: RecordOperands;
+  #running = false;
+  /** What `keep` was given last. */
+  #raised: unknown = null;
+
+  constructor(cpu: Cpu, shared: Shared) {
+    this.#cpu = cpu;
+    this.#shared = shared;
+    this.#fetch = new Fetch(cpu.state, cpu.mmu, shared.blocks);
+    this.#operands = new RecordOperands(cpu.state);
+  }
+
+  /** Runs until the budget is used up, or something leaves. */
+  run(): ExitReason {
+    let reason: ExitReason | null = CONTINUE;
+    while (reason === CONTINUE) {
+      try {
+        const step = this.#advance();
+        reason = step === RAISED ? this.#caught(this.#raised) : step;
+      } catch (thrown) {
+        reason = this.#caught(thrown);
+      }
+    }
+    return reason;
+  }
+
+  /** One step of the run loop: an event, or generated code until it leaves. */
+  #advance(): Step {
+    const { state, controls, mmu } = this.#cpu;
+    if (state.activity !== 0) return EXIT.HLT;
+    if (state.budget <= 0) return EXIT.BUDGET;
+    const fragments = mmu.fragments.pending;
+    // Fragments beside an event are those of its delivery, which exited and now goes on.
+    if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this.#cpu));
+    if (!fragments) {
+      if (state.pendingDb !== 0) return this.#deliver(() => deliverSingleStep(this.#cpu));
+      if (controls.interruptWindow && this.#cpu.interruptible()) return this.#window(EXIT.INTERRUPT_WINDOW);
+      if (controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0) return this.#window(EXIT.NMI_WINDOW);
+    }
+    const block = this.#fetch.find();
+    if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0) return this.#runOne();
+    return this.#runBlock(block);
+  }
+
+  #window(reason: ExitReason): ExitReason {
+    this.#cpu.state.exitLength = 0;
+    return reason;
+  }
+
+  /** Delivers an event, which costs a unit. */
+  #deliver(event: () => void): null {
+    event();
+    if (this.#cpu.mmu.fragments.pending) this.#cpu.mmu.fragments.drop();
+    this.#cpu.state.budget--;
+    this.#cpu.state.shadow = 0;
+    return CONTINUE;
+  }
+
+  #remaining(record: number): number {
+    return this.#cpu.state.views.u16[(record + RECORD.remaining) >> 1]!;
+  }
+
+  #runBlock(found: number): Step {
+    const { state } = this.#cpu;
+    const left = state.budget;
+    const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
+    state.budget = left - this.#remaining(block);
+    return this.#run(block);
+  }
+
+  /** Exactly one instruction (one iteration of a REP), then what is due behind it. */
+  #runOne(): Step {
+    const { state } = this.#cpu;
+    const rest = state.budget - 1;
+    const trap = (state.rflags & RFLAGS.TF) !== 0;
+    state.shadow |= SHADOW_AGEING;
+    if (trap) state.pendingDb = 1; // a delivery clears it: INT n does not trap
+    this.#setRest(rest);
+    let left: Step;
+    try {
+      state.budget = 0;
+      left = this.#run(this.#fetch.scratch(1));
+    } finally {
+      this.#setRest(-rest);
+      state.budget += rest;
+      if (state.budget > rest) {
+        state.shadow &= ~SHADOW_AGEING;
+        state.pendingDb = 0;
+      }
+    }
+    if (left !== CONTINUE) return left;
+    if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
+    this.#cpu.mmu.fragments.drop();
+    return CONTINUE;
+  }
+
+  /** Keeps `rest` units out of the budget, which generated code reckons time from. */
+  #setRest(rest: number): void {
+    addUnits(this.#cpu.state, OFFSET.tscEnd, OFFSET.tscEnd, -rest);
+    this.#cpu.state.aheadBelow = Math.max(this.#cpu.state.aheadBelow - rest, -0x8000_0000);
+  }
+
+  #run(record: number): Step {
+    const { state } = this.#cpu;
+    this.#fetch.enterPage();
+    this.#running = true;
+    this.#shared.run(this.#cpu, record);
+    this.#running = false;
+    switch (state.status) {
+      case STATUS.JUMP:
+        this.#fetch.link(state.lastRecord);
+        return CONTINUE;
+      case STATUS.AHEAD:
+        this.#undo(state.lastRecord);
+        return EXIT.AHEAD;
+      case STATUS.EXIT:
+        state.budget += this.#remaining(state.lastRecord); // RIP is the record's already
+        return state.exitReason as ExitReason;
+      case STATUS.RESYNC:
+        this.#undo(state.lastRecord);
+        return CONTINUE;
+      case STATUS.RAISED:
+        state.pendingDb = 0;
+        this.#undo(state.lastRecord);
+        return RAISED;
+      default:
+        return CONTINUE;
+    }
+  }
+
+  /** Takes back what was paid for a record and those behind it; RIP is the record's. */
+  #undo(record: number): void {
+    this.#cpu.state.budget += this.#remaining(record);
+    this.#fetch.setRip(record, 0);
+  }
+
+  #caught(thrown: unknown): ExitReason | null {
+    const { state } = this.#cpu;
+    if (this.#running) {
+      this.#running = false;
+      state.pendingDb = 0;
+      this.#undo(this.#cpu.record);
+    }
+    if (thrown === guestFault) {
+      if (state.budget <= 0) return EXIT.BUDGET; // delivery costs a unit: the instruction will fault again
+      try {
+        this.#cpu.mmu.fragments.drop();
+        return this.#deliver(() => deliverFault(this.#cpu));
+      } catch (second) {
+        return this.#caught(second);
+      }
+    }
+    state.shadow &= ~SHADOW_AGEING;
+    if (thrown === exitSignal) return state.exitReason as ExitReason;
+    if (thrown !== stopSignal) throw thrown;
+    this.#cpu.stopped = { what: stopSignal.what, hint: stopSignal.hint };
+    return EXIT.STOPPED;
+  }
+
+  /** Keeps a signal that was thrown below generated code until that has left, with STATUS.RAISED. Always 0. */
+  keep(thrown: unknown): 0 {
+    if (thrown !== guestFault && thrown !== exitSignal && thrown !== stopSignal) throw thrown;
+    this.#raised = thrown;
+    return 0;
+  }
+
+  /** An exception without memory access: #DE, #UD or #GP(0). */
+  raise(vector: number, record: number): void {
+    this.#cpu.record = record;
+    this.keep(setFault(vector, vector === VECTOR.GP ? 0 : null));
+  }
+
+  /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
+  microcode(record: number): number {
+    try {
+      return this.#microcode(record);
+    } catch (thrown) {
+      this.keep(thrown);
+      return STATUS.RAISED;
+    }
+  }
+
+  #microcode(record: number): number {
+    const { state } = this.#cpu;
+    this.#cpu.record = record;
+    this.#fetch.setRip(record, 0);
+    const shape = microcodeShape(state.views.u16[record >> 1]!);
+    if (shape === null) return nameInstruction(state, this.#cpu.mmu);
+    if (shape.observesTime)
+      addUnits(this.#cpu.state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
+    const operands = readOperands(state, record, shape, this.#operands);
+    const outcome = shape.run(this.#cpu, operands);
+    if (outcome === 'next') return 0;
+    if (outcome === 'exit') return STATUS.EXIT;
+    if (outcome === 'end') this.#fetch.setRip(record, operands.length);
+    state.budget += this.#remaining(record) - 1;
+    return STATUS.MICROCODE;
+  }
+}
