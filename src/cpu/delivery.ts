@@ -7,8 +7,10 @@
 // memory as they were, and after an exit the event is told in `vectoringEvent`, from which the hypervisor injects it again.
 
 import { CR0, DR6, DR7, EFER, ERROR_CODE, RFLAGS, SEGMENT, SYSTEM_TYPE, TSS64 } from '../x86/names/registers.ts';
+import { PAGE_SHIFT } from '../x86/names/paging.ts';
 import { ACTIVITY, GPR, SELECTOR } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
+import type { AccessKind } from './access.ts';
 import { isCanonicalAddress } from './canonical.ts';
 import { gateDpl, isNull, markAccessed, readDescriptor, readGate, segmentOf, selectorError } from './descriptors.ts';
 import type { Descriptor, Gate } from './descriptors.ts';
@@ -18,7 +20,6 @@ import { exitSignal, guestFault, raise, stop } from './fault.ts';
 import { EVENT_TYPE, hasErrorCode, interruption, isSoftware, isValid, typeOf, vectorOf } from './interruption.ts';
 import type { EventType } from './interruption.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
-import { probePushes } from './microcode/pushes.ts';
 import { readRflags, writeRflags } from './rflags.ts';
 import { dplOf, is64BitCode, isCode, isConforming, isPresent, nullSegment, systemType } from './segments.ts';
 import { segmentBase, segmentLimit, segmentSelector, writeSegment } from './segments.ts';
@@ -187,7 +188,7 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   if (!isCanonicalAddress(gate.offset)) raise.gp(ext);
 
   const stack = inner ? 'system' : 'stack';
-  probePushes(cpu.mmu, top, Number(WORD), words, stack);
+  probeFrame(cpu, top, words, stack);
   markAccessed(cpu, code);
 
   let at = rsp;
@@ -217,6 +218,17 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   if (inner) {
     state.cpl = cpl;
     cpu.mmu.selectViews();
+  }
+}
+
+/** Probes the words below `top` in the order in which they are pushed, so that CR2 tells the first that is missing. */
+function probeFrame({ mmu }: MicrocodeCpu, top: bigint, words: number, stack: AccessKind): void {
+  let probed = -1n;
+  for (let i = 1; i <= words; i++) {
+    const at = BigInt.asUintN(64, top - WORD * BigInt(i));
+    const page = at >> BigInt(PAGE_SHIFT);
+    if (page !== probed) mmu.probe(at, Number(WORD), 'write', stack);
+    probed = page;
   }
 }
 

@@ -13,7 +13,6 @@ import { nextRip, operandAccess } from './checks.ts';
 import { checkDirectTarget, loadCs, readReturnCode, readStackSegment, returnToCpl } from './codeSegment.ts';
 import { takeStackSegment } from './codeSegment.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
-import { probePushes } from './pushes.ts';
 
 /** Where a far pointer leads, after all checks. */
 interface Target {

@@ -3,7 +3,6 @@
 import { GPR } from '../../x86/names/registers.ts';
 import { writeGpr } from './checks.ts';
 import type { Microcode } from './microcode.ts';
-import { probePushes } from './pushes.ts';
 
 const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
 const DEEPEST = 31;
