@@ -3,6 +3,7 @@ import type { Form } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { isBranch, isStack } from './arrangement.ts';
 import { Draft, type FormCase } from './draft.ts';
+import { LOCK } from './formOf.ts';
 import type { Random } from './random.ts';
 
 export type { FormCase } from './draft.ts';
@@ -58,7 +59,8 @@ export function casesOfForms(rows: readonly Row[], perForm: number, tries: numbe
 }
 
 /** What cases of a row should be spread over: forms, and within them what prefixes alone make different. */
-const kindOf = ({ form, bytes }: FormCase): string => `${form.index} ${bytes[0] === 0xf0} ${bytes.includes(0x65)}`;
+const kindOf = ({ form, bytes }: FormCase): string =>
+  `${form.index} ${bytes.slice(0, 3).includes(LOCK)} ${bytes.length > 15}`;
 
 /** Drafts of a row, a few times as many as are wanted; their seeds follow one another, so that they store well. */
 export function draftsOfRow(row: Row, count: number, random: Random): FormCase[] {

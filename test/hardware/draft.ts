@@ -2,12 +2,12 @@
 // most memory operands lie in the window. The inverse of the decoder, for 64-bit mode.
 import { MAP, PREFIX } from '../../src/x86/encoding.ts';
 import type { Form } from '../../src/x86/forms.ts';
-import { WIDTH_RULE, shapeOf } from '../../src/x86/shapes.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { arrangeMemory, isBranch, pinRegisters, type Stage } from './arrangement.ts';
-import { formOf } from './formOf.ts';
+import { formOf, hasOperandSize } from './formOf.ts';
 import { OPEN_GATES } from './linuxSegments.ts';
 import { NATIVE, type NativeCase } from './native.ts';
+import { drawPrefixes } from './prefixes.ts';
 import type { Random } from './random.ts';
 import { seededState, type SeededState } from './seededState.ts';
 
@@ -23,6 +23,7 @@ const [RBX, RSP, RBP, RSI] = [3, 4, 5, 6];
 const RIP_RELATIVE = 5;
 const SIB = 4;
 const DF = 0x400n;
+const AC = 0x4_0000n;
 const LARGEST_OFFSET = NATIVE.CODE_SIZE - 32;
 const NO_STATE: SeededState = {
   gpr: new Array<bigint>(16).fill(0n),
@@ -53,9 +54,8 @@ export class Draft implements Stage {
   readonly #bytes: number[] = [];
   readonly #offset: number;
   readonly #free: boolean;
-  /** Address size is 32 bits (67); GS is the segment. */
   #wrap = false;
-  #gs = false;
+  #segmentBase = 0n;
   #rex = 0;
   /** Linear address of the memory operand. */
   #operand: bigint | null = null;
@@ -84,8 +84,7 @@ export class Draft implements Stage {
       this.#wantsMemory();
     pinRegisters(this, isMemory);
     this.#prefixes(isMemory);
-    if (this.#gs && !isMemory)
-      for (const pointer of [RSI, RBX]) if (this.reserved.has(pointer)) this.#moveByGs(pointer);
+    if (!isMemory) for (const pointer of [RSI, RBX]) if (this.reserved.has(pointer)) this.#moveBySegment(pointer);
     if (encoding.modrm) {
       if (isMemory) this.#memoryOperand();
       else this.#modrm(3, encoding.rm >= 0 ? encoding.rm : this.random.below(8));
@@ -95,8 +94,8 @@ export class Draft implements Stage {
   }
 
   /** Of the registers that address memory by themselves, RSI (strings) and RBX (XLAT) go through an overridden segment. */
-  #moveByGs(pointer: number): void {
-    this.gpr[pointer] = (this.gpr[pointer]! - BigInt(NATIVE.GS_BASE)) & U64;
+  #moveBySegment(pointer: number): void {
+    this.gpr[pointer] = (this.gpr[pointer]! - this.#segmentBase) & U64;
   }
 
   #wantsMemory(): boolean {
@@ -125,16 +124,12 @@ export class Draft implements Stage {
   }
 
   #prefixes(isMemory: boolean): void {
-    const { encoding, lock, rep, mnemonic } = this.row;
+    const { encoding, mnemonic } = this.row;
     const { random } = this;
-    if (encoding.vex) this.#addressPrefixes(isMemory);
-    else {
-      const illegal = !this.#free && !this.row.ignoresMod && random.oneIn(24); // LOCK MOV CR is AMD's way to CR8
-      if (illegal || (lock && isMemory && random.oneIn(4))) this.#push(0xf0);
-      this.#addressPrefixes(isMemory);
-      this.#operandPrefixes();
-      if (rep && !random.oneIn(3)) this.#push(random.pick([0xf3, 0xf2]));
-    }
+    const { bytes, wrap, segmentBase } = drawPrefixes(this.row, random, isMemory, this.#free);
+    this.#wrap = wrap;
+    this.#segmentBase = BigInt(segmentBase);
+    this.#push(...bytes);
     const w = encoding.w >= 0 ? encoding.w : random.below(2);
     this.#rex = (w << 3) | random.below(8);
     const isBitTest = /^bt/.test(mnemonic);
@@ -147,25 +142,6 @@ export class Draft implements Stage {
       this.#push(...MAP_BYTES[encoding.map]!);
     }
     this.#push(encoding.opcode + (encoding.opcodes === 8 ? random.below(8) : 0));
-  }
-
-  #addressPrefixes(isMemory: boolean): void {
-    const { addressed, operands } = this.row;
-    if (!isMemory && addressed === undefined && operands.every((o) => o.addressing === '')) return;
-    this.#wrap = this.random.oneIn(3);
-    this.#gs = addressed !== 'count' && this.random.oneIn(3);
-    if (this.#wrap) this.#push(0x67);
-    if (this.#gs) this.#push(0x65);
-  }
-
-  #operandPrefixes(): void {
-    const { prefixes } = this.row.encoding;
-    const { rule } = shapeOf(this.row);
-    const sized = rule === WIDTH_RULE.V || rule === WIDTH_RULE.Z;
-    const mayShrink = (prefixes & PREFIX.X66) !== 0 || prefixes === PREFIX.F3 || prefixes === PREFIX.F2;
-    if (prefixes === PREFIX.X66 || (sized && mayShrink && this.random.oneIn(2))) this.#push(0x66);
-    if (prefixes === PREFIX.F3) this.#push(0xf3);
-    if (prefixes === PREFIX.F2) this.#push(0xf2);
   }
 
   #vex(): void {
@@ -190,7 +166,7 @@ export class Draft implements Stage {
   #memoryOperand(): void {
     const { random, gpr } = this;
     this.#operand = this.target();
-    const target = this.#gs ? (this.#operand - BigInt(NATIVE.GS_BASE)) & U64 : this.#operand;
+    const target = (this.#operand - this.#segmentBase) & U64;
     if (this.#free) return this.#absolute(target);
     const b = (this.#rex & 1) << 3;
     const rm = random.below(8);
@@ -241,11 +217,10 @@ export class Draft implements Stage {
   #immediates(): void {
     const { random } = this;
     const { operands, mnemonic } = this.row;
-    const size66 = this.#bytes.indexOf(0x66) >= 0 && this.#bytes.indexOf(0x66) < 4;
-    const operandSize = this.#rex & 8 ? 8 : size66 ? 2 : 4;
+    const operandSize = this.#rex & 8 ? 8 : hasOperandSize(Uint8Array.from(this.#bytes)) ? 2 : 4;
     for (const { immediate, notation } of operands) {
       if (immediate === '' || immediate === 'is4') continue;
-      if (immediate === 'o') this.#little(this.target() - (this.#gs ? BigInt(NATIVE.GS_BASE) : 0n), this.#wrap ? 4 : 8);
+      if (immediate === 'o') this.#little(this.target() - this.#segmentBase, this.#wrap ? 4 : 8);
       else if (mnemonic === 'enter')
         this.#little(
           BigInt(notation === 'Ib' ? random.pick([0, 1, 2, 3, 33]) : random.below(64)),
@@ -286,7 +261,7 @@ export class Draft implements Stage {
       offset: this.#offset,
       step: isBranch(this.row) || this.row.mnemonic === 'int3', // whose own trap would be taken for the end
       gpr: this.gpr,
-      rflags: this.#rflags | (usesDirection ? this.random.u64() & DF : 0n),
+      rflags: this.#rflags | (usesDirection ? this.random.u64() & DF : 0n) | (this.random.oneIn(10) ? AC : 0n),
       window: this.window,
     };
   }

@@ -3,7 +3,7 @@
 import type { Form } from '../../src/x86/forms.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import type { Row } from '../../src/x86/row.ts';
-import { hasOperandSize, hasRexB } from './formOf.ts';
+import { hasOperandSize, hasRexB, LOCK } from './formOf.ts';
 import type { GuestResult } from './guest.ts';
 import type { NativeCase, NativeResult } from './native.ts';
 
@@ -49,7 +49,6 @@ const LOW_HALF = 0xffff_ffffn;
 const COUNT_MASK = 31;
 const NULL_RPL = 3;
 const ANY_SELECTOR = 0xffff;
-const LOCK = 0xf0;
 
 const nearBranch = ({ mnemonic, f64 }: Row): boolean => f64 === true && /^(j|call|ret|loop)/.test(mnemonic);
 const loadsSegment = ({ microcode }: Row): boolean => /^(loadSegment|popSegment|lfs|lgs)$/.test(microcode ?? '');
@@ -161,6 +160,16 @@ export const EXCEPTIONS: readonly Exception[] = [
     applies: (observation) => observation.form.width === 16 && shiftCount(observation) > 16,
   },
   {
+    name: 'RET FAR looks at the stack that it leaves',
+    reason:
+      'AMD’s processors access the place that the stack pointer ends at, and before they check the selector: a fault there comes first.',
+    vendor: 'AMD',
+    manual: 'APM vol. 3, RET (Far), does not say',
+    tolerates: { everything: true },
+    concerns: ({ microcode }) => microcode === 'farReturn',
+    applies: ({ native }) => native.vector === VECTOR.AC || native.vector === VECTOR.PF,
+  },
+  {
     name: 'near branch with 66',
     reason: 'In 64-bit mode Intel ignores the operand-size prefix; AMD takes it and truncates RIP to 16 bits.',
     vendor: 'AMD',
@@ -198,23 +207,33 @@ export const EXCEPTIONS: readonly Exception[] = [
     applies: ({ test }) => hasRexB(test.bytes),
   },
   {
+    name: 'UD0 and UD1 without operands',
+    reason:
+      'Intel’s processors fetch a ModRM byte and what follows from it before #UD, AMD’s do not: whether it is too long is another matter then.',
+    vendor: 'AMD',
+    manual: 'SDM vol. 2, UD; APM vol. 3, UDx',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => mnemonic === 'ud0' || mnemonic === 'ud1',
+    applies: ({ guest }) => guest.vector === VECTOR.GP,
+  },
+  {
     name: 'LOCK VERW',
     reason: 'VERW with LOCK and a memory operand is executed (seen on Zen 4) instead of #UD.',
     vendor: 'AMD',
     manual: 'against APM vol. 3, 1.2.5',
     tolerates: { everything: true },
     concerns: ({ mnemonic }) => mnemonic === 'verw',
-    applies: ({ test }) => test.bytes[0] === LOCK,
+    applies: ({ test }) => test.bytes.includes(LOCK),
   },
   {
     name: 'MOVSXD of a word',
     reason:
-      'With 66 Intel’s processors read a word, AMD’s a doubleword of which they use half: at the end of a page only the latter faults.',
+      'With 66 Intel’s processors read a word, AMD’s a doubleword of which they use half: only the latter may cross the end of a page or be misaligned.',
     vendor: 'AMD',
     manual: 'SDM vol. 2, MOVSXD',
     tolerates: { everything: true },
     concerns: ({ mnemonic }) => mnemonic === 'movsxd',
-    applies: ({ form, native }) => form.width === 16 && native.vector === VECTOR.PF,
+    applies: ({ form, native }) => form.width === 16 && native.vector !== null,
   },
 ];
 

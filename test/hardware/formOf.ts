@@ -5,36 +5,45 @@ import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
 import { FORMS } from '../../src/x86/tables.ts';
 
-const LOCK = 0xf0;
+export const LOCK = 0xf0;
 const OPERAND_SIZE = 0x66;
-const LEGACY = new Set([LOCK, OPERAND_SIZE, 0x67, 0xf2, 0xf3, 0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65]);
+const IGNORED = new Set([0x26, 0x2e, 0x36, 0x3e]);
+const LEGACY = new Set([LOCK, OPERAND_SIZE, 0x67, 0xf2, 0xf3, 0x64, 0x65, ...IGNORED]);
 
 export interface Found {
   readonly row: Row;
   readonly form: Form;
   readonly decoded: Decoded;
-  /** A LOCK that the instruction must not have: it is #UD, row and form are those without it. */
-  readonly illegalLock: boolean;
 }
+
+/** The beginning of the bytes that consists of prefixes. */
+const legacyPrefixes = (bytes: Uint8Array): Uint8Array =>
+  bytes.subarray(
+    0,
+    bytes.findIndex((byte) => !LEGACY.has(byte)),
+  );
 
 function decodeWhole(bytes: Uint8Array): Decoded | null {
   const decoded = new Decoded();
   return decode(bytes, 0, bytes.length, MODE.CODE64, decoded) === bytes.length ? decoded : null;
 }
 
-/** What the bytes are, all of them; null if that is nothing. */
-export function formOf(bytes: Uint8Array): Found | null {
-  let decoded = decodeWhole(bytes);
-  const illegalLock = decoded === null && bytes[0] === LOCK;
-  if (illegalLock) decoded = decodeWhole(bytes.subarray(1));
-  return decoded && { row: ROWS[decoded.row]!, form: FORMS[decoded.form]!, decoded, illegalLock };
+/** Without what makes a prefix harmful or useless: LOCK where it is not allowed, overrides that make it longer than 15 bytes. */
+function decodeMended(bytes: Uint8Array): Decoded | null {
+  const prefixes = legacyPrefixes(bytes);
+  const rest = bytes.subarray(prefixes.length);
+  const short = prefixes.filter((byte) => !IGNORED.has(byte));
+  return (
+    decodeWhole(Uint8Array.of(...short, ...rest)) ??
+    decodeWhole(Uint8Array.of(...short.filter((byte) => byte !== LOCK), ...rest))
+  );
 }
 
-const legacyPrefixes = (bytes: Uint8Array): Uint8Array =>
-  bytes.subarray(
-    0,
-    bytes.findIndex((byte) => !LEGACY.has(byte)),
-  );
+/** What the bytes are, all of them, or would be if their prefixes did not make them #UD or #GP; null if that is nothing. */
+export function formOf(bytes: Uint8Array): Found | null {
+  const decoded = decodeWhole(bytes) ?? decodeMended(bytes);
+  return decoded && { row: ROWS[decoded.row]!, form: FORMS[decoded.form]!, decoded };
+}
 
 /** Whether 66 is among the prefixes. */
 export const hasOperandSize = (bytes: Uint8Array): boolean => legacyPrefixes(bytes).includes(OPERAND_SIZE);

@@ -34,7 +34,7 @@ function disagreements(
 
 describe.skipIf(available !== true)(`the processor underneath${where}`, { timeout: 60_000 }, () => {
   const asked = ROWS.filter((row) => available === true && reasonNotToAsk(row, host) === null);
-  const forms = casesOfForms(asked, 9, 300, new Random(1));
+  const forms = casesOfForms(asked, 9, 450, new Random(1));
   const native = available === true ? runNative(forms) : [];
   const someOf = <T>(list: readonly T[], every: number) => list.filter((_, i) => i % every === 0);
 

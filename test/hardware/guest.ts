@@ -76,7 +76,7 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
   for (let page = 0; page < NATIVE.CODE_SIZE / PAGE; page++) link(CODE_TABLE, page, CODE_PAGE + page * PAGE);
   for (let page = 0; page < NATIVE.DATA_SIZE / PAGE; page++) link(DATA_TABLE, page, DATA_PAGE + page * PAGE);
 
-  state.cr0 = CR0.PG | CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP;
+  state.cr0 = CR0.PG | CR0.PE | CR0.MP | CR0.ET | CR0.NE | CR0.WP | CR0.AM;
   state.cr3 = BigInt(PML4);
   state.cr4 = CR4.PAE | CR4.OSXSAVE | CR4.FSGSBASE;
   state.xcr0 = options.xcr0 ?? XCR0.X87 | XCR0.SSE | XCR0.AVX;
