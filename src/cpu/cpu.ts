@@ -7,10 +7,9 @@ import type { Blocks } from './blocks.ts';
 import { Controls } from './controls.ts';
 import { EXIT, type Exit, type ExitReason } from './exit.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
-import { GuestMode } from './guestMode.ts';
+import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
 import type { MemoryContext } from './memoryContext.ts';
-import type { MicrocodeCpu } from './microcode/microcode.ts';
 import { Mmu } from './mmu.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { RECORD } from './records.ts';
@@ -38,12 +37,6 @@ export interface Shared {
   run(cpu: Cpu, record: number): void;
 }
 
-/** Why the machine stopped by name. */
-interface Stopped {
-  readonly what: string;
-  readonly hint: string;
-}
-
 const STACK_SEGMENT = OFFSET.segments + SEGMENT_SIZE * SEGMENTS.indexOf('ss');
 const EVENT_TYPES = {
   external: EVENT_TYPE.EXTERNAL,
@@ -52,7 +45,7 @@ const EVENT_TYPES = {
   soft: EVENT_TYPE.SOFT_INTERRUPT,
 } as const;
 
-export class Cpu implements MicrocodeCpu, MemoryContext {
+export class Cpu implements Runnable, MemoryContext {
   readonly id: number;
   readonly state: CpuState;
   readonly arena: Arena;
@@ -85,7 +78,7 @@ export class Cpu implements MicrocodeCpu, MemoryContext {
     );
     state.rflags = RFLAGS.FIXED;
     this.mmu = new Mmu(this);
-    this.guestMode = new GuestMode(this, shared);
+    this.guestMode = new GuestMode(this, shared.blocks, (record) => shared.run(this, record));
   }
 
   get features(): Features {

@@ -7,13 +7,15 @@
 
 import { RFLAGS } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
-import type { Cpu, Shared } from './cpu.ts';
+import type { Blocks } from './blocks.ts';
 import { deliverEntryEvent, deliverFault, deliverSingleStep } from './delivery.ts';
 import { STATUS } from './emit.ts';
 import { EXIT, type ExitReason } from './exit.ts';
 import { exitSignal, guestFault, setFault, stopSignal } from './fault.ts';
 import { Fetch } from './fetch.ts';
 import { isValid } from './interruption.ts';
+import type { MicrocodeCpu } from './microcode/microcode.ts';
+import type { Mmu } from './mmu.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands } from './operands.ts';
 import { RECORD } from './records.ts';
@@ -28,19 +30,37 @@ const CONTINUE = null;
 const RAISED = 'raised';
 type Step = ExitReason | typeof RAISED | null;
 
+/** Why the machine stopped by name. */
+export interface Stopped {
+  readonly what: string;
+  readonly hint: string;
+}
+
+/** The CPU that runs. */
+export interface Runnable extends MicrocodeCpu {
+  readonly mmu: Mmu;
+  /** The record under execution, while a slow path or microcode runs. */
+  record: number;
+  /** Why it last left with STOPPED. */
+  stopped: Stopped | null;
+  /** An external interrupt could be delivered now. */
+  interruptible(): boolean;
+}
+
 export class GuestMode {
-  readonly #cpu: Cpu;
-  readonly #shared: Shared;
+  readonly #cpu: Runnable;
+  readonly #engine: (record: number) => void;
   readonly #fetch: Fetch;
   readonly #operands: RecordOperands;
   #running = false;
   /** What `keep` was given last. */
   #raised: unknown = null;
 
-  constructor(cpu: Cpu, shared: Shared) {
+  /** `engine` runs the CPU's records from one on, until they leave. */
+  constructor(cpu: Runnable, blocks: Blocks, engine: (record: number) => void) {
     this.#cpu = cpu;
-    this.#shared = shared;
-    this.#fetch = new Fetch(cpu.state, cpu.mmu, shared.blocks);
+    this.#engine = engine;
+    this.#fetch = new Fetch(cpu.state, cpu.mmu, blocks);
     this.#operands = new RecordOperands(cpu.state);
   }
 
@@ -138,7 +158,7 @@ export class GuestMode {
     const { state } = this.#cpu;
     this.#fetch.enterPage();
     this.#running = true;
-    this.#shared.run(this.#cpu, record);
+    this.#engine(record);
     this.#running = false;
     switch (state.status) {
       case STATUS.JUMP:
