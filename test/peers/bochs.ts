@@ -28,7 +28,7 @@ async function configure(start: Start, folder: string): Promise<string> {
     // It wants one, and nothing runs it.
     `vgaromimage: file=${join(folder, 'vga')}`,
     ...images,
-    'cpu: count=1, model=corei7_skylake_x, reset_on_triple_fault=0',
+    'cpu: count=1, model=corei7_skylake_x, reset_on_triple_fault=0, ignore_bad_msrs=0',
     'clock: sync=none',
     'port_e9_hack: enabled=1',
     'display_library: rfb, options="timeout=0"',

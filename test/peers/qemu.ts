@@ -34,7 +34,7 @@ export async function spawnQemu(start: Start, extra: (folder: string) => readonl
   });
   // prettier-ignore
   const child = spawn(QEMU, [
-    '-machine', 'pc', '-accel', 'tcg', '-cpu', 'max', '-smp', '1', '-m', `${start.memory.length >> 20}`,
+    '-machine', 'pc', '-accel', 'tcg', '-cpu', 'max,vendor=GenuineIntel', '-smp', '1', '-m', `${start.memory.length >> 20}`,
     '-nodefaults', '-display', 'none', '-serial', 'null', '-no-reboot', '-bios', join(folder, 'firmware'), ...loaders,
     '-debugcon', 'stdio', ...extra(folder),
   ], { stdio: ['ignore', 'pipe', 'ignore'] });

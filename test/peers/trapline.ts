@@ -1,9 +1,10 @@
 // trapline itself as one of the machines, hypervisor and devices included.
 
-import type { Image } from '../../src/vmm/image.ts';
+import { DEFAULT_ORIGIN, type Image } from '../../src/vmm/image.ts';
+import { SymbolTable } from '../../src/vmm/symbols.ts';
 import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
 import { MachineDriver, LOCKSTEP_MEMORY } from '../lockstep/machineDriver.ts';
-import { Collector, type Output, type Start } from './peer.ts';
+import { Collector, type Output, type Peer, type Start } from './peer.ts';
 
 /** Where an image starts on trapline's machine: what the other machines are given. */
 export async function startOf(image: Image, boot: Partial<BootOptions> = {}): Promise<Start> {
@@ -23,3 +24,25 @@ export function runOnTrapline(image: Image, boot: Partial<BootOptions> = {}, max
     throw new Error(`on trapline the guest ended with ${result.kind}, having written '${collector.text.slice(-200)}'`);
   return collector.output;
 }
+
+/** The image that a start was made from, as far as memory tells. */
+function imageOf({ memory, registers }: Start): Image {
+  const end = memory.findLastIndex((byte) => byte !== 0) + 1;
+  const bytes = memory.subarray(DEFAULT_ORIGIN, Math.max(end, DEFAULT_ORIGIN));
+  return {
+    format: 'raw',
+    entry: registers.rip!,
+    segments: [{ gpa: DEFAULT_ORIGIN, bytes, memorySize: bytes.length }],
+    symbols: SymbolTable.empty,
+  };
+}
+
+/** What trapline gets through in a millisecond, on a slow day. */
+const CYCLES_PER_MS = 100_000;
+
+/** trapline like any other machine: from a start alone. */
+export const trapline: Peer = {
+  name: 'trapline',
+  available: () => true,
+  run: (start, patience) => Promise.resolve(runOnTrapline(imageOf(start), {}, patience * CYCLES_PER_MS)),
+};

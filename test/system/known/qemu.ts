@@ -1,0 +1,282 @@
+// QEMU (TCG), as of version 7.2.
+
+import type { Disagreement } from '../disagreements.ts';
+
+export const QEMU: readonly Disagreement[] = [
+  {
+    because: 'ENTER changes RBP and RSP first, and probes below the frame (vol. 2, ENTER)',
+    cases: {
+      accesses: { 'ENTER probes where the frame will end': '#PF(2) at +4, cr2=3fffffd8, rsp=3fffffe8, rbp=40000008' },
+    },
+  },
+  {
+    because: 'it takes a null CS whose RPL is not 0, and faults for ever (vol. 2, SYSENTER)',
+    cases: { syscall: { 'SYSENTER without a CS': null } },
+  },
+  {
+    because: 'it raises #GP for the stack segment too (vol. 1, 3.3.7.1)',
+    cases: { canonical: { 'a read through RBP': '#GP(0)' } },
+  },
+  {
+    because: 'it goes to an address that is not canonical, and faults there (vol. 2, JMP and the like)',
+    cases: {
+      canonical: {
+        JMP: '#GP(0) at =800000000000',
+        'CALL pushes nothing': '#GP(0) at =800000000000, rsp-8',
+        'RET pops nothing': '#GP(0) at =800000000000',
+      },
+      farcalls: {
+        'JMP FAR to an offset that is not canonical': '#GP(0) at =800000000000',
+        'RET FAR to a RIP that is not canonical': '#GP(0) at =800000000000',
+      },
+      interrupts: { 'a gate to an address that is not canonical': '#GP(0) at =800000000000, rsp-28' },
+      iret: { 'a RIP that is not canonical': '#GP(0) at =800000000000' },
+      syscall: {
+        'SYSRET to an address that is not canonical': '#GP(0) at =800000000000, ring 3',
+        'SYSEXIT to a RIP that is not canonical': '#GP(0) at =800000000000, ring 3, rsp=176',
+      },
+    },
+  },
+  {
+    because: 'version 7.2 has no INVPCID',
+    cases: {
+      canonical: {
+        'INVPCID in ring 3': '#UD, ring 3',
+        'INVPCID of type 4': '#UD',
+        'INVPCID of a PCID without PCIDE': '#UD',
+        'INVPCID with reserved bits': '#UD',
+        'INVPCID of an address that is not canonical': '#UD',
+        'INVPCID of everything': '#UD',
+      },
+    },
+  },
+  {
+    because: 'it takes any value of control registers (vol. 2, MOV CR)',
+    cases: {
+      control: {
+        'NW without CD': 'ok',
+        'the upper half of CR0 is reserved': 'ok',
+        'reserved bits of the lower half of CR0 stay clear, ET set': 'ok, rbx=9ffafff3',
+        'PCIDE while CR3 has bits of a PCID': 'ok',
+        'CR8 has four bits': 'ok',
+      },
+    },
+  },
+  {
+    because: 'it takes LOCK before instructions that cannot be locked (vol. 2, LOCK)',
+    cases: { control: { 'MOV CR with LOCK': 'ok' }, decode: { 'LOCK MOV': 'ok', 'LOCK BT': 'ok' } },
+  },
+  {
+    because: 'it checks privilege before OSXSAVE (vol. 2, XSETBV)',
+    cases: { control: { 'XSETBV without OSXSAVE in ring 3': '#GP(0), ring 3' } },
+  },
+  {
+    because: 'it takes any value of CR0 and CR4, and does not get over it (vol. 2, MOV CR)',
+    cases: {
+      control: {
+        'paging stays on in 64-bit mode': null,
+        'PG without PE': null,
+        'PAE stays on in long mode': null,
+        'reserved bits of CR4': null,
+        'the upper half of CR4': null,
+      },
+    },
+  },
+  {
+    because: 'it takes reserved bits of CR3 for address bits, and has no tables any more (vol. 2, MOV CR)',
+    cases: { control: { 'bits of CR3 beyond the physical address': null, 'bit 63 of CR3 without PCIDs': null } },
+  },
+  { because: 'version 7.2 has no PCIDs', cases: { control: { PCIDs: null } } },
+  {
+    because: 'bit 12 of DR6 can be set (vol. 3, 17.2.3)',
+    cases: { debug: { 'DR6 holds B0 to B3, BD, BS and BT': 'ok, rbx=ffffffff' } },
+  },
+  {
+    because: 'it has no general detection (vol. 3, 17.2.4)',
+    cases: { debug: { 'general detection': 'ok, dr6=ffff0ff0, dr7=2400, rflags=2' } },
+  },
+  {
+    because: 'it takes any number for the operation (vol. 2, appendix A, table A-6)',
+    cases: { decode: { 'MOV to memory with /1': 'ok', 'POP with /1': 'ok, rsp+8' } },
+  },
+  {
+    because: 'it keeps a REX prefix that another prefix follows (vol. 2, 2.2.1)',
+    cases: { decode: { 'a REX prefix that a legacy prefix follows is ignored': 'ok, rax=1234' } },
+  },
+  {
+    because: 'an error code of the IDT has the vector in the wrong place, and no EXT (vol. 3, 6.13)',
+    cases: {
+      faults: { 'a contributory exception within a benign one': '#NP(62)' },
+      interrupts: {
+        'INT n in ring 3 through a gate of DPL 0': '#GP(412), ring 3',
+        'INT3 in ring 3 through a gate of DPL 0': '#GP(32), ring 3',
+        'a gate that is not present': '#NP(412)',
+        'an exception through a gate that is not present': '#NP(62)',
+        'INT3 through a gate that is not present': '#NP(32)',
+        'a task gate': '#GP(412)',
+        'a 16-bit interrupt gate': '#GP(412)',
+        'a code segment in the IDT': '#GP(412)',
+        'DPL before present': '#GP(412), ring 3',
+        'a vector beyond the limit of the IDT': '#GP(412)',
+      },
+    },
+  },
+  {
+    because: 'it tells no EXT (vol. 3, 6.13)',
+    cases: {
+      faults: { 'an exception and a TSS too short': '#TS(80)' },
+      interrupts: { 'an exception to a null selector': '#GP(0)' },
+    },
+  },
+  {
+    because: 'it raises nothing for a stack that is not canonical but #GP, onto that stack (vol. 2, INT n)',
+    cases: {
+      faults: {
+        'INT n onto a stack that is not canonical': null,
+        'an exception onto a stack that is not canonical': null,
+      },
+    },
+  },
+  {
+    because: 'it pushes no RF (vol. 3, 17.3.1.1)',
+    cases: {
+      flags: { 'POPF that faults changes nothing': '#PF(0), cr2=7f00000000, rsp=7f00000000, rflags=2' },
+      interrupts: { 'a fault pushes RF': '#UD, rflags=2' },
+      step: {
+        'a fault under TF': '#UD, dr6=ffff0ff0, rflags=102',
+        'a step over an iteration of REP': '#DB, rcx=2, rflags=102',
+      },
+    },
+  },
+  {
+    because: 'it checks no alignment (vol. 3, 6.15, interrupt 17)',
+    cases: {
+      flags: {
+        'an alignment check in ring 3': 'ok, ring 3',
+        'an alignment check of a push': 'ok, ring 3, rsp-a',
+        'an alignment check of a far pointer': 'ok, ring 3',
+      },
+    },
+  },
+  {
+    because: 'version 7.2 has no INT1',
+    cases: {
+      interrupts: {
+        INT1: '#UD, dr6=ffff0ff0',
+        'INT1 in ring 3 through a gate of DPL 0': '#UD, ring 3',
+        'INT1 through a gate that is not present': '#UD',
+      },
+    },
+  },
+  {
+    because: 'a stack of the IST makes SS null at the same privilege too (vol. 3, 6.14.4)',
+    cases: {
+      interrupts: { 'an IST stack, at the same privilege': 'interrupt 41 at +2, frame=800083ffd8, handler ss=0' },
+    },
+  },
+  {
+    because: 'it marks no code or stack segment accessed in delivery and IRET (vol. 3, 3.4.5.1)',
+    cases: {
+      interrupts: { 'delivery marks the code segment accessed': 'ok, rdx=9a' },
+      iret: { 'marks CS and SS accessed': 'ok, rax=9a, rbx=92' },
+    },
+  },
+  {
+    because: 'it takes a null SS of any RPL (vol. 2, MOV and IRET)',
+    cases: { iret: { 'a null SS with another RPL': 'ok' }, segments: { 'SS null with another RPL': 'ok' } },
+  },
+  { because: 'it takes code with L and D (vol. 2, IRET)', cases: { iret: { 'CS with L and D': 'ok' } } },
+  {
+    because: 'it raises #NP for SS (vol. 3, 6.15, interrupts 11 and 12)',
+    cases: { iret: { 'SS absent': '#NP(58), rsp-28' } },
+  },
+  {
+    because: 'it takes MSRs that it does not know for 0 (vol. 2, RDMSR)',
+    cases: { msrs: { 'RDMSR of what does not exist': 'ok', 'WRMSR of what does not exist': 'ok' } },
+  },
+  {
+    because: 'it checks no reserved bits of MSRs (vol. 2, WRMSR)',
+    cases: {
+      msrs: {
+        'a reserved bit of EFER': 'ok',
+        'the upper half of EFER': 'ok',
+        'EFER.LME stays while paging is on': 'ok',
+        'the upper half of FMASK': 'ok',
+        'the upper half of TSC_AUX': 'ok',
+        'a memory type that PAT does not know': 'ok',
+        'a reserved bit of PAT': 'ok',
+      },
+    },
+  },
+  {
+    because: 'it takes addresses that are not canonical (vol. 2, WRMSR, LLDT, SYSEXIT, WRFSBASE)',
+    cases: {
+      msrs: {
+        'LSTAR takes no address that is not canonical': 'ok',
+        'CSTAR takes no address that is not canonical': 'ok',
+        'FS_BASE takes no address that is not canonical': 'ok',
+        'GS_BASE takes no address that is not canonical': 'ok',
+        'KERNEL_GS_BASE takes no address that is not canonical': 'ok',
+        'SYSENTER_EIP takes no address that is not canonical': 'ok',
+        'SYSENTER_ESP takes no address that is not canonical': 'ok',
+      },
+      syscall: {
+        'SYSEXIT to an RSP that is not canonical': 'ok, ring 3, rsp=800000000000',
+        'WRFSBASE of an address that is not canonical': 'ok',
+      },
+      tables: { 'LLDT with a base that is not canonical': 'ok' },
+    },
+  },
+  {
+    because: 'what reads and writes reads first (vol. 3, 4.7)',
+    cases: {
+      paging: {
+        'reading and writing nothing is a write': '#PF(0), cr2=40000000',
+        'XCHG with nothing': '#PF(0), cr2=40000000',
+      },
+    },
+  },
+  {
+    because: 'P is clear in the error code of a reserved bit (vol. 3, 4.7)',
+    cases: {
+      paging: {
+        'a reserved bit of an entry': '#PF(8), cr2=40000000',
+        'a reserved bit of a large page': '#PF(c), ring 3, cr2=40000000',
+        'PS in the PML4 is reserved': '#PF(8), cr2=10000000000',
+        'NX without NXE is reserved': '#PF(8), cr2=40000000',
+      },
+    },
+  },
+  {
+    because: 'LAR knows 16-bit TSSs in IA-32e mode (vol. 2, LAR)',
+    cases: { selectors: { 'LAR of a 16-bit TSS in IA-32e mode': 'ok, rcx=1' } },
+  },
+  {
+    because: 'LSS and STI hold off a step (vol. 3, 6.8.3; vol. 2, STI)',
+    cases: { step: { 'a step over LSS': '#DB at +8', 'a step over STI': '#DB at +2, rflags=302' } },
+  },
+  {
+    because: 'SYSCALL loses the arithmetic flags (vol. 2, SYSCALL)',
+    cases: { syscall: { 'SYSCALL clears what FMASK says': 'ok, r11=647, rflags=2' } },
+  },
+  {
+    because: 'SYSRET loads RF, and neither VIF nor VIP (vol. 2, SYSRET)',
+    cases: {
+      syscall: {
+        'SYSRET to ring 3': 'ok, ring 3, cs=33, ss=2b, rflags=10202',
+        'SYSRET does not load VM, RF and reserved flags': 'ok, ring 3, rflags=277e02',
+      },
+    },
+  },
+  {
+    because: '66 makes SIDT store a base of 24 bits (vol. 2, SIDT)',
+    cases: { tables: { 'SIDT ignores the operand size': 'ok, rax=4010000fff, rbx=ffffffffffff0000' } },
+  },
+  { because: 'LTR takes a null selector (vol. 2, LTR)', cases: { tables: { 'LTR null': 'ok' } } },
+  {
+    because: 'it takes the base, and has no table any more (vol. 2, LGDT)',
+    cases: {
+      tables: { 'LGDT with a base that is not canonical': null, 'LIDT with a base that is not canonical': null },
+    },
+  },
+];
