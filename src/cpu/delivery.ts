@@ -7,7 +7,7 @@
 // memory as they were, and after an exit the event is told in `vectoringEvent`, from which the hypervisor injects it again.
 
 import { CR0, DR6, DR7, EFER, ERROR_CODE, RFLAGS, SEGMENT, SYSTEM_TYPE, TSS64 } from '../x86/names/registers.ts';
-import { PAGE_SHIFT } from '../x86/names/paging.ts';
+import { PAGE_MASK } from '../x86/names/paging.ts';
 import { ACTIVITY, GPR, SELECTOR } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { AccessKind } from './access.ts';
@@ -188,7 +188,7 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   if (!isCanonicalAddress(gate.offset)) raise.gp(ext);
 
   const stack = inner ? 'system' : 'stack';
-  probeFrame(cpu, top, words, stack);
+  probeFrame(cpu, top, rsp, stack);
   markAccessed(cpu, code);
 
   let at = rsp;
@@ -221,15 +221,12 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   }
 }
 
-/** Probes the words below `top` in the order in which they are pushed, so that CR2 tells the first that is missing. */
-function probeFrame({ mmu }: MicrocodeCpu, top: bigint, words: number, stack: AccessKind): void {
-  let probed = -1n;
-  for (let i = 1; i <= words; i++) {
-    const at = BigInt.asUintN(64, top - WORD * BigInt(i));
-    const page = at >> BigInt(PAGE_SHIFT);
-    if (page !== probed) mmu.probe(at, Number(WORD), 'write', stack);
-    probed = page;
-  }
+/** Probes the words from `top` down to `rsp` in the order in which they are pushed, so that CR2 tells the first that is missing. */
+function probeFrame({ mmu }: MicrocodeCpu, top: bigint, rsp: bigint, stack: AccessKind): void {
+  const first = BigInt.asUintN(64, top - WORD);
+  mmu.probe(first, Number(WORD), 'write', stack);
+  const page = first & ~BigInt(PAGE_MASK);
+  if (rsp < page) mmu.probe(page - WORD, Number(WORD), 'write', stack);
 }
 
 function requireLongMode(state: CpuState): void {
