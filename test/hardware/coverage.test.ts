@@ -1,5 +1,6 @@
 // Every row of the instruction set has recorded vectors, or one named reason why not.
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { HANDLERS } from '../../src/cpu/handlers.ts';
 import type { Form } from '../../src/x86/forms.ts';
@@ -79,6 +80,12 @@ describe('reasons and exceptions', () => {
     const used = new Set(ROWS.map((row) => reasonNotToAsk(row, recorder(row))));
     expect(REASONS.filter((reason) => !used.has(reason)).map(({ name }) => name)).toEqual([]);
     expect(EXCEPTIONS.filter((exception) => !ROWS.some(exception.concerns)).map(({ name }) => name)).toEqual([]);
+  });
+
+  it('are listed in docs/oracle.md', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/oracle.md'), 'utf8');
+    const unlisted = [...REASONS, ...EXCEPTIONS].filter(({ name }) => !page.includes(name));
+    expect(unlisted.map(({ name }) => name)).toEqual([]);
   });
 
   it('have names of their own', () => {

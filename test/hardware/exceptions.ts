@@ -5,7 +5,7 @@ import { VECTOR } from '../../src/x86/names/vectors.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { hasOperandSize, hasRexB, LOCK } from './formOf.ts';
 import type { GuestResult } from './guest.ts';
-import type { NativeCase, NativeResult } from './native.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
 
 /** A case of a single instruction, and what both made of it. */
 export interface Observation {
@@ -28,6 +28,8 @@ export interface Tolerance {
   readonly cr2?: boolean;
   /** A null selector is read back with another RPL. */
   readonly nullSelectors?: boolean;
+  /** Bases of FS and GS. */
+  readonly bases?: boolean;
 }
 
 export interface Exception {
@@ -118,6 +120,18 @@ export const EXCEPTIONS: readonly Exception[] = [
     tolerates: { nullSelectors: true },
     concerns: loadsSegment,
     applies: ({ guest }) => guest.selectors.some((selector) => selector > 0 && selector <= NULL_RPL),
+  },
+  {
+    name: 'null selectors keep the base',
+    reason:
+      'Loading FS or GS with a null selector clears its base on Intel’s processors and from Zen 3 on; earlier ones of AMD keep it (X86_BUG_NULL_SEG in Linux).',
+    vendor: 'AMD',
+    manual: 'APM vol. 2, 4.5.3',
+    tolerates: { bases: true },
+    concerns: loadsSegment,
+    applies: ({ native, guest }) =>
+      (native.fsBase === BigInt(NATIVE.FS_BASE) && guest.fsBase === 0n) ||
+      (native.gsBase === BigInt(NATIVE.GS_BASE) && guest.gsBase === 0n),
   },
   {
     name: 'order of a frame’s reads',

@@ -102,7 +102,8 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
 
   const code = ram + CODE_PAGE;
   const window = ram + DATA_PAGE + (NATIVE.WINDOW - NATIVE.DATA);
-  const pages = views.u8.subarray(ram + DATA_PAGE, ram + DATA_PAGE + NATIVE.DATA_SIZE);
+  const pages = Buffer.from(views.u8.buffer, views.u8.byteOffset + ram + DATA_PAGE, NATIVE.DATA_SIZE);
+  const zeros = Buffer.alloc(NATIVE.DATA_SIZE);
   arena.hostWrite(code, new Uint8Array(NATIVE.CODE_SIZE).fill(INT3));
 
   return ({ bytes, offset, step, gpr, rflags, window: contents }) => {
@@ -135,8 +136,8 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
     if (vector === VECTOR.BP && !step) vector = null;
     const after = Uint8Array.from(views.u8.subarray(window, window + NATIVE.WINDOW_SIZE));
     arena.hostWrite(window, new Uint8Array(NATIVE.WINDOW_SIZE));
-    const stray = pages.some((byte) => byte !== 0);
-    if (stray) arena.hostWrite(ram + DATA_PAGE, new Uint8Array(NATIVE.DATA_SIZE));
+    const stray = !pages.equals(zeros);
+    if (stray) arena.hostWrite(ram + DATA_PAGE, zeros);
     arena.hostWrite(code + offset, new Uint8Array(bytes.length).fill(INT3));
     return {
       gpr: Array.from({ length: 16 }, (_, i) => state.gpr(i)),
