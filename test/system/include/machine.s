@@ -109,6 +109,17 @@
         movb    $(\attributes), 5(%rax)
         .endm
 
+# Lets a vector's gate lead to a handler of the case's own. Needs %rax and %rdx.
+        .macro idt_handler vector, label
+        leaq    \label(%rip), %rdx
+        movabsq $(KERNEL + IDT + 16 * (\vector)), %rax
+        movw    %dx, (%rax)
+        shrq    $16, %rdx
+        movw    %dx, 6(%rax)
+        shrq    $16, %rdx
+        movq    %rdx, 8(%rax)
+        .endm
+
 # Makes the call gate `selector`. Needs %rax and %rdx.
         .macro call_gate selector, target, code, attributes
         leaq    \target(%rip), %rax

@@ -279,4 +279,12 @@ export const QEMU: readonly Disagreement[] = [
       tables: { 'LGDT with a base that is not canonical': null, 'LIDT with a base that is not canonical': null },
     },
   },
+  {
+    because: 'a gate to ring 1 leaves CPL at 0: it takes it from the null SS (vol. 3, 5.8.5.1)',
+    cases: {
+      sequences: {
+        'down and up through all rings': '#GP(30), rsp=800081ffd0, rax=80, rbx=99, rcx=10, rdx=8000400110',
+      },
+    },
+  },
 ];
