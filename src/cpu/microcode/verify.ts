@@ -36,7 +36,12 @@ const limitBits = ({ attributes, limit }: Descriptor): number =>
 export const lar: Microcode = (cpu, insn) => {
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg1));
   if (!isKnown(descriptor, LAR_TYPES)) return answer(cpu, false);
-  writeGpr(cpu.state, insn.reg0, insn.width, BigInt((descriptor.attributes << ACCESS_RIGHTS_SHIFT) | limitBits(descriptor)));
+  writeGpr(
+    cpu.state,
+    insn.reg0,
+    insn.width,
+    BigInt((descriptor.attributes << ACCESS_RIGHTS_SHIFT) | limitBits(descriptor)),
+  );
   return answer(cpu, true);
 };
 
