@@ -125,7 +125,7 @@ function writeCase(to: Buffer, { bytes, offset, step, gpr, rflags, window }: Nat
 
 function readResult(from: Buffer, { step }: NativeCase): NativeResult {
   const vector = from.readUInt32LE(152);
-  if (vector === NEVER_ENDED) throw new Error('a case did not end within two seconds');
+  if (vector === NEVER_ENDED) throw new Error('a case did not end within two seconds of processor time');
   return {
     gpr: Array.from({ length: 16 }, (_, i) => from.readBigUInt64LE(8 * i)),
     rip: from.readBigUInt64LE(128),

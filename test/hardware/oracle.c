@@ -122,7 +122,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
   static struct result before_the_first;
   take_segments(started ? &results[done] : &before_the_first);
   greg_t *g = ((ucontext_t *)context)->uc_mcontext.gregs;
-  if (signal == SIGALRM) g[REG_TRAPNO] = NEVER_ENDED;
+  if (signal == SIGPROF) g[REG_TRAPNO] = NEVER_ENDED;
   if (started) finish(g);
   else user_segments = g[REG_CSGSFS];
   started = 1;
@@ -131,7 +131,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
     _exit(0);
   }
   struct itimerval watchdog = {.it_value = {.tv_sec = 2}};
-  if ((done & 0xfff) == 0) setitimer(ITIMER_REAL, &watchdog, NULL);
+  if ((done & 0xfff) == 0) setitimer(ITIMER_PROF, &watchdog, NULL);
   start(g);
   arch_prctl(ARCH_SET_GS, GS_BASE);
   arch_prctl(ARCH_SET_FS, FS_BASE); // last: from here on nothing of glibc
@@ -174,7 +174,7 @@ int main(int argc, char **argv) {
   sigaltstack(&stack, NULL);
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigfillset(&action.sa_mask);
-  static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGALRM};
+  static const int signals[] = {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGPROF};
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
   raise(SIGTRAP);
   return 3;
