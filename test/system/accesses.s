@@ -85,6 +85,77 @@ cases:
         outcome
         #= #PF(0) at =40000000, cr2=40000000, rsp-8
 
+        case    "CALL FAR onto a page that is not there", 1f # vol. 2, CALL
+        map     0
+        idt_gate 14, 0x8e, 1
+        movw    $KERNEL_CS, far+4(%rip)
+        leaq    0x1000(%rbx), %rsp
+1:      lcall   *far(%rip)
+        outcome
+        #= #PF(2), cr2=40000ffc, rsp=40001000
+
+        case    "POP to a page that is not there", 1f # vol. 2, POP
+        map     0
+        pushq   $5
+1:      popq    (%rbx)
+        outcome
+        #= #PF(2), cr2=40000000, rsp-8
+
+        case    "PUSH from a page that is not there", 1f # vol. 2, PUSH
+        map     0
+1:      pushq   (%rbx)
+        outcome
+        #= #PF(0), cr2=40000000
+
+        case    "LEAVE from a page that is not there", 1f # vol. 2, LEAVE
+        map     0
+        movq    %rbx, %rbp
+1:      leave
+        outcome
+        show    rbp
+        #= #PF(0), cr2=40000000, rbp=40000000
+
+        case    "IRETQ from two pages of which one is not there", 1f # vol. 2, IRET
+        map     PAGE | ALL
+        idt_gate 14, 0x8e, 1
+        leaq    0xff0(%rbx), %rsp
+1:      iretq
+        outcome
+        #= #PF(0), cr2=40001000, rsp=40000ff0
+
+        case    "CMPXCHG16B of a read-only page writes in any case", 1f # vol. 2, CMPXCHG16B
+        set_cr  cr0, CR0_WP
+        map     PAGE | P
+        movl    $0x12345678, %eax
+1:      cmpxchg16b (%rbx)
+        outcome
+        #= #PF(3), cr2=40000000
+
+        case    "LGDT from two pages of which one is not there", 1f # vol. 2, LGDT
+        map     PAGE | ALL
+1:      lgdt    0xffa(%rbx)
+        outcome
+        #= #PF(0), cr2=40001000
+
+        case    "SGDT to two pages of which one is not there", 1f # vol. 2, SGDT
+        map     PAGE | ALL
+1:      sgdt    0xffa(%rbx)
+        outcome
+        #= #PF(2), cr2=40001000
+
+        case    "LAR with an operand that is not there", 1f # vol. 2, LAR
+        map     0
+1:      larw    (%rbx), %ax
+        outcome
+        #= #PF(0), cr2=40000000
+
+        case    "STR to a page that is read-only", 1f # vol. 2, STR
+        set_cr  cr0, CR0_WP
+        map     PAGE | P
+1:      str     (%rbx)
+        outcome
+        #= #PF(3), cr2=40000000
+
         case    "INVLPG makes a new entry seen" # vol. 3, 4.10.4
         map     PAGE | ALL
         movl    (%rbx), %eax
@@ -116,3 +187,7 @@ cases:
         #= #UD
 
         end_cases
+
+        .data
+        .balign 16
+far:    .quad   0, 0

@@ -63,6 +63,66 @@ cases:
         show    rdx                             # the upper half of TABLE's last entry
         #= #GP(0), rdx=0
 
+# The last page is TABLE itself, and its last two bytes are bits 63:48 of an entry: NX and reserved bits must stay clear.
+
+        case    "code that runs into the hole"  # vol. 1, 3.3.7.1
+        map_last_page
+        movabsq $(NOT_CANONICAL - 2), %rbx
+        movw    $0x5090, (%rbx)                 # nop; push %rax
+        jmp     *%rbx
+        outcome
+        #= #GP(0) at =800000000000, rsp-8
+
+        case    "a short jump into the hole"    # vol. 2, Jcc
+        map_last_page
+        movabsq $(NOT_CANONICAL - 2), %rbx
+        movw    $0x1070, (%rbx)                 # jo, 16 bytes on
+        pushq   $0x802                          # OF
+        popfq
+        jmp     *%rbx
+        outcome
+        #= #GP(0) at =7ffffffffffe
+
+        case    "CALL onto a stack that is not canonical", 1f # vol. 2, CALL
+        idt_gate 12, 0x8e, 1
+        movabsq $(NOT_CANONICAL + 0x100), %rsp
+1:      call    1b
+        outcome
+        #= #SS(0), rsp=800000000100
+
+        case    "POP from a stack that is not canonical", 1f # vol. 2, POP
+        idt_gate 12, 0x8e, 1
+        movabsq $(NOT_CANONICAL + 0x100), %rsp
+1:      popq    %rax
+        outcome
+        #= #SS(0), rsp=800000000100
+
+        case    "LEAVE with an RBP that is not canonical", 1f # vol. 2, LEAVE
+        movabsq $NOT_CANONICAL, %rbp
+1:      leave
+        outcome
+        #= #SS(0)
+
+        case    "STOSB", 1f                     # vol. 2, STOS: ES, and #GP
+        movabsq $NOT_CANONICAL, %rdi
+1:      stosb
+        outcome
+        #= #GP(0)
+
+        case    "DS does not override SS in 64-bit mode", 1f # vol. 1, 3.4.2.1: the prefix is ignored
+        movabsq $NOT_CANONICAL, %rbp
+1:      .byte   0x3e
+        movl    (%rbp), %eax
+        outcome
+        #= #SS(0)
+
+        case    "SS does not override DS in 64-bit mode", 1f # vol. 1, 3.4.2.1: the prefix is ignored
+        movabsq $NOT_CANONICAL, %rbx
+1:      .byte   0x36
+        movl    (%rbx), %eax
+        outcome
+        #= #GP(0)
+
         case    "LEA does not look"
         movabsq $NOT_CANONICAL, %rbx
         leaq    (%rbx), %rax

@@ -15,7 +15,13 @@ export const QEMU: readonly Disagreement[] = [
   },
   {
     because: 'it raises #GP for the stack segment too (vol. 1, 3.3.7.1)',
-    cases: { canonical: { 'a read through RBP': '#GP(0)' } },
+    cases: {
+      canonical: {
+        'a read through RBP': '#GP(0)',
+        'LEAVE with an RBP that is not canonical': '#GP(0)',
+        'DS does not override SS in 64-bit mode': '#GP(0)',
+      },
+    },
   },
   {
     because: 'it goes to an address that is not canonical, and faults there (vol. 2, JMP and the like)',
@@ -24,6 +30,7 @@ export const QEMU: readonly Disagreement[] = [
         JMP: '#GP(0) at =800000000000',
         'CALL pushes nothing': '#GP(0) at =800000000000, rsp-8',
         'RET pops nothing': '#GP(0) at =800000000000',
+        'a short jump into the hole': '#GP(0) at =800000000010',
       },
       farcalls: {
         'JMP FAR to an offset that is not canonical': '#GP(0) at =800000000000',
@@ -129,8 +136,12 @@ export const QEMU: readonly Disagreement[] = [
     },
   },
   {
-    because: 'it raises nothing for a stack that is not canonical but #GP, onto that stack (vol. 2, INT n)',
+    because: 'it raises #GP for a stack that is not canonical, onto that stack (vol. 2, CALL, POP, INT n)',
     cases: {
+      canonical: {
+        'CALL onto a stack that is not canonical': null,
+        'POP from a stack that is not canonical': null,
+      },
       faults: {
         'INT n onto a stack that is not canonical': null,
         'an exception onto a stack that is not canonical': null,
@@ -239,6 +250,7 @@ export const QEMU: readonly Disagreement[] = [
   {
     because: 'P is clear in the error code of a reserved bit (vol. 3, 4.7)',
     cases: {
+      changes: { 'NXE off makes NX reserved': '#PF(8), cr2=40000000' },
       paging: {
         'a reserved bit of an entry': '#PF(8), cr2=40000000',
         'a reserved bit of a large page': '#PF(c), ring 3, cr2=40000000',
@@ -286,5 +298,9 @@ export const QEMU: readonly Disagreement[] = [
         'down and up through all rings': '#GP(30), rsp=800081ffd0, rax=80, rbx=99, rcx=10, rdx=8000400110',
       },
     },
+  },
+  {
+    because: 'it writes four bytes to set A, which the manual leaves open (vol. 3, 3.4.5.1)',
+    cases: { descriptors: { 'A cannot be set on a read-only page': '#PF(3), ring 3, cr2=40000004' } },
   },
 ];
