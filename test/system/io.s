@@ -187,6 +187,48 @@ cases:
         outcome
         #= #PF(3), cr2=40000000
 
+        case    "OUTSB through FS"              # vol. 2, OUTS
+        movl    $0xc0000100, %ecx
+        leaq    text(%rip), %rax
+        btrq    $KERNEL_BIT, %rax
+        movl    $0, %edx
+        wrmsr
+        movl    $2, %esi
+        movl    $DEBUG, %edx
+        outsb   %fs:(%rsi), %dx
+        outcome
+        show    rsi
+        #= cok, rsi=3
+
+        case    "OUTSB with a 32-bit address"   # vol. 2, OUTS
+        leaq    text(%rip), %rsi
+        btrq    $KERNEL_BIT, %rsi
+        movq    %rsi, %rbx
+        btsq    $40, %rsi                       # is cut off
+        movl    $DEBUG, %edx
+        .byte   0x67
+        outsb
+        subq    %rbx, %rsi                      # all of RSI
+        outcome
+        show    rsi
+        #= aok, rsi=1
+
+        case    "IN of 32 bits zeroes the rest" # vol. 2, IN; nothing answers there
+        movq    $-1, %rax
+        movl    $0x1234, %edx
+        inl     %dx, %eax
+        outcome
+        show    rax
+        #= ok, rax=ffffffff
+
+        case    "IN of 16 bits keeps the rest"  # vol. 2, IN; nothing answers there
+        movl    $0x12340000, %eax
+        movl    $0x1234, %edx
+        inw     %dx, %ax
+        outcome
+        show    rax
+        #= ok, rax=1234ffff
+
         case    "HLT in ring 3", 1f             # vol. 2, HLT
         user
 1:      hlt

@@ -213,6 +213,94 @@ cases:
         outcome
         #= #DB at +3
 
+        case    "a step over REP of nothing", 1f
+        step
+1:      rep movsb
+        outcome
+        #= #DB at +2
+
+        case    "IRET that clears TF still traps", 2f # TF as the instruction began
+        leaq    2f(%rip), %rax
+        movq    %rsp, %rbx
+        pushq   $KERNEL_DS
+        pushq   %rbx
+        pushq   $2
+        pushq   $KERNEL_CS
+        pushq   %rax
+        step
+        iretq
+2:      nop
+        outcome
+        show_event rflags
+        #= #DB, rflags=2
+
+        case    "SYSENTER leaves TF and traps", 2f # vol. 2, SYSENTER
+        write_msr 0x174, KERNEL_CS
+        write_msr 0x175, CASE_STACK, KERNEL >> 32
+        leaq    2f(%rip), %rax
+        movq    %rax, %rdx
+        shrq    $32, %rdx
+        movl    $0x176, %ecx
+        wrmsr
+        user
+        step
+        sysenter
+2:      nop
+        outcome
+        show_event cs, rflags
+        #= #DB, cs=10, rflags=102
+
+        case    "a step over RET FAR to ring 3", 2f
+        movq    %rsp, %rbx
+        pushq   $USER_DS
+        pushq   %rbx
+        pushq   $USER_CS
+        leaq    2f(%rip), %rax
+        btrq    $KERNEL_BIT, %rax
+        pushq   %rax
+        step
+        lretq
+2:      nop
+        outcome
+        #= #DB, ring 3
+
+        case    "a step over LGDT", 1f
+        step
+1:      lgdt    gdt_register(%rip)              # 7 bytes
+        outcome
+        #= #DB at +7
+
+        case    "a step over LTR", 1f
+        movl    $SPARE_TASK, %eax
+        step
+1:      ltr     %ax
+        outcome
+        #= #DB at +3
+
+        case    "a step over CLI", 1f
+        step
+1:      cli
+        outcome
+        #= #DB at +1
+
+        case    "a step over WBINVD", 1f
+        step
+1:      wbinvd
+        outcome
+        #= #DB at +2
+
+        case    "a step over RDTSC", 1f
+        step
+1:      rdtsc
+        outcome
+        #= #DB at +2
+
+        case    "a step over SWAPGS", 1f
+        step
+1:      swapgs
+        outcome
+        #= #DB at +3
+
         case    "SYSCALL that masks TF does not trap", 2f # TF as it ends: kvm-unit-tests, x86/syscall.c
         enable_syscall RFLAGS_TF
         user
