@@ -36,6 +36,14 @@ describe('run', () => {
     expect(err).toBe('guest: debug exit with 0x15 on vCPU 0: exit status 43\n');
   });
 
+  it('lets a guest meet the processor that --cpu names', async () => {
+    const file = trapline.file('rdrand.s', 'rdrand %rax\n movl $0, %eax\n outl %eax, $0xf4\n');
+    expect((await trapline.run('run', file, '--quiet')).status).toBe(1);
+    const { status, err } = await trapline.run('run', file, '--quiet', '--cpu', 'minimal');
+    expect(status).not.toBe(1);
+    expect(err).toContain('RDRAND');
+  });
+
   it('takes flat binaries, and directives are replaced by options', async () => {
     // movl $1, %eax; outl %eax, $0xf4
     const file = trapline.file('flat.bin', Uint8Array.of(0xb8, 1, 0, 0, 0, 0xe7, 0xf4));

@@ -1,4 +1,4 @@
-// What README.md shows is what the commands print, and its examples run.
+// What README.md and docs/isa.md show is what the commands print, and their examples run.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,16 +9,14 @@ const trapline = new Trapline();
 afterAll(() => trapline.remove());
 
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
-const blocks = [...README.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language, text]) => ({
-  language,
-  text: text!,
-}));
+const ISA = readFileSync(join(ROOT, 'docs', 'isa.md'), 'utf8');
 
-/** The block that contains a text. */
-function block(containing: string): string {
-  const found = blocks.find(({ text }) => text.includes(containing));
-  if (found === undefined) throw new Error(`README.md has no block with '${containing}'`);
-  return found.text;
+/** The block of a document that contains a text. */
+function block(containing: string, document = README): string {
+  const blocks = [...document.matchAll(/^```\w*\n([\s\S]*?)^```$/gm)].map(([, text]) => text!);
+  const found = blocks.find((text) => text.includes(containing));
+  if (found === undefined) throw new Error(`there is no block with '${containing}'`);
+  return found;
 }
 
 describe('README.md', () => {
@@ -48,5 +46,19 @@ describe('README.md', () => {
     const linked = [...README.matchAll(/\]\(([^)#:]+)\)/g)].map(([, path]) => path!);
     expect(linked.length).toBeGreaterThan(5);
     for (const path of linked) expect(() => readFileSync(join(ROOT, path)), path).not.toThrow();
+  });
+});
+
+describe('docs/isa.md', () => {
+  it('shows the forms of its example', async () => {
+    const [command, ...lines] = block('npx trapline isa andn.32', ISA).trimEnd().split('\n');
+    const { out } = await trapline.run(...command!.split(' ').slice(3));
+    expect(out).toContain(`${lines.join('\n')}\n`);
+  });
+
+  it('shows rows and semantics as they are in the source', () => {
+    const source = readFileSync(join(ROOT, 'src', 'x86', 'bit.ts'), 'utf8').replace(/ +/g, ' ');
+    for (const code of [block("row('VEX", ISA), block('const andn', ISA)])
+      expect(source).toContain(code.trim().replace(/ +/g, ' '));
   });
 });
