@@ -10,6 +10,7 @@ import { ImageError } from '../vmm/image.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
 import { asm, disasm } from './asm.ts';
 import { help, readArguments, UsageError, type Command } from './command.ts';
+import { costs } from './costs.ts';
 import { isa } from './isa.ts';
 import { lab } from './lab.ts';
 import { packageFolder } from './load.ts';
@@ -17,7 +18,7 @@ import { run } from './run.ts';
 import { tour } from './tour.ts';
 import { trace } from './trace.ts';
 
-const COMMANDS: readonly Command[] = [run, trace, lab, tour, asm, disasm, isa];
+const COMMANDS: readonly Command[] = [run, trace, lab, costs, tour, asm, disasm, isa];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));

@@ -116,6 +116,19 @@ describe('isa', () => {
   });
 });
 
+describe('costs', () => {
+  it('prints every primitive with its source, and how many are estimated', async () => {
+    const { status, out } = await trapline.run('costs');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^barrier +20 +full memory barrier .*Agner Fog/m);
+    expect(out).toMatch(/^skylake-2020: \d+ primitives, \d+ of them estimated\./m);
+    const { entries } = JSON.parse((await trapline.run('costs', 'unit', '--json')).out) as {
+      entries: { cycles: number }[];
+    };
+    expect(new Set(entries.map(({ cycles }) => cycles))).toEqual(new Set([1]));
+  });
+});
+
 describe('lab', () => {
   it('lazy-tscdeadline draws the table of the series and compares claims', async () => {
     const { status, out } = await trapline.run('lab', 'lazy-tscdeadline');
@@ -155,7 +168,7 @@ describe('tour', () => {
 });
 
 describe('help', () => {
-  it.each(['run', 'trace', 'lab', 'tour', 'asm', 'disasm', 'isa'])('trapline %s --help', async (name) => {
+  it.each(['run', 'trace', 'lab', 'costs', 'tour', 'asm', 'disasm', 'isa'])('trapline %s --help', async (name) => {
     const { status, out, err } = await trapline.run(name, '--help');
     expect([status, err]).toEqual([0, '']);
     expect(out).toMatch(new RegExp(`^trapline ${name}`));

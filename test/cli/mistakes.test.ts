@@ -30,6 +30,7 @@ describe('usage: status 2', () => {
     [['run', hello, '--memory', '5000'], 'memory is a number of whole pages of 4096 bytes, not 5000 bytes'],
     [['run', hello, '--memory', '8G'], 'does not fit one 32-bit WebAssembly memory'],
     [['run', hello, '--memory', '99999999G'], '--memory'],
+    [['costs', 'z80'], "trapline costs takes one preset of skylake-2020, unit, not 'z80'"],
     [['run', hello, '--cpu', 'pentium'], "there is no processor model 'pentium'; --cpu knows max, skylake, minimal"],
     [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows lazy-tscdeadline"],
     [['run', hello, '--costs', 'free'], "--costs knows skylake-2020, unit, not 'free'"],
