@@ -43,6 +43,11 @@ async function configure(start: Start, folder: string): Promise<string> {
 export const bochs: Peer = {
   name: 'bochs',
   available: () => (spawnSync(BOCHS, ['--help']).error === undefined ? true : `${BOCHS} is not installed`),
+  // It tells on its way to a configuration that is not there.
+  version() {
+    const { stdout, stderr } = spawnSync(BOCHS, ['-q', '-f', 'none'], { encoding: 'latin1', timeout: 5000 });
+    return /Bochs x86 Emulator (\d+\.\d+)/.exec(stdout + stderr)?.[1] ?? null;
+  },
   async run(start, patience) {
     const folder = mkdtempSync(join(tmpdir(), 'trapline-bochs-'));
     writeFileSync(join(folder, 'bochsrc'), await configure(start, folder));

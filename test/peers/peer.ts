@@ -21,6 +21,8 @@ export interface Peer {
   readonly name: string;
   /** True, or what is missing on this machine. */
   available(): true | string;
+  /** As in "7.2"; null for trapline itself, and for a program that does not tell. */
+  version(): string | null;
   /** Runs a guest until it writes END. Throws if that takes longer than `patience` milliseconds, or the machine ends by itself. */
   run(start: Start, patience: number): Promise<Output>;
 }

@@ -48,6 +48,7 @@ export async function spawnQemu(start: Start, extra: (folder: string) => readonl
 export const qemu: Peer = {
   name: 'QEMU',
   available: qemuAvailable,
+  version: () => /version (\d+\.\d+)/.exec(spawnSync(QEMU, ['--version'], { encoding: 'utf8' }).stdout)?.[1] ?? null,
   async run(start, patience) {
     const { child, stop } = await spawnQemu(start);
     try {

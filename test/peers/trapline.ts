@@ -44,5 +44,6 @@ const CYCLES_PER_MS = 100_000;
 export const trapline: Peer = {
   name: 'trapline',
   available: () => true,
+  version: () => null,
   run: (start, patience) => Promise.resolve(runOnTrapline(imageOf(start), {}, patience * CYCLES_PER_MS)),
 };

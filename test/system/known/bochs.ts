@@ -1,4 +1,4 @@
-// bochs, as of version 2.7, model corei7_skylake_x.
+// bochs, model corei7_skylake_x.
 
 import type { Disagreement } from '../disagreements.ts';
 

@@ -1,4 +1,4 @@
-// QEMU (TCG), as of version 7.2.
+// QEMU (TCG).
 
 import type { Disagreement } from '../disagreements.ts';
 
