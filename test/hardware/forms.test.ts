@@ -1,23 +1,39 @@
 // Every form that user mode may execute, and short programs of them, against the processor underneath: registers, flags, memory, faults.
 import { describe, expect, it } from 'vitest';
 import { HANDLERS } from '../../src/cpu/handlers.ts';
+import { MAX_LENGTH } from '../../src/x86/decoder.ts';
+import { RFLAGS } from '../../src/x86/names/registers.ts';
+import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
 import { rowsForPrograms } from './ask.ts';
-import { casesOfForms } from './cases.ts';
+import { casesOfForms, type FormCase } from './cases.ts';
 import { describeCase, differences, type Compared } from './compare.ts';
 import { userGuest, type GuestOptions } from './guest.ts';
+import { PROGRAMS } from './families.ts';
 import { identifyHost, type Host } from './host.ts';
 import { nativeAvailable, runNative, type NativeResult } from './native.ts';
 import { Random } from './random.ts';
 import { isReachable } from './reachable.ts';
 import { makeSequence } from './sequences.ts';
 import { reasonNotToAsk } from './unasked.ts';
+import { readVectors } from './vectorFiles.ts';
 
 const available = nativeAvailable();
 const where = available === true ? '' : ` (skipped: ${available})`;
 const NOBODY: Host = { vendor: '', family: 0, model: 0, features: new Set(), xcr0: 0n };
 const host = available === true ? identifyHost() : NOBODY;
 const guest = (options: GuestOptions = {}, slice?: number) => userGuest({ ...options, xcr0: host.xcr0 }, slice);
+
+/**
+ * A test must not fail for being moved to a processor of another make, which `npm run oracle` is there to explore. Of others than the
+ * recording one's vendor it asks what was found to hold on both: not segments, far transfers, alignment checks and overlong instructions.
+ */
+const isKnownVendor = host.vendor === readVectors(PROGRAMS).header.vendor;
+const isForbidden = ({ cpl0, microcode = '' }: Row): boolean =>
+  cpl0 === true || /^(in|out|ins|outs|cli|sti)$/.test(microcode);
+const isEstablished = (row: Row): boolean => isKnownVendor || row.semantics !== undefined || isForbidden(row);
+const isEstablishedCase = ({ rflags, bytes }: FormCase): boolean =>
+  isKnownVendor || ((Number(rflags) & RFLAGS.AC) === 0 && bytes.length <= MAX_LENGTH);
 
 /** Differences of all cases, as text; at most a screenful. */
 function disagreements(
@@ -33,8 +49,8 @@ function disagreements(
 }
 
 describe.skipIf(available !== true)(`the processor underneath${where}`, { timeout: 60_000 }, () => {
-  const asked = ROWS.filter((row) => available === true && reasonNotToAsk(row, host) === null);
-  const forms = casesOfForms(asked, 9, 450, new Random(1));
+  const asked = ROWS.filter((row) => available === true && reasonNotToAsk(row, host) === null && isEstablished(row));
+  const forms = casesOfForms(asked, 9, 450, new Random(1)).filter(isEstablishedCase);
   const native = available === true ? runNative(forms) : [];
   const someOf = <T>(list: readonly T[], every: number) => list.filter((_, i) => i % every === 0);
 
@@ -60,9 +76,7 @@ describe.skipIf(available !== true)(`the processor underneath${where}`, { timeou
   });
 
   it('forbids user mode what trapline forbids it', () => {
-    const forbidden = forms.flatMap(({ row }, i) =>
-      row.cpl0 || /^(in|out|ins|outs|cli|sti)$/.test(row.microcode ?? '') ? [native[i]!] : [],
-    );
+    const forbidden = forms.flatMap(({ row }, i) => (isForbidden(row) ? [native[i]!] : []));
     expect(forbidden.length).toBeGreaterThan(300);
     expect(forbidden.filter(({ vector }) => vector === null)).toEqual([]);
   });
