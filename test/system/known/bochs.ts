@@ -54,7 +54,7 @@ export const BOCHS: readonly Disagreement[] = [
     because: 'it looks at TF before SYSCALL and SYSRET, not behind them (kvm-unit-tests, x86/syscall.c)',
     cases: {
       sequences: { 'a kernel is not stepped through its system call': 'ok, ring 3, r8=6, r9=2, r10=2' },
-      step: {
+      trapflag: {
         'SYSCALL that masks TF does not trap': '#DB, r11=102, rflags=2',
         'SYSRET that sets TF traps': '#DB at +1, ring 3, rflags=102',
       },
