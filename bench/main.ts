@@ -75,9 +75,9 @@ if (json) {
   if (quick) line('Other machines are not measured by --quick.');
   else {
     for (const [name, why] of Object.entries(missingPeers())) line(`${name} is not measured: ${why}.`);
-    table('one call of a loop (ms)', compared);
-    table('other loops (ms)', others);
-    table('one operation (ns)', operations);
+    table('one call of a loop (ms)', compared, true);
+    table('other loops (ms)', others, false);
+    table('one operation (ns)', operations, false);
   }
   line();
   for (const b of bars) row(b.what, verdict(b));
@@ -100,8 +100,8 @@ function verdict({ figure, bar, unit, sense }: Bar): string {
   return `${figure.toFixed(figure < 10 ? 2 : 1)} ${unit}`.trim() + `, ${asked}: ${met ? 'met' : 'MISSED'}`;
 }
 
-/** Medians of each machine, and how many times as fast trapline is. */
-function table(what: string, rows: Record<string, Times>): void {
+/** Medians of each machine, and how many times as fast trapline is: of each row, and on the mean where the rows are of a kind. */
+function table(what: string, rows: Record<string, Times>, withMean: boolean): void {
   const machines = ['trapline', 'QEMU', 'bochs'] as const;
   line(`${what.padEnd(26)}${machines.map((name) => name.padStart(11)).join('')}     against QEMU    against bochs`);
   for (const [name, times] of Object.entries(rows)) {
@@ -113,10 +113,12 @@ function table(what: string, rows: Record<string, Times>): void {
         ratio('QEMU').padStart(17) + ratio('bochs').padStart(17),
     ); // prettier-ignore
   }
-  const mean = (machine: 'QEMU' | 'bochs'): string => {
-    const speed = speedAgainst(machine, rows);
-    return speed === null ? '-' : `${speed.toFixed(2)} x`;
-  };
-  line(`${'geometric mean'.padEnd(59)}${mean('QEMU').padStart(17)}${mean('bochs').padStart(17)}`);
+  if (withMean) {
+    const mean = (machine: 'QEMU' | 'bochs'): string => {
+      const speed = speedAgainst(machine, rows);
+      return speed === null ? '-' : `${speed.toFixed(2)} x`;
+    };
+    line(`${'geometric mean'.padEnd(59)}${mean('QEMU').padStart(17)}${mean('bochs').padStart(17)}`);
+  }
   line();
 }

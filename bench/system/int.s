@@ -1,17 +1,8 @@
 # INT n through an interrupt gate, and IRETQ. Result in RAX: the interrupts handled.
+    .include "bench/system/gate.s"
     .equ ROUNDS, 100000
-    .equ IDT, 0x500000
     .equ VECTOR, 0x40
-    lea handler(%rip), %rax
-    mov $IDT, %edi
-    mov %ax, 16 * VECTOR(%rdi)
-    mov %cs, 16 * VECTOR + 2(%rdi)
-    movw $0x8e00, 16 * VECTOR + 4(%rdi)
-    shr $16, %rax
-    mov %rax, 16 * VECTOR + 6(%rdi)
-    movw $0xfff, pointer(%rip)
-    mov %rdi, pointer + 2(%rip)
-    lidt pointer(%rip)
+    gate VECTOR
     mov $ROUNDS, %ecx
     xor %eax, %eax
 round:
@@ -23,6 +14,3 @@ round:
 handler:
     inc %eax
     iretq
-    .balign 16
-pointer:
-    .skip 16

@@ -1,17 +1,8 @@
 # UD2, whose handler steps over it, and IRETQ. Result in RAX: the exceptions handled.
+    .include "bench/system/gate.s"
     .equ ROUNDS, 100000
-    .equ IDT, 0x500000
     .equ VECTOR, 6
-    lea handler(%rip), %rax
-    mov $IDT, %edi
-    mov %ax, 16 * VECTOR(%rdi)
-    mov %cs, 16 * VECTOR + 2(%rdi)
-    movw $0x8e00, 16 * VECTOR + 4(%rdi)
-    shr $16, %rax
-    mov %rax, 16 * VECTOR + 6(%rdi)
-    movw $0xfff, pointer(%rip)
-    mov %rdi, pointer + 2(%rip)
-    lidt pointer(%rip)
+    gate VECTOR
     mov $ROUNDS, %ecx
     xor %eax, %eax
 round:
@@ -24,6 +15,3 @@ handler:
     inc %eax
     addq $2, (%rsp)
     iretq
-    .balign 16
-pointer:
-    .skip 16
