@@ -124,6 +124,18 @@ describe('determinism', () => {
     for (const slice of [100_003, 7001]) expect(await digestOf(name, slice, false), `${slice}`).toBe(once);
   });
 
+  it('chance comes from the seed: RDRAND gives each vCPU numbers of its own, and the same in every run', async () => {
+    const image = await imageOf('rdrand %rbx; rdseed %rbp; cli; hlt');
+    const drawn = (seed: number): bigint[] => {
+      const machine = Machine.boot({ image, vcpus: 2, memory: MEMORY, seed });
+      machine.run();
+      return machine.vm.vcpus.flatMap(({ guest }) => [guest.state.gpr(GPR.RBX), guest.state.gpr(GPR.RBP)]);
+    };
+    const numbers = [...drawn(0), ...drawn(1)];
+    expect(new Set(numbers).size).toBe(8);
+    expect([...drawn(0), ...drawn(1)]).toEqual(numbers);
+  });
+
   it('a seed tries another interleaving, and always the same', async () => {
     const image = await corpus('ipi');
     const run = (seed: number): string => {
