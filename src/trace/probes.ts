@@ -37,13 +37,18 @@ export interface ProbeEvents {
   kvm_cr: { vcpu: number; write: boolean; cr: number; value: bigint };
   kvm_apic: { vcpu: number; write: boolean; register: number; value: bigint };
   kvm_apic_ipi: { vcpu: number; icrLow: number; dest: number };
+  /** `apicId` is the receiver's; the event happens on the CPU of whoever delivers. */
   kvm_apic_accept_irq: { apicId: number; deliveryMode: number; triggerLevel: boolean; vector: number };
+  /** Beside kvm_apic_accept_irq: the vector went the way of posted interrupts. */
+  kvm_apicv_accept_irq: { apicId: number; deliveryMode: number; triggerLevel: boolean; vector: number };
   kvm_eoi: { apicId: number; vector: number };
   kvm_inj_virq: { vcpu: number; vector: number; soft: boolean; reinjected: boolean };
   kvm_inj_exception: { vcpu: number; vector: number; errorCode: number | null; reinjected: boolean };
   kvm_vcpu_wakeup: { vcpu: number; cycles: number; waited: boolean; valid: boolean };
   kvm_userspace_exit: { vcpu: number; reason: number };
   kvm_hv_timer_state: { vcpu: number; hvTimer: boolean };
+  /** What a vCPU that was woken early for its deadline waited for: guest cycles past it (below 0: before it). */
+  kvm_wait_lapic_expire: { vcpu: number; delta: number };
   kvm_hypercall: { vcpu: number; nr: bigint; args: readonly bigint[] };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {
