@@ -49,7 +49,7 @@ describe('the library', () => {
     const armed = lines.filter(({ exit }) => exit.reason === 'MSR_WRITE' && exit.index === 0x6e0);
     expect(armed).toHaveLength(10);
     expect(describeExit(armed[0]!.exit)).toMatch(/^MSR_WRITE MSR_TSC_DEADLINE = 0x/);
-    expect(armed[0]!.action).toMatch(/^timer armed, \d+ cycles ahead$/);
+    expect(armed[0]!.action).toMatch(/^timer armed, \d+ cycles ahead \(fast path\)$/);
     // The last exit ends the machine: no entry follows it.
     expect(lines).toHaveLength(vm.counters.exits - 1);
     statistics.finish(vm.host.cpus[0]!.now);
@@ -72,7 +72,7 @@ describe('the library', () => {
   it('runs an experiment with guests from wherever they are', async () => {
     const { off, on, claims } = await lazyTscDeadline(load);
     expect(off.msrWrites.get('apic-icr')).toBe(on.msrWrites.get('apic-icr'));
-    expect(on.lazy.kicks - on.lazy.rearms).toBeGreaterThan(0);
+    expect(on.lazy.kicks).toBeGreaterThan(0);
     expect(claims[0]!.here).toBeGreaterThan(70);
   });
 

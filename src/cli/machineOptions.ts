@@ -3,6 +3,7 @@
 import { COST_MODELS } from '../host/costs.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
 import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
+import { FASTPATH_DESIGNS, type FastpathDesign, type KvmParams } from '../hypervisor/params.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine, type BootOptions } from '../vmm/machine.ts';
@@ -21,6 +22,16 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     value: 'NAME',
     multiple: true,
     help: `offer a paravirtual feature: ${features()}; may be repeated`,
+  },
+  {
+    name: 'fastpath',
+    value: 'NAME',
+    help: `where IPIs are handled: ${FASTPATH_DESIGNS.join(', ')} (default: reenter)`,
+  },
+  {
+    name: 'timer',
+    value: 'NAME',
+    help: 'what carries deadlines of a running vCPU: hv, the preemption timer (default), or sw, an hrtimer',
   },
   {
     name: 'max-cycles',
@@ -72,8 +83,10 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     throw new UsageError(`--costs knows ${COST_PRESETS.join(', ')}, not '${costs}'`);
   }
   const cpu = args.text('cpu');
+  const params = kvmParams(args);
   return {
     ...(cpu !== undefined && { model: cpuModel(cpu) }),
+    ...(Object.keys(params).length > 0 && { params }),
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
@@ -87,6 +100,22 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
 /** Cycles after which the run ends; Infinity: no limit. */
 export const maxCycles = (args: Arguments, wishes: Wishes): number =>
   args.number('max-cycles', 1, Number.MAX_SAFE_INTEGER) ?? wishes.maxCycles ?? Infinity;
+
+const TIMERS: Readonly<Record<string, boolean>> = { hv: true, sw: false };
+const isDesign = (name: string): name is FastpathDesign => (FASTPATH_DESIGNS as readonly string[]).includes(name);
+
+function kvmParams(args: Arguments): Partial<KvmParams> {
+  const fastpath = args.text('fastpath');
+  const timer = args.text('timer');
+  if (fastpath !== undefined && !isDesign(fastpath))
+    throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
+  if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
+    throw new UsageError(`--timer knows hv and sw, not '${timer}'`);
+  return {
+    ...(fastpath !== undefined && { fastpath }),
+    ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
+  };
+}
 
 function cpuModel(name: string): CpuModelName {
   if (isCpuModel(name)) return name;

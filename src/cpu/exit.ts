@@ -25,6 +25,7 @@ export const EXIT = {
   EPT_VIOLATION: 48,
   EPT_MISCONFIG: 49,
   RDTSCP: 51,
+  PREEMPTION_TIMER: 52,
   WBINVD: 54,
   XSETBV: 55,
   /** The budget is used up: exactly that many units were executed. */
@@ -71,7 +72,7 @@ export interface TripleFault {
 export type Exit = ExitPlace &
   (
     | { readonly reason: 'EXCEPTION_NMI'; readonly vector: number; readonly errorCode: number | null }
-    | { readonly reason: 'EXTERNAL_INTERRUPT' | 'INTERRUPT_WINDOW' | 'NMI_WINDOW' }
+    | { readonly reason: 'EXTERNAL_INTERRUPT' | 'INTERRUPT_WINDOW' | 'NMI_WINDOW' | 'PREEMPTION_TIMER' }
     | ({ readonly reason: 'TRIPLE_FAULT' } & TripleFault)
     | { readonly reason: 'CPUID'; readonly leaf: number; readonly subleaf: number }
     | { readonly reason: 'HLT' | 'INVD' | 'RDPMC' | 'RDTSC' | 'RDTSCP' | 'VMCALL' | 'PAUSE_INSTRUCTION' | 'WBINVD' }

@@ -127,6 +127,7 @@ export function readExit(state: CpuState): Exit {
     case 'EXTERNAL_INTERRUPT':
     case 'INTERRUPT_WINDOW':
     case 'NMI_WINDOW':
+    case 'PREEMPTION_TIMER':
     case 'HLT':
     case 'INVD':
     case 'RDPMC':

@@ -37,6 +37,7 @@ export function describeExit(exit: Exit): string {
     case 'EXTERNAL_INTERRUPT':
     case 'INTERRUPT_WINDOW':
     case 'NMI_WINDOW':
+    case 'PREEMPTION_TIMER':
     case 'HLT':
     case 'INVD':
     case 'RDPMC':

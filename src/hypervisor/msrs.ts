@@ -2,6 +2,7 @@
 // of the local APIC behind the LAPIC; here is who answers what. An index without record is #GP, counted and named.
 
 import { APIC_BASE, MSR, msrName, PAT_RESET, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
+import { isIgnoredBySlowPath } from './ipiFastpath.ts';
 import { KVM_MSR, kvmMsrName } from './names.ts';
 import { joinWords } from '../cpu/words.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -131,6 +132,7 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | null {
 
 /** kvm_set_msr() of EDX:EAX: false is #GP. An unknown index is counted. */
 export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): boolean {
+  if (isIgnoredBySlowPath(vcpu, index)) return true;
   if (isX2apic(index)) return vcpu.lapic.writeMsrWords(index, low, high);
   const record = MSRS.get(index);
   if (record !== undefined) return record.write(vcpu, joinWords(low, high));

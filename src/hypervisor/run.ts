@@ -12,8 +12,17 @@ import { COST } from '../host/costs.ts';
 import { SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
 import type { Sleep } from '../host/sleep.ts';
 import { vcpuBlock } from './block.ts';
-import { CONTINUE, TO_USERSPACE, type Disposition } from './exits/handler.ts';
+import { CONTINUE, TO_USERSPACE, type Disposition, type ExitHandler } from './exits/handler.ts';
 import { EXIT_HANDLERS } from './exits/table.ts';
+import {
+  FASTPATH,
+  fastpathInRun,
+  fastpathIrqoff,
+  finishEarlyWrite,
+  NEED_SKIP_EMULATED_INSN,
+  reasonAfterRun,
+  type Fastpath,
+} from './fastpath.ts';
 import { cancelInjection, checkAndInjectEvents, completeInterrupts } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
 import type { UserspaceExit } from './userspace.ts';
@@ -34,22 +43,31 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
     else disposition = prepareEntry(vcpu);
 
     if (disposition === null) {
-      // KVM loops here while a fast path has handled the exit; every exit goes the slow way so far.
       const { cpu } = vcpu;
-      vmxEnter(vcpu);
-      let reason = vmxRun(vcpu);
-      while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
-        yield reason === EXIT.AHEAD ? SETTLE : SLICE;
-        reason = vmxRun(vcpu);
-      }
-      cpu.charge(COST.vmExit);
-      if (host.isAhead(cpu)) yield SETTLE;
-      else if (host.stepIsOver) yield SLICE;
-      vmxExit(vcpu, reason);
-      finishExit(vcpu, reason);
+      let reason: ExitReason;
+      let fastpath: Fastpath;
+      // The inner loop: back into the guest while a fast path has handled the exit and nobody asks for more.
+      do {
+        const timerEnd = vmxEnter(vcpu);
+        reason = vmxRun(vcpu, timerEnd);
+        while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
+          yield reason === EXIT.AHEAD ? SETTLE : SLICE;
+          reason = vmxRun(vcpu, timerEnd);
+        }
+        cpu.charge(COST.vmExit);
+        if (host.isAhead(cpu)) yield SETTLE;
+        else if (host.stepIsOver) yield SLICE;
+        vmxExit(vcpu, reason);
+        fastpath = fastpathExplained(vcpu, reason);
+        if (fastpath === FASTPATH.REENTER_GUEST && exitRequested(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
+      } while (fastpath === FASTPATH.REENTER_GUEST);
+
+      const told = reasonAfterRun(vcpu, reason);
+      const completion = finishExit(vcpu, told);
+      if (fastpath === FASTPATH.NONE) fastpath = completion;
       // Handlers read the guest's clock: they must not see a time that somebody still has before them.
       if (host.isAhead(cpu)) yield SETTLE;
-      disposition = handleExit(vcpu, reason);
+      disposition = handleExit(vcpu, told, fastpath);
     }
 
     if (disposition === TO_USERSPACE) return leaveToUserspace(vcpu);
@@ -97,17 +115,19 @@ function prepareEntry(vcpu: Vcpu): Disposition | null {
 }
 
 /** vcpu_enter_guest() from the exit to its handler. */
-function finishExit(vcpu: Vcpu, reason: ExitReason): void {
+function finishExit(vcpu: Vcpu, reason: number): Fastpath {
   const { cpu } = vcpu;
   cpu.charge(COST.guestSwitch);
+  vcpu.leftGuestAt = cpu.now;
   vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
-  handleExitIrqoff(vcpu, reason);
+  const completion = handleExitIrqoff(vcpu, reason);
   // Interrupts that became due meanwhile are taken in this window.
   cpu.charge(COST.interruptWindow);
   cpu.enableInterrupts();
   cpu.enablePreemption();
   cpu.charge(COST.srcu);
   cpu.charge(COST.exitDispatch);
+  return completion;
 }
 
 /** kvm_vcpu_exit_request(): something came up between the service of requests and the entry. */
@@ -134,21 +154,32 @@ function refuseSmi(vcpu: Vcpu): Disposition {
   return TO_USERSPACE;
 }
 
-/** vmx_vcpu_run(), up to the entry. */
-function vmxEnter(vcpu: Vcpu): void {
+/** vmx_vcpu_run(), up to the entry. Returns the host position at which the preemption timer ends guest mode; Infinity: never. */
+function vmxEnter(vcpu: Vcpu): number {
+  const { cpu, hvTimer } = vcpu;
   if (vcpu.probes.active) traceEntry(vcpu);
-  vcpu.cpu.charge(COST.vmEntry);
+  cpu.charge(COST.vmEntry);
+  waitLapicExpire(vcpu);
   vcpu.syncTsc();
+  if (hvTimer === null || !hvTimer.armed) return Infinity;
+  cpu.charge(COST.vmwrite);
+  return hvTimer.update(cpu.now);
+}
+
+/** kvm_wait_lapic_expire(): a timer interrupt about to be taken waits for its deadline, which the timer may be early for. */
+function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu }: Vcpu): void {
+  if (timer.expiredTscdeadline === 0n || !interrupt.injected) return;
+  cpu.now += timer.waitLapicExpire(interrupt.vector);
 }
 
 /**
  * Guest mode: returns the reason of the exit; AHEAD when this CPU must settle before it goes on, BUDGET when only the
  * host's step is over. Either way the guest has not noticed, and the next call goes on.
  */
-function vmxRun({ cpu, guest, vm: { host } }: Vcpu): ExitReason {
+function vmxRun({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): ExitReason {
   const horizon = host.horizon(cpu);
   const quantumEnd = horizon + host.quantum;
-  const end = Math.min(cpu.events.next, quantumEnd, host.stopAt, cpu.now + STEP_UNITS);
+  const end = Math.min(cpu.events.next, timerEnd, quantumEnd, host.stopAt, cpu.now + STEP_UNITS);
   let reason: ExitReason = EXIT.BUDGET;
   if (end > cpu.now) {
     // Both fit 32 bits; as integers they travel without a box.
@@ -157,6 +188,8 @@ function vmxRun({ cpu, guest, vm: { host } }: Vcpu): ExitReason {
     host.stepUnits += guest.used;
     if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) return reason;
   }
+  // Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1).
+  if (cpu.now >= timerEnd) return EXIT.PREEMPTION_TIMER;
   if (cpu.interruptPending) return EXIT.EXTERNAL_INTERRUPT;
   return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
 }
@@ -164,39 +197,71 @@ function vmxRun({ cpu, guest, vm: { host } }: Vcpu): ExitReason {
 /** vmx_vcpu_run(), from the exit on: what became of the injected event, and the trace. */
 function vmxExit(vcpu: Vcpu, reason: ExitReason): void {
   vcpu.vm.host.stepExits++;
+  if (reason !== EXIT.STOPPED) {
+    vcpu.stat.exits++;
+    vcpu.stat.byReason[reason]++;
+  }
   completeInterrupts(vcpu);
   if (vcpu.probes.active) traceExit(vcpu, reason);
 }
 
 /** vmx_handle_exit_irqoff(): the interrupt that ended guest mode is handled while interrupts are still off. */
-function handleExitIrqoff(vcpu: Vcpu, reason: ExitReason): void {
+function handleExitIrqoff(vcpu: Vcpu, reason: number): Fastpath {
   if (reason === EXIT.EXTERNAL_INTERRUPT) vcpu.cpu.takeInterrupts();
+  return fastpathIrqoff(vcpu, reason);
+}
+
+/** The fast path, and for whoever listens what it did. */
+function fastpathExplained(vcpu: Vcpu, reason: ExitReason): Fastpath {
+  if (!vcpu.probes.active || reason === EXIT.STOPPED) return fastpathInRun(vcpu, reason);
+  const exit = describedExit(vcpu, reason);
+  const { tsc } = vcpu.guest.state;
+  vcpu.action = '';
+  const fastpath = fastpathInRun(vcpu, reason);
+  if (fastpath === FASTPATH.NONE) return fastpath;
+  const action = `${vcpu.action} (fast path)`;
+  vcpu.probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, action }, vcpu.cpu.now);
+  return fastpath;
 }
 
 /** vmx_handle_exit(). */
-function handleExit(vcpu: Vcpu, reason: ExitReason): Disposition {
+function handleExit(vcpu: Vcpu, reason: number, fastpath: Fastpath): Disposition {
   const { cpu, probes } = vcpu;
+  if (fastpath === FASTPATH.EXIT_HANDLED) return CONTINUE;
+  if (vcpu.fastVmexit) {
+    vcpu.fastVmexit = false;
+    return CONTINUE;
+  }
   if (reason === EXIT.STOPPED) {
     const { what, hint } = vcpu.guest.stopped!;
     vcpu.userspace = { reason: 'INTERNAL_ERROR', what, hint };
     return TO_USERSPACE;
   }
-  vcpu.stat.exits++;
-  vcpu.stat.byReason[reason]++;
-  if (!probes.active) return EXIT_HANDLERS[reason]!(vcpu);
+  const handler = handlerOf(reason, fastpath);
+  if (!probes.active) return handler(vcpu);
 
-  const exit = describedExit(vcpu, reason);
+  const exit = describedExit(vcpu, reason as ExitReason);
   const { tsc } = vcpu.guest.state;
   vcpu.action = '';
-  const disposition = EXIT_HANDLERS[reason]!(vcpu);
+  const disposition = handler(vcpu);
   probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, action: vcpu.action }, cpu.now);
   return disposition;
 }
 
+/** The handler of a reason, unless a fast path has left it nothing but the instruction to step over. */
+function handlerOf(reason: number, fastpath: Fastpath): ExitHandler {
+  if (fastpath === FASTPATH.SKIP_EMUL_INS) return skipTraced;
+  return reason === NEED_SKIP_EMULATED_INSN ? skipUntraced : EXIT_HANDLERS[reason]!;
+}
+const skipTraced: ExitHandler = (vcpu) => finishEarlyWrite(vcpu, true);
+const skipUntraced: ExitHandler = (vcpu) => finishEarlyWrite(vcpu, false);
+
 /** The exit before its handler changes the registers that it is described by. */
 function describedExit(vcpu: Vcpu, reason: ExitReason): Exit {
-  if (reason !== EXIT.EXTERNAL_INTERRUPT) return vcpu.guest.exit();
-  return { reason: 'EXTERNAL_INTERRUPT', rip: vcpu.guest.state.rip, length: 0 };
+  const { rip } = vcpu.guest.state;
+  if (reason === EXIT.EXTERNAL_INTERRUPT) return { reason: 'EXTERNAL_INTERRUPT', rip, length: 0 };
+  if (reason === EXIT.PREEMPTION_TIMER) return { reason: 'PREEMPTION_TIMER', rip, length: 0 };
+  return vcpu.guest.exit();
 }
 
 function traceEntry({ id, guest: { state }, cpu, probes }: Vcpu): void {
@@ -206,7 +271,7 @@ function traceEntry({ id, guest: { state }, cpu, probes }: Vcpu): void {
 
 function traceExit({ id, guest: { state }, cpu, probes, requests }: Vcpu, reason: ExitReason): void {
   if (reason === EXIT.STOPPED) return;
-  const external = reason === EXIT.EXTERNAL_INTERRUPT;
+  const external = reason === EXIT.EXTERNAL_INTERRUPT || reason === EXIT.PREEMPTION_TIMER;
   const event = {
     vcpu: id,
     reason,

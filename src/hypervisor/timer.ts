@@ -1,6 +1,5 @@
 // The local APIC's timer: countdown and TSC-deadline modes, who carries the deadline, and what happens when it passes
-// (struct kvm_timer and its functions in Linux arch/x86/kvm/lapic.c). Only the software timer (an hrtimer of the host)
-// exists so far; the places where KVM asks for the VMX preemption timer first are kept.
+// (struct kvm_timer and its functions in Linux arch/x86/kvm/lapic.c).
 //
 // Theory: a deadline is carried by exactly one of {hrtimer queued, preemption timer in use, nothing}. When it passes,
 // `pending` counts up and the vCPU is asked to stop blocking or to leave guest mode; the vCPU itself then turns `pending`
@@ -153,18 +152,67 @@ export class ApicTimer implements HrtimerOwner {
     if (!this.startHvTimer()) this.startSwTimer();
   }
 
-  /** The VMX preemption timer would carry the deadline; no host offers one yet, as on a host without set_hv_timer. */
+  /**
+   * start_hv_timer(): the preemption timer carries the deadline. False where there is none, nothing is armed, or the deadline
+   * is too far away for it. A periodic one stays there even if it has passed: its exit computes the next.
+   */
   startHvTimer(): boolean {
-    return false;
+    const { hvTimer } = this.lapic.owner;
+    if (hvTimer === null || this.tscdeadline === 0n) return false;
+    const set = hvTimer.set(this.tscdeadline, this.timerAdvance);
+    if (set === null) return false;
+    this.hvTimerInUse = true;
+    this.#hrtimer.cancel();
+    if (!this.#periodic) {
+      if (this.pending > 0) this.#cancelHvTimer();
+      else if (set.expired) {
+        this.#expireAtOnce();
+        this.#cancelHvTimer();
+      }
+    }
+    this.#traceHvTimer();
+    return true;
+  }
+
+  /** kvm_lapic_expired_hv_timer(): the preemption timer ended guest mode. In the vCPU's context. */
+  expiredHvTimer(): void {
+    if (!this.hvTimerInUse) return;
+    this.apicTimerExpired(false);
+    this.#cancelHvTimer();
+    if (!this.#periodic || this.period === 0) return;
+    this.#advancePeriodicTargetExpiration();
+    this.restartApicTimer();
+  }
+
+  /** kvm_lapic_restart_hv_timer(): the vCPU was loaded on another CPU, whose counter stands elsewhere. */
+  restartHvTimer(): void {
+    if (this.hvTimerInUse) this.restartApicTimer();
+  }
+
+  #cancelHvTimer(): void {
+    this.lapic.owner.hvTimer?.cancel();
+    this.hvTimerInUse = false;
+  }
+
+  /** A deadline that lies in the past when it is armed. */
+  #expireAtOnce(): void {
+    this.apicTimerExpired(false);
+    this.lazy.clear('expired');
+  }
+
+  #traceHvTimer(): void {
+    const { probes, id } = this.lapic.owner;
+    if (!probes.active) return;
+    probes.fire('kvm_hv_timer_state', { vcpu: id, hvTimer: this.hvTimerInUse }, this.lapic.owner.now());
   }
 
   /** start_sw_timer(): an hrtimer carries the deadline, or it has passed already. */
   startSwTimer(): void {
+    if (this.hvTimerInUse) this.#cancelHvTimer();
     if (!this.#periodic && this.pending > 0) return;
     if (this.#oneshot || this.#periodic) this.#startSwPeriod();
     else if (this.tscDeadlineMode) this.#startSwTscdeadline();
-    const { probes, id } = this.lapic.owner;
-    if (probes.active) probes.fire('kvm_hv_timer_state', { vcpu: id, hvTimer: false }, this.lapic.owner.now());
+    this.#traceHvTimer();
   }
 
   #startSwTscdeadline(): void {
@@ -176,8 +224,7 @@ export class ApicTimer implements HrtimerOwner {
       this.#hrtimer.start(Math.min(owner.now() + remaining - this.timerAdvance, Number.MAX_SAFE_INTEGER));
       return;
     }
-    this.apicTimerExpired(false);
-    this.lazy.clear('expired');
+    this.#expireAtOnce();
   }
 
   #startSwPeriod(): void {
@@ -205,8 +252,10 @@ export class ApicTimer implements HrtimerOwner {
     if (this.#hrtimer.cancel()) this.#hrtimer.start(expires);
   }
 
+  /** cancel_apic_timer(). */
   #cancelApicTimer(): void {
     this.#hrtimer.cancel();
+    if (this.hvTimerInUse) this.#cancelHvTimer();
     this.pending = 0;
   }
 
@@ -222,10 +271,21 @@ export class ApicTimer implements HrtimerOwner {
   /** apic_timer_expired(): the deadline has passed. `fromTimerFn`: not in the vCPU's context, so it must be kicked. */
   apicTimerExpired(fromTimerFn: boolean): void {
     if (this.pending > 0) return;
-    if (this.tscDeadlineMode) this.expiredTscdeadline = this.tscdeadline;
+    if (this.tscDeadlineMode || this.hvTimerInUse) this.expiredTscdeadline = this.tscdeadline;
     this.pending++;
     this.lapic.owner.requests.make(KVM_REQ.UNBLOCK);
     if (fromTimerFn) this.lapic.owner.kick();
+  }
+
+  /**
+   * kvm_wait_lapic_expire(): cycles that an entry with the timer's interrupt still has to wait for the deadline: the preemption
+   * timer rounds down, and a timer that is set in advance is early on purpose. KVM waits for the latter only.
+   */
+  waitLapicExpire(vector: number): number {
+    if (vector !== (this.lapic.register(APIC.LVTT) & LVT.VECTOR)) return 0;
+    const early = Number(this.expiredTscdeadline - this.lapic.owner.guestTsc());
+    this.expiredTscdeadline = 0n;
+    return Math.max(early, 0);
   }
 
   /**
@@ -263,6 +323,7 @@ export class ApicTimer implements HrtimerOwner {
   /** kvm_free_lapic(): the VM is gone; its registers still say what they said, but nothing fires any more. */
   free(): void {
     this.#hrtimer.cancel();
+    this.#cancelHvTimer();
   }
 
   /** The register page was replaced: a countdown goes on from its TMCCT. */

@@ -22,6 +22,7 @@ import { KVM_REQ, Requests } from './requests.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
 import type { UserspaceExit } from './userspace.ts';
 import type { Vm } from './vm.ts';
+import { VmxHvTimer } from './vmx/hvTimer.ts';
 
 /**
  * Where a vCPU stands with respect to its guest (vcpu->mode). A sender sets its request, then reads the mode; the vCPU sets
@@ -87,6 +88,7 @@ export class Vcpu implements EventOwner, LapicOwner {
   tscAdjust = 0n;
   /** IA32_UMWAIT_CONTROL. */
   umwaitControl = 0n;
+  readonly hvTimer: VmxHvTimer | null;
   readonly lapic: Lapic;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
   mpState: Cell<MpState> = 'runnable';
@@ -98,6 +100,10 @@ export class Vcpu implements EventOwner, LapicOwner {
   userspace: UserspaceExit | null = null;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
+  /** Where its physical CPU stood when the guest was left last. */
+  leftGuestAt = 0;
+  /** vcpu->fast_vmexit of the IPI fast path's first version: this exit is done. */
+  fastVmexit = false;
   readonly #kickIpi: HostEvent;
 
   constructor(vm: Vm, id: number, guest: GuestCpu, cpu: PhysicalCpu) {
@@ -109,6 +115,7 @@ export class Vcpu implements EventOwner, LapicOwner {
     this.cpu = cpu;
     this.#kickIpi = new HostEvent(this, 'reschedule');
     this.features = vm.lapicFeatures;
+    this.hvTimer = vm.params.preemptionTimer ? new VmxHvTimer(this) : null;
     this.lapic = new Lapic(this);
   }
 
@@ -120,6 +127,11 @@ export class Vcpu implements EventOwner, LapicOwner {
   /** Guest TSC at that position: kvm_read_l1_tsc(vcpu, rdtsc()). */
   guestTsc(): bigint {
     return this.tsc.at(this.vm.host.thisCpu.now);
+  }
+
+  /** last_guest_tsc. */
+  get lastGuestTsc(): bigint {
+    return this.tsc.at(this.leftGuestAt);
   }
 
   /** Brings the TSC that guest code sees to the position of its CPU. */

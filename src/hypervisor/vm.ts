@@ -17,7 +17,7 @@ import type { Lapic } from './lapic/lapic.ts';
 import type { LapicFeatures, LapicVm } from './lapic/owner.ts';
 import { KVM_QUIRKS, type LapicQuirks } from './lapic/quirks.ts';
 import { Memslots } from './memslots.ts';
-
+import { KVM_PARAMS, type KvmParams } from './params.ts';
 import { Vcpu } from './vcpu.ts';
 
 export interface VmOptions {
@@ -32,6 +32,7 @@ export interface VmOptions {
   readonly model?: CpuModel;
   readonly pvFeatures?: readonly PvFeature[];
   readonly quirks?: LapicQuirks;
+  readonly params?: Partial<KvmParams>;
   /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. */
   readonly apicBusCycleNs?: number;
 }
@@ -52,6 +53,7 @@ export class Vm implements LapicVm {
   readonly lapics: Lapic[] = [];
   readonly apicMap = new ApicMap();
   readonly quirks: LapicQuirks;
+  readonly params: KvmParams;
   readonly tscKhz: number;
   readonly apicBusCycleNs: number;
   readonly bspId = 0;
@@ -74,6 +76,7 @@ export class Vm implements LapicVm {
     this.memory = new GuestMemory(this.memslots);
     this.pvFeatures = new Set(pvFeatures);
     this.quirks = quirks;
+    this.params = { ...KVM_PARAMS, ...options.params };
     this.tscKhz = host.tscKhz;
     this.apicBusCycleNs = apicBusCycleNs;
     this.cpuid = new CpuidTable({

@@ -87,7 +87,7 @@ export async function lazyTscDeadline(
     ],
     varied: 'KVM_FEATURE_LAZY_TSCDEADLINE (CPUID 0x40000001 EAX bit 18); the guest and everything else were the same',
     differs:
-      'EOI and TPR exit here, as there is no APIC virtualisation yet, so compare deadline writes; the load writes two deadlines for each IPI, netperf wrote three; and the timer is an hrtimer (intr), not the preemption timer',
+      'EOI and TPR exit here, as there is no APIC virtualisation yet, so compare deadline writes; and the load writes two deadlines for each IPI, netperf wrote three',
   };
 }
 

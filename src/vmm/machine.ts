@@ -12,6 +12,7 @@ import { CPU_MODELS, type CpuModel, type CpuModelName } from '../hypervisor/cpuM
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
+import type { KvmParams } from '../hypervisor/params.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
@@ -41,6 +42,8 @@ export interface BootOptions {
   /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
   readonly model?: CpuModel | CpuModelName;
   readonly quirks?: LapicQuirks;
+  /** Module parameters of kvm, and designs that are compared. */
+  readonly params?: Partial<KvmParams>;
   /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. Default 1. */
   readonly apicBusCycleNs?: number;
   /** The host to run on, with a free CPU for each vCPU; default: one of its own. */
@@ -118,6 +121,7 @@ export class Machine implements Userspace {
       pvFeatures: options.features ?? [],
       ...(options.model && { model: typeof options.model === 'string' ? CPU_MODELS[options.model] : options.model }),
       ...(options.quirks && { quirks: options.quirks }),
+      ...(options.params && { params: options.params }),
       ...(options.apicBusCycleNs && { apicBusCycleNs: options.apicBusCycleNs }),
     });
     this.#configureProcessor();

@@ -63,16 +63,16 @@ describe('trace', () => {
     const armed = lines.filter((line) => line.includes('MSR_TSC_DEADLINE'));
     expect(armed).toHaveLength(10);
     expect(armed[0]).toMatch(
-      /^ +0 +\d+ +timer_arm\+0x[\da-f]+ +wrmsr +\d+ +MSR_WRITE MSR_TSC_DEADLINE = 0x[\da-f]+: timer armed, \d+ cycles ahead$/,
+      /^ +0 +\d+ +timer_arm\+0x[\da-f]+ +wrmsr +\d+ +MSR_WRITE MSR_TSC_DEADLINE = 0x[\da-f]+: timer armed, \d+ cycles ahead \(fast path\)$/,
     );
-    expect(out).toMatch(/hlt +\d+ +HLT: halts, timer due in \d+ cycles; woken after \d+ cycles; injects vector 0xec$/m);
+    expect(out).toMatch(/hlt +\d+ +HLT: halts, timer due in \d+ cycles \(fast path\); woken after \d+ cycles; injects vector 0xec$/m);
     expect(out).toMatch(/X2APIC_EOI = 0x0: interrupt 0xec ended$/m);
     expect(out).toMatch(/EPT_VIOLATION write of gpa 0x[\da-f]+: page 0x[\da-f]+ populated from slot 0$/m);
   });
 
   it('says to whom an IPI goes', async () => {
     const { out, err } = await trapline.run('trace', 'guests/ipi.s', '--limit', '40');
-    expect(out).toMatch(/X2APIC_ICR = 0x1000000fb: IPI: vector 0xfb to APIC 1$/m);
+    expect(out).toMatch(/X2APIC_ICR = 0x1000000fb: IPI: vector 0xfb to APIC 1 \(fast path\)$/m);
     expect(out.trimEnd().split('\n')).toHaveLength(41);
     expect(err).toMatch(/^trapline: \d+ more exits$/m);
   });

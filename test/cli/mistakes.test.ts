@@ -32,6 +32,11 @@ describe('usage: status 2', () => {
     [['run', hello, '--memory', '99999999G'], '--memory'],
     [['costs', 'z80'], "trapline costs takes one preset of skylake-2020, unit, not 'z80'"],
     [['run', hello, '--cpu', 'pentium'], "there is no processor model 'pentium'; --cpu knows max, skylake, minimal"],
+    [
+      ['run', hello, '--fastpath', 'warp'],
+      "--fastpath knows off, v1, fake-reason, irqoff, all-icr, reenter, not 'warp'",
+    ],
+    [['run', hello, '--timer', 'sand'], "--timer knows hv and sw, not 'sand'"],
     [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows lazy-tscdeadline"],
     [['run', hello, '--costs', 'free'], "--costs knows skylake-2020, unit, not 'free'"],
     [['run', hello, '--max-cycles', '0'], '--max-cycles takes a whole number from 1'],

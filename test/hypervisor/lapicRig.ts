@@ -100,6 +100,7 @@ export class RigVcpu implements LapicOwner {
   readonly requests = new Requests();
   readonly probes: Probes;
   readonly timer: RigTimer[] = [];
+  readonly hvTimer = null;
   features: LapicFeatures;
   mpState: MpState;
   readonly lapic: Lapic;

@@ -84,8 +84,9 @@ describe('the order of KVM’s steps', () => {
   it('HLT with an armed timer: wake-up, acceptance, injection, entry', () => {
     const rig = vmRig([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, 50_000n), hlt, { run: 10 }, shutdown]]);
     go(rig);
-    expect(after(rig, EXIT.HLT).slice(0, 5)).toEqual([
+    expect(after(rig, EXIT.HLT).slice(0, 6)).toEqual([
       'exit_handled',
+      'kvm_hv_timer_state',
       'kvm_vcpu_wakeup',
       'kvm_apic_accept_irq',
       `kvm_inj_virq(${VECTOR_TIMER})`,
@@ -95,8 +96,10 @@ describe('the order of KVM’s steps', () => {
     expect(rig.vm.vcpus[0]!.stat).toMatchObject({ haltExits: 1, haltWakeup: 1, irqInjections: 1 });
   });
 
-  it('a timer that fires while the guest runs ends guest mode at the deadline, to the cycle', () => {
-    const rig = vmRig([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, 10_000n), { run: 100_000 }, shutdown]]);
+  it('an hrtimer that fires while the guest runs ends guest mode at the deadline, to the cycle', () => {
+    const rig = vmRig([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, 10_000n), { run: 100_000 }, shutdown]], {
+      params: { preemptionTimer: false },
+    });
     go(rig);
     const exit = rig.events.find(
       (e) => e.name === 'exit_handled' && (e.event.exit as { reason: string }).reason === 'EXTERNAL_INTERRUPT',

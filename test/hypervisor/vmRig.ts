@@ -7,6 +7,7 @@ import { COST_MODELS, type CostModel } from '../../src/host/costs.ts';
 import { Host } from '../../src/host/host.ts';
 import type { Sleep } from '../../src/host/sleep.ts';
 import type { PvFeature } from '../../src/hypervisor/cpuid.ts';
+import type { KvmParams } from '../../src/hypervisor/params.ts';
 import { vcpuRun } from '../../src/hypervisor/run.ts';
 import type { UserspaceExit } from '../../src/hypervisor/userspace.ts';
 import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
@@ -30,6 +31,7 @@ export interface RigOptions {
   readonly costs?: CostModel;
   readonly quantum?: number;
   readonly features?: readonly PvFeature[];
+  readonly params?: Partial<KvmParams>;
 }
 
 export interface VmRig {
@@ -46,7 +48,7 @@ export interface VmRig {
 /** One vCPU for each script, in x2APIC mode, on a CPU of its own. */
 export function vmRig(
   scripts: Step[][],
-  { costs = COST_MODELS.unit, quantum = 1000, features = [] }: RigOptions = {},
+  { costs = COST_MODELS.unit, quantum = 1000, features = [], params = {} }: RigOptions = {},
 ): VmRig {
   const host = new Host({ cpus: scripts.length, costs, quantum });
   const guests = scripts.map((script) => new ScriptedCpu(script));
@@ -58,6 +60,7 @@ export function vmRig(
     arena,
     secondStage: new SecondStage(arena),
     pvFeatures: features,
+    params,
   });
   const rig: VmRig = { host, vm, guests, events: [], userspace: [], names: () => rig.events.map((e) => e.name) };
   for (const vcpu of vm.vcpus) {

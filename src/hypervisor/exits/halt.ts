@@ -4,12 +4,18 @@ import { hasEvents } from '../block.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
 
-export function handleHalt(vcpu: Vcpu): Disposition {
+/** kvm_emulate_halt(): whether the vCPU goes on, because an event waits. */
+export function emulateHalt(vcpu: Vcpu): boolean {
   vcpu.stat.haltExits++;
   skipInstruction(vcpu);
   const awake = hasEvents(vcpu);
   vcpu.mpState = awake ? 'runnable' : 'halted';
   if (vcpu.probes.active) say(vcpu, awake ? 'an event waits: goes on' : `halts, ${nextTimer(vcpu)}`);
+  return awake;
+}
+
+export function handleHalt(vcpu: Vcpu): Disposition {
+  emulateHalt(vcpu);
   return CONTINUE;
 }
 

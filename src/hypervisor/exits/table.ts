@@ -10,7 +10,7 @@ import { handleVmcall } from './hypercall.ts';
 import { handleIo } from './io.ts';
 import { handleMsrRead, handleMsrWrite } from './msr.ts';
 import { handleCacheFlush, handleMonitorMwait, handleXsetbv } from './system.ts';
-import { handleRdpmc, handleRdtsc, handleRdtscp } from './time.ts';
+import { handlePreemptionTimer, handleRdpmc, handleRdtsc, handleRdtscp } from './time.ts';
 import { handleTripleFault, unexpected } from './unexpected.ts';
 import { handleExternalInterrupt, handleInterruptWindow, handleNmiWindow } from './window.ts';
 
@@ -38,6 +38,7 @@ const HANDLERS: Readonly<Record<VmxExitName, ExitHandler>> = {
   EPT_VIOLATION: handleEptViolation,
   EPT_MISCONFIG: handleEptMisconfig,
   RDTSCP: handleRdtscp,
+  PREEMPTION_TIMER: handlePreemptionTimer,
   WBINVD: handleCacheFlush,
   XSETBV: handleXsetbv,
 };

@@ -1,4 +1,5 @@
-// RDTSC, RDTSCP and RDPMC when they exit. By default the first two do not: the processor adds the offset itself.
+// RDTSC, RDTSCP and RDPMC when they exit, and the preemption timer. By default the first two do not exit: the processor adds the
+// offset itself.
 
 import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
@@ -23,5 +24,12 @@ export function handleRdtscp(vcpu: Vcpu): Disposition {
 export function handleRdpmc(vcpu: Vcpu): Disposition {
   injectGp(vcpu);
   if (vcpu.probes.active) say(vcpu, 'no PMU: #GP(0)');
+  return CONTINUE;
+}
+
+/** handle_preemption_timer(), and the same as a fast path. */
+export function handlePreemptionTimer(vcpu: Vcpu): Disposition {
+  vcpu.lapic.timer.expiredHvTimer();
+  if (vcpu.probes.active) say(vcpu, "the guest's deadline has passed");
   return CONTINUE;
 }

@@ -18,6 +18,13 @@ export interface LapicHrtimer {
   cancel(): boolean;
 }
 
+/** The processor's own timer that ends guest mode: kvm_x86_ops.set_hv_timer. Deadlines are guest TSCs. */
+export interface HvTimer {
+  /** Null: it cannot carry a deadline so far away. */
+  set(deadline: bigint, advance: number): { readonly expired: boolean } | null;
+  cancel(): void;
+}
+
 /** A range of guest memory, inside one page, that the host reads and writes by itself: what the lazy deadline needs of it. */
 export interface GuestPage {
   /** False for a range without memory behind it. */
@@ -43,6 +50,8 @@ export interface LapicOwner {
   readonly requests: Requests;
   readonly probes: Probes;
   readonly features: LapicFeatures;
+  /** Null where the processor has none, or it may not be used. */
+  readonly hvTimer: HvTimer | null;
   mpState: MpState;
 
   /** ktime_get(): position of the calling physical CPU, in host cycles. */

@@ -1,0 +1,22 @@
+// What an administrator or an experiment chooses about the hypervisor: module parameters of kvm and kvm_intel, and designs
+// of one mechanism that are compared with each other. The defaults are those of Linux 6.16.
+
+/**
+ * Where an IPI that the guest sends is handled (seed 004; ipiFastpath.ts):
+ *   off          as any WRMSR, in the slow path
+ *   v1           in vmx_vcpu_run, behind the exit, with vcpu->mode still IN_GUEST; a flag says that it is done (9 Nov 2019)
+ *   fake-reason  at the same place; the exit's reason becomes "skip the instruction" (Paolo Bonzini, 14 Nov 2019)
+ *   irqoff       in handle_exit_irqoff, with a completion value (merged in 5.6)
+ *   all-icr      there, for every write of ICR; the slow path ignores ICR (Sean Christopherson, 14 Nov 2019)
+ *   reenter      in vmx_vcpu_run again, and back into the guest without leaving the inner loop (5.8 and since)
+ */
+export const FASTPATH_DESIGNS = ['off', 'v1', 'fake-reason', 'irqoff', 'all-icr', 'reenter'] as const;
+export type FastpathDesign = (typeof FASTPATH_DESIGNS)[number];
+
+export interface KvmParams {
+  /** kvm_intel.preemption_timer: the VMX preemption timer carries deadlines of a running vCPU. */
+  readonly preemptionTimer: boolean;
+  readonly fastpath: FastpathDesign;
+}
+
+export const KVM_PARAMS: KvmParams = { preemptionTimer: true, fastpath: 'reenter' };
