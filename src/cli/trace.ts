@@ -1,12 +1,14 @@
-// `trapline trace FILE`: one line for each VM exit, or one JSON object.
+// `trapline trace FILE`: one line or one JSON object for each VM exit, or the lines of a tracing tool (eventTrace.ts).
 
 import { describeExit } from '../hypervisor/describe.ts';
+import { eventLines } from '../trace/eventLines.ts';
 import { ExitLines, type ExitLine } from '../trace/exitLines.ts';
 import { Probes } from '../trace/probes.ts';
 import type { Machine } from '../vmm/machine.ts';
 import { exitStatus } from '../vmm/result.ts';
 import { vectorName } from '../x86/names/vectors.ts';
 import { onlyFile, type Command } from './command.ts';
+import { chosenVcpu, EVENT_OPTIONS, eventOptions } from './eventTrace.ts';
 import { instructionText } from './instructionText.ts';
 import { loadGuest } from './load.ts';
 import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
@@ -24,16 +26,18 @@ export const trace: Command = {
   usage: 'FILE [options]',
   summary: 'Boots a guest and prints a line for each VM exit: who, when, where, why, what was done, and its cost.',
   details: `TSC is the guest's at the exit. Cycles are modelled, from the exit to the next entry, without the time a vCPU waited. A line appears
-when its vCPU enters again. The guest's console goes to standard error, so that a trace can be piped.`,
+when its vCPU enters again. The guest's console goes to standard error, so that a trace can be piped. docs/tracing.md tells more.`,
   examples: [
     ['trapline trace guests/ipi.s --limit 40', 'the first exits of two vCPUs'],
     ['trapline trace guests/tick.s --json | jq .action', 'for programs'],
     ['trapline trace guests/lazy.s --feature lazy-tscdeadline | grep DEADLINE', ''],
+    ['trapline trace guests/tick.s --format trace-cmd --event kvm_exit --event kvm_entry', 'as on a host of KVM'],
   ],
   options: [
     ...MACHINE_OPTIONS,
     { name: 'json', help: 'one JSON object a line instead of text' },
-    { name: 'limit', value: 'N', help: 'print the first N exits only' },
+    { name: 'limit', value: 'N', help: 'print the first N lines only' },
+    ...EVENT_OPTIONS,
   ],
   async run(args) {
     const image = await loadGuest(onlyFile(trace, args));
@@ -41,18 +45,29 @@ when its vCPU enters again. The guest's console goes to standard error, so that 
     const limit = args.number('limit', 1, 1_000_000_000) ?? Infinity;
     const cycles = maxCycles(args, wishes);
     const json = args.given('json');
-    const probes = new Probes();
-    let exits = 0;
+    const events = eventOptions(args);
+    const machine = bootMachine(args, image, wishes, new Probes());
+    const vcpu = chosenVcpu(args, machine);
+    let printed = 0;
+    const print = (line: () => string): void => {
+      if (printed++ < limit) process.stdout.write(`${line()}\n`);
+    };
     const lines = new ExitLines((line) => {
-      if (exits++ < limit) process.stdout.write(`${json ? asJson(machine, line) : exitLineText(machine, line)}\n`);
+      if (vcpu === undefined || line.vcpu === vcpu)
+        print(() => (json ? asJson(machine, line) : exitLineText(machine, line)));
     });
-    probes.subscribe(lines.sink);
-    const machine = bootMachine(args, image, wishes, probes);
-    if (!json) process.stdout.write(`${TRACE_HEAD}\n`);
+    if (events === null) machine.probes.subscribe(lines.sink);
+    else {
+      const task = vcpu === undefined ? null : machine.vm.vcpus[vcpu]!.thread;
+      const options = { ...events, ...(task !== null && { task }) };
+      machine.probes.subscribe(eventLines(machine.host, options, (line) => print(() => line)));
+    }
+    if (!json && events === null) process.stdout.write(`${TRACE_HEAD}\n`);
     const result = await runInteractively(machine, cycles, process.stderr);
     lines.finish(machine.host.cpus[0]!.now);
     if (result === null) return reportInterrupt(machine);
-    if (exits > limit) process.stderr.write(`trapline: ${exits - limit} more exits\n`);
+    if (printed > limit)
+      process.stderr.write(`trapline: ${printed - limit} more ${events === null ? 'exits' : 'events'}\n`);
     for (const line of [...describeDiagnostics(machine), ...describeOutcome(machine, result)])
       process.stderr.write(`${line}\n`);
     return exitStatus(result);
