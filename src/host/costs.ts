@@ -32,6 +32,7 @@ const rows = {
   lapicAccess:     { what: 'emulation of one local APIC register',                        skylake: 30,   source: 'estimate' },
   inject:          { what: 'choose and program one event for entry',                      skylake: 50,   source: 'estimate: two VMWRITEs' },
   hardirq:         { what: 'interrupt entry and return on the host, without its handler', skylake: 500,  source: 'estimate: vector, entry code, EOI, IRET' },
+  softirq:         { what: 'raise and run of one softirq, without its callbacks',         skylake: 150,  source: 'estimate: a few atomic operations and one indirect call' },
   timerProgram:    { what: 'write of the physical TSC_DEADLINE',                          skylake: 100,  source: 'estimate: WRMSR to the local APIC with its fence' },
   hrtimer:         { what: 'enqueue or dequeue of one hrtimer',                           skylake: 80,   source: 'estimate: red-black tree of a few nodes' },
   ipiSend:         { what: 'write of the physical ICR',                                   skylake: 100,  source: 'estimate: WRMSR in x2APIC mode' },

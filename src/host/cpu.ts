@@ -1,8 +1,12 @@
-// A physical CPU of the modelled host: its position in virtual time, its interrupt and preemption state, the events that
-// wait for it and the threads that are pinned to it. Which CPU runs next is decided in host.ts.
+// A physical CPU of the modelled host: its position in virtual time, its interrupt and preemption state, and the events that
+// wait for it. Which CPU runs next is decided in host.ts, which thread runs on it in scheduler.ts.
+//
+// Theory: code runs on a CPU in one of three contexts, each of which interrupts those before it: in a thread, in a softirq
+// (on the way back from hard interrupts, with these on again), in a hard interrupt. Only a thread may sleep.
 
 import { EventQueue, type HostEvent } from './queue.ts';
 import { COST, PRIMITIVE_COUNT, type CostModel } from './costs.ts';
+import { LocalTimer } from './localTimer.ts';
 import type { Thread } from './thread.ts';
 
 export class PhysicalCpu {
@@ -13,14 +17,21 @@ export class PhysicalCpu {
   readonly events = new EventQueue();
   /** The thread that runs here; null: idle. */
   thread: Thread | null = null;
-  /** Runnable threads that wait for this CPU, in order. */
-  readonly queue: Thread[] = [];
+  /** TIF_NEED_RESCHED: the running thread makes room at its next preemption point. */
+  needResched = false;
   /** EFLAGS.IF of the host: hard interrupts are taken only while it is set. */
   interruptsEnabled = true;
   /** preempt_count(): above 0 the running thread keeps the CPU. */
   preemptCount = 0;
   /** The event whose hard interrupt handler runs right now; null outside interrupt context. */
   hardirq: HostEvent | null = null;
+  /** The softirq, or the timer in it, whose callback runs or was interrupted; null outside. */
+  softirq: HostEvent | null = null;
+  /** The local APIC's timer, and the hrtimers that were started here. */
+  readonly localTimer: LocalTimer;
+  /** Spinning locks that are held here, the last one last. */
+  readonly locksHeld: { describe(): string }[] = [];
+  readonly #softirqs: HostEvent[] = [];
   /** How often each primitive was charged here, by number (costs.ts). */
   readonly charged = new Float64Array(PRIMITIVE_COUNT);
   readonly #cycles: Float64Array;
@@ -28,6 +39,7 @@ export class PhysicalCpu {
   constructor(id: number, costs: CostModel) {
     this.id = id;
     this.#cycles = costs.cycles;
+    this.localTimer = new LocalTimer(this);
   }
 
   /** Where this CPU stands for the rule that the one furthest behind runs: an idle one stands at its next event. */
@@ -76,7 +88,10 @@ export class PhysicalCpu {
     return this.events.next <= this.now;
   }
 
-  /** Takes every event that is due, each as one hard interrupt. An event that lies in the past is taken at this position. */
+  /**
+   * Takes every event that is due, each as one hard interrupt; then, as irq_exit() does, what these left for softirqs. An
+   * event that lies in the past is taken at this position.
+   */
   takeInterrupts(): void {
     if (this.hardirq !== null) return;
     const enabled = this.interruptsEnabled;
@@ -87,15 +102,38 @@ export class PhysicalCpu {
       event.owner.onEvent(event);
       this.hardirq = null;
     }
+    if (this.#softirqs.length > 0 && this.softirq === null) this.#runSoftirqs();
     this.interruptsEnabled = enabled;
+  }
+
+  /** raise_softirq(): runs on the way back from the present hard interrupt. */
+  raiseSoftirq(event: HostEvent): void {
+    if (!this.#softirqs.includes(event)) this.#softirqs.push(event);
+  }
+
+  /** __do_softirq(): with interrupts on, whatever was interrupted. There is no ksoftirqd that would take over from it. */
+  #runSoftirqs(): void {
+    this.preemptCount++;
+    for (let event = this.#softirqs.shift(); event !== undefined; event = this.#softirqs.shift()) {
+      this.softirq = event;
+      this.charge(COST.softirq);
+      this.enableInterrupts();
+      event.owner.onEvent(event);
+      this.disableInterrupts();
+      this.softirq = null;
+    }
+    this.preemptCount--;
   }
 
   /** What this CPU is doing, for an error that names both ends of a broken contract. */
   describe(): string {
     if (this.hardirq !== null)
       return `CPU ${this.id}, in the hard interrupt "${this.hardirq.kind}" of ${this.hardirq.owner.name}`;
+    if (this.softirq !== null)
+      return `CPU ${this.id}, in the softirq callback "${this.softirq.kind}" of ${this.softirq.owner.name}`;
     const running = this.thread === null ? 'idle' : `in ${this.thread.name}`;
     const interrupts = this.interruptsEnabled ? '' : ', interrupts off';
-    return `CPU ${this.id}, ${running}${interrupts}${this.preemptCount > 0 ? ', preemption off' : ''}`;
+    const locks = this.locksHeld.map((lock) => `, holding ${lock.describe()}`).join('');
+    return `CPU ${this.id}, ${running}${interrupts}${this.preemptCount > 0 ? ', preemption off' : ''}${locks}`;
   }
 }

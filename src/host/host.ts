@@ -6,16 +6,20 @@
 // wait (`SETTLE`) until their CPU is the one furthest behind again. An effect on a CPU that is already ahead lands at that
 // CPU's position. The order is a function of positions alone: how a run is cut into steps never shows.
 
+import { mightSleep } from './context.ts';
 import { COST, COST_MODELS, type CostModel } from './costs.ts';
 import { PhysicalCpu } from './cpu.ts';
-import { Thread } from './thread.ts';
+import { Scheduler } from './scheduler.ts';
 import type { HostEvent } from './queue.ts';
 import type { Sleep, SleepRequest } from './sleep.ts';
+import type { Thread, ThreadOptions } from './thread.ts';
 
-/** Yielded by a thread whose CPU ran ahead: resumed when its CPU is the one furthest behind. */
-export const SETTLE: SleepRequest = { kind: 'yield', on: 'the CPU furthest behind' };
+/** Yielded by a thread whose CPU ran ahead: resumed when its CPU is the one furthest behind. A preemption point, too. */
+export const SETTLE: SleepRequest = { kind: 'point', on: 'the CPU furthest behind' };
 /** Yielded by a thread between two instructions of the same grant, so that `step` returns; changes nothing else. */
-export const SLICE: SleepRequest = { kind: 'yield', on: 'the end of a step' };
+export const SLICE: SleepRequest = { kind: 'point', on: 'the end of a step' };
+/** Yielded by a thread that has found `needResched` set: cond_resched(). */
+export const RESCHED: SleepRequest = { kind: 'point', on: 'threads that come first' };
 
 /** A step returns at least after this many guest units ... */
 export const STEP_UNITS = 100_000;
@@ -26,6 +30,8 @@ const STEP_EXITS = 1000;
 const DEFAULT_TSC_KHZ = 2_500_000;
 /** Default of the cycles that guest code may run ahead of the CPU furthest behind. */
 const DEFAULT_QUANTUM = 1000;
+/** Default slice of a thread: base_slice of Linux 6.16 on a host of eight CPUs or more, 2.8 ms. */
+const DEFAULT_SLICE_US = 2800;
 
 export interface HostOptions {
   readonly cpus: number;
@@ -33,6 +39,8 @@ export interface HostOptions {
   /** Cycles that guest code may run ahead. */
   readonly quantum?: number;
   readonly tscKhz?: number;
+  /** Cycles that a thread may run while others wait for its CPU. */
+  readonly slice?: number;
 }
 
 /** `progress`: call again; `limit`: the CPU furthest behind has reached `stopAt`; `idle`: nothing can ever happen again. */
@@ -43,7 +51,7 @@ export class Host {
   readonly costs: CostModel;
   readonly quantum: number;
   readonly tscKhz: number;
-  readonly threads: Thread[] = [];
+  readonly scheduler: Scheduler;
   /** smp_processor_id(): the CPU whose host code is running. */
   thisCpu: PhysicalCpu;
   /** Positions beyond this are not simulated in the current run. */
@@ -54,54 +62,45 @@ export class Host {
   #returnSoon = false;
   /** The CPU that runs until it settles, blocks or has used up its quantum. */
   #granted: PhysicalCpu | null = null;
+  #stepping = false;
 
   constructor({
     cpus,
     costs = COST_MODELS['skylake-2020'],
     quantum = DEFAULT_QUANTUM,
     tscKhz = DEFAULT_TSC_KHZ,
+    slice = Math.ceil((DEFAULT_SLICE_US * tscKhz) / 1000),
   }: HostOptions) {
     if (!Number.isInteger(cpus) || cpus < 1) throw new Error(`a host needs at least one CPU, not ${cpus}`);
     if (!Number.isInteger(quantum) || quantum < 1)
       throw new Error(`a quantum is at least one whole cycle, not ${quantum}`);
     if (!Number.isInteger(tscKhz) || tscKhz < 1) throw new Error(`a TSC runs at whole kHz, not ${tscKhz}`);
+    if (!(slice >= 1)) throw new Error(`a slice is at least one cycle, not ${slice}`);
     this.cpus = Array.from({ length: cpus }, (_, id) => new PhysicalCpu(id, costs));
     this.costs = costs;
     this.quantum = quantum;
     this.tscKhz = tscKhz;
     this.thisCpu = this.cpus[0]!;
+    this.scheduler = new Scheduler(this, slice);
   }
 
-  /** Starts a thread on a CPU. It first runs when its CPU comes to it. */
-  spawn(name: string, cpu: PhysicalCpu, body: Sleep<void>): Thread {
-    const thread = new Thread(name, cpu, body);
-    this.threads.push(thread);
-    cpu.queue.push(thread);
-    if (cpu.thread === null) this.#schedule(cpu);
-    return thread;
+  get threads(): readonly Thread[] {
+    return this.scheduler.threads;
+  }
+
+  /** Starts a thread on a CPU, and only there unless `options` allow more. It first runs when its CPU comes to it. */
+  spawn(name: string, cpu: PhysicalCpu, body: Sleep<void>, options: ThreadOptions = {}): Thread {
+    return this.scheduler.spawn(name, cpu, body, options, this.#stepping);
   }
 
   /** Ends a thread wherever it stands: its CPU goes on with the next. */
   kill(thread: Thread): void {
-    const { cpu } = thread;
-    if (thread.state === 'finished') return;
-    thread.state = 'finished';
-    cpu.events.remove(thread.timeout);
-    cpu.events.remove(thread.reschedule);
-    const waiting = cpu.queue.indexOf(thread);
-    if (waiting >= 0) cpu.queue.splice(waiting, 1);
-    if (cpu.thread === thread && cpu !== this.thisCpu) {
-      cpu.leaveAtomic();
-      this.#release(cpu);
-    }
+    this.scheduler.kill(thread);
   }
 
-  /** try_to_wake_up(): true when the thread was blocked. Another CPU that idles is told by a reschedule IPI. */
+  /** try_to_wake_up(): true when the thread was blocked. Another CPU that idles, or must preempt, is told by an IPI. */
   wakeUp(thread: Thread): boolean {
-    if (!thread.becomeRunnable()) return false;
-    this.thisCpu.charge(COST.wakeUp);
-    if (thread.cpu !== this.thisCpu && thread.cpu.thread === null) this.sendIpi(thread.cpu, thread.reschedule);
-    return true;
+    return this.scheduler.wakeUp(thread);
   }
 
   /** Sends an interrupt to another CPU, as an event that arrives there. A second one before it arrives changes nothing. */
@@ -141,6 +140,15 @@ export class Host {
     this.stepUnits = 0;
     this.stepExits = 0;
     this.#returnSoon = false;
+    this.#stepping = true;
+    try {
+      return this.#turns();
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  #turns(): HostOutcome {
     for (let turns = 0; !this.stepIsOver && turns < STEP_EXITS; turns++) {
       const cpu = this.#granted ?? this.#furthestBehind();
       if (cpu === null) return 'idle';
@@ -173,7 +181,7 @@ export class Host {
   #leaveIdle(cpu: PhysicalCpu): void {
     cpu.now = cpu.position;
     cpu.takeInterrupts();
-    this.#schedule(cpu);
+    this.scheduler.schedule(cpu);
   }
 
   /** Runs a thread until it asks for something; returns what it asked, null when it ended. */
@@ -181,25 +189,19 @@ export class Host {
     const asked = thread.state === 'finished' ? null : thread.body.next();
     // A thread may have been killed by itself.
     if (asked === null || asked.done || this.#isFinished(thread)) {
+      if (asked?.done) checkHoldsNothing(thread);
       thread.state = 'finished';
-      cpu.leaveAtomic();
-      this.#release(cpu);
+      this.scheduler.exit(cpu);
       return null;
     }
     const { value } = asked;
     if (value.kind === 'block') {
-      this.#checkMaySleep(cpu, value.on);
-      thread.state = 'blocked';
-      thread.waitsFor = value.on;
-      if (value.until !== null) cpu.events.insert(thread.timeout, value.until);
-      this.#release(cpu);
-    } else if (value !== SLICE && cpu.preemptCount === 0) {
-      if (cpu.interruptsEnabled && cpu.interruptPending) cpu.takeInterrupts();
-      if (cpu.queue.length > 0) {
-        thread.state = 'runnable';
-        cpu.queue.push(thread);
-        this.#release(cpu);
-      }
+      mightSleep(cpu, value.on);
+      this.scheduler.block(cpu, thread, value);
+    } else if (value !== SLICE && cpu.interruptsEnabled) {
+      if (cpu.interruptPending) cpu.takeInterrupts();
+      const turn = value.kind === 'yield';
+      if ((cpu.needResched || turn) && cpu.preemptCount === 0) this.scheduler.preempt(cpu, thread, turn);
     }
     return value;
   }
@@ -207,24 +209,8 @@ export class Host {
   #isFinished(thread: Thread): boolean {
     return thread.state === 'finished';
   }
+}
 
-  #release(cpu: PhysicalCpu): void {
-    cpu.thread = null;
-    this.#schedule(cpu);
-  }
-
-  /** schedule(): the next thread of the queue takes an unoccupied CPU. */
-  #schedule(cpu: PhysicalCpu): void {
-    const next = cpu.queue.shift();
-    if (next === undefined) return;
-    next.state = 'running';
-    next.waitsFor = '';
-    cpu.thread = next;
-    cpu.charge(COST.contextSwitch);
-  }
-
-  #checkMaySleep(cpu: PhysicalCpu, on: string): void {
-    if (cpu.interruptsEnabled && cpu.preemptCount === 0) return;
-    throw new Error(`a thread sleeps (waiting for ${on}) where it must not: ${cpu.describe()}`);
-  }
+function checkHoldsNothing({ name, locksHeld }: Thread): void {
+  if (locksHeld.length > 0) throw new Error(`${name} ended and still holds ${locksHeld.map((l) => l.name).join(', ')}`);
 }

@@ -11,7 +11,9 @@ export type SleepRequest =
   /** Not runnable until somebody wakes this thread, or until its CPU's position reaches `until` (cycles; null: no limit). */
   | { readonly kind: 'block'; readonly on: string; readonly until: number | null }
   /** Still runnable: whoever is further behind in time, or waits for this CPU, goes first. */
-  | { readonly kind: 'yield'; readonly on: string };
+  | { readonly kind: 'yield'; readonly on: string }
+  /** Goes on at once, unless the host has a reason to let others go first (SETTLE, SLICE and RESCHED of host.ts). */
+  | { readonly kind: 'point'; readonly on: string };
 
 /** A host function in progress that may sleep and ends with a T. Resumed without a value: the condition is looked at again. */
 export type Sleep<T> = Generator<SleepRequest, T, void>;
@@ -25,7 +27,7 @@ export function* block(on: string, until: number | null = null): Sleep<void> {
   yield { kind: 'block', on, until };
 }
 
-/** Lets others run first while the calling thread stays runnable: cond_resched(), or a busy wait that must let time pass. */
+/** Lets others run first while the calling thread stays runnable: sched_yield(), or a busy wait that must let time pass. */
 export function* relax(on: string): Sleep<void> {
   yield { kind: 'yield', on };
 }

@@ -1,4 +1,4 @@
-// Host threads: a generator of the sleeping colour, pinned to one physical CPU. The scheduler is in host.ts.
+// Host threads: a generator of the sleeping colour, and what the scheduler (scheduler.ts) knows about it.
 
 import { HostEvent, type EventOwner } from './queue.ts';
 import type { PhysicalCpu } from './cpu.ts';
@@ -6,36 +6,84 @@ import type { Sleep } from './sleep.ts';
 
 export type ThreadState = 'runnable' | 'running' | 'blocked' | 'finished';
 
+/**
+ * struct preempt_ops: told whenever its thread loses or gets a CPU, with preemption off. `schedOut` comes first, at the
+ * position of the CPU that is left; a thread that was preempted is still `runnable` then, one that sleeps is not.
+ */
+export interface PreemptNotifier {
+  /** `cpu` is where the thread goes on: not always where it left. */
+  schedIn(cpu: PhysicalCpu): void;
+  /** `next`: who gets the CPU; null: it idles. */
+  schedOut(next: Thread | null): void;
+}
+
+/** A thread whose sleeps and wake-ups are somebody's business: PF_WQ_WORKER. */
+export interface SleepWatcher {
+  onSleep(): void;
+  onWakeUp(): void;
+}
+
+export interface ThreadOptions {
+  /** Where it may run; default: only on the CPU that it starts on. */
+  readonly affinity?: readonly PhysicalCpu[];
+  /** PF_KTHREAD: belongs to the host itself and not to anybody who uses it. */
+  readonly kernel?: boolean;
+  readonly watcher?: SleepWatcher;
+}
+
 export class Thread implements EventOwner {
   readonly name: string;
-  readonly cpu: PhysicalCpu;
   readonly body: Sleep<void>;
+  readonly kernel: boolean;
+  readonly watcher: SleepWatcher | null;
+  affinity: readonly PhysicalCpu[];
+  /** Where it runs or waits; of a blocked one, where it ran last. */
+  cpu: PhysicalCpu;
   state: ThreadState = 'runnable';
   /** What a blocked thread waits for, as it said itself. */
   waitsFor = '';
+  /** Cycles of its slice that it has not used yet. */
+  sliceLeft = 0;
+  /** Position at which it left its last CPU. */
+  leftAt = 0;
+  /** A thread that changes its CPU does not go back in time: it goes on at this position or later. */
+  notBefore = 0;
+  readonly preemptNotifiers: PreemptNotifier[] = [];
+  /** Sleeping locks that it holds, by what they say of themselves. */
+  readonly locksHeld: { readonly name: string }[] = [];
   /** schedule_timeout(): ends a block that has a limit. */
   readonly timeout: HostEvent;
-  /** resched IPI: makes an idle CPU look at its queue. */
-  readonly reschedule: HostEvent;
+  readonly #onTimeout: (thread: Thread) => void;
 
-  constructor(name: string, cpu: PhysicalCpu, body: Sleep<void>) {
+  constructor(
+    name: string,
+    cpu: PhysicalCpu,
+    body: Sleep<void>,
+    { affinity = [cpu], kernel = false, watcher }: ThreadOptions,
+    onTimeout: (thread: Thread) => void,
+  ) {
     this.name = name;
     this.cpu = cpu;
     this.body = body;
+    this.kernel = kernel;
+    this.watcher = watcher ?? null;
+    this.affinity = affinity;
     this.timeout = new HostEvent(this, 'timeout');
-    this.reschedule = new HostEvent(this, 'reschedule');
+    this.#onTimeout = onTimeout;
   }
 
-  /** Makes a blocked thread runnable; the scheduler or an interrupt on its CPU takes it from there. False: it was not blocked. */
-  becomeRunnable(): boolean {
-    if (this.state !== 'blocked') return false;
-    this.state = 'runnable';
-    this.cpu.events.remove(this.timeout);
-    this.cpu.queue.push(this);
-    return true;
+  /** preempt_notifier_register(). */
+  registerPreemptNotifier(notifier: PreemptNotifier): void {
+    this.preemptNotifiers.push(notifier);
   }
 
-  onEvent(event: HostEvent): void {
-    if (event === this.timeout) this.becomeRunnable();
+  /** preempt_notifier_unregister(). */
+  unregisterPreemptNotifier(notifier: PreemptNotifier): void {
+    const index = this.preemptNotifiers.indexOf(notifier);
+    if (index >= 0) this.preemptNotifiers.splice(index, 1);
+  }
+
+  onEvent(): void {
+    this.#onTimeout(this);
   }
 }
