@@ -15,6 +15,7 @@ export {
 } from './guestCases.ts';
 export { parseDirectives, DirectiveError, type Directives, type GuestDirectives } from './directives.ts';
 export { TestMmioDevice, type MmioAccess } from './mmioDevice.ts';
+export { namesOf, recordEvents, type RecordedEvents, type RecordOptions } from './recordEvents.ts';
 export type { Times, TraplineMatchers } from './matchers.ts';
 
 expect.extend(matchers);

@@ -37,6 +37,8 @@ export interface TracedEvent {
 
 /** The first thread's number; the others follow in the order in which they were started. */
 const FIRST_PID = 1000;
+/** TASK_COMM_LEN without its zero: what is longer is cut. */
+const COMM_LENGTH = 15;
 
 /** A probe sink that renders each tracepoint. */
 export function renderEvents(host: TracedHost, emit: (event: TracedEvent) => void) {
@@ -54,7 +56,7 @@ export function renderEvents(host: TracedHost, emit: (event: TracedEvent) => voi
 function contextOf({ thisCpu, threads, tscKhz }: TracedHost, cycles: number): EventContext {
   const { thread } = thisCpu;
   return {
-    comm: thread?.name ?? '<idle>',
+    comm: thread?.name.slice(0, COMM_LENGTH) ?? '<idle>',
     pid: thread === null ? IDLE_PID : FIRST_PID + threads.indexOf(thread),
     cpu: thisCpu.id,
     irqsOff: !thisCpu.interruptsEnabled,
