@@ -43,6 +43,11 @@ export type { CostModel } from './host/costs.ts';
 // What happened: probes, and what is made of them.
 export { Probes } from './trace/probes.ts';
 export type { ProbeEvents, ProbeName, ProbeSink } from './trace/probes.ts';
+export { eventLines } from './trace/eventLines.ts';
+export type { EventLineOptions, TracedHost, TracedTask } from './trace/eventLines.ts';
+export type { TraceFormat } from './trace/envelopes.ts';
+export { TRACEPOINTS } from './trace/tracepoints.ts';
+export type { Tracepoint } from './trace/tracepoints.ts';
 export { ExitLines } from './trace/exitLines.ts';
 export type { ExitLine } from './trace/exitLines.ts';
 export { ExitStatistics } from './trace/exitStatistics.ts';
