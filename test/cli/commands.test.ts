@@ -65,7 +65,9 @@ describe('trace', () => {
     expect(armed[0]).toMatch(
       /^ +0 +\d+ +timer_arm\+0x[\da-f]+ +wrmsr +\d+ +MSR_WRITE MSR_TSC_DEADLINE = 0x[\da-f]+: timer armed, \d+ cycles ahead \(fast path\)$/,
     );
-    expect(out).toMatch(/hlt +\d+ +HLT: halts, timer due in \d+ cycles \(fast path\); woken after \d+ cycles; injects vector 0xec$/m);
+    expect(out).toMatch(
+      /hlt +\d+ +HLT: halts, timer due in \d+ cycles \(fast path\); woken after \d+ cycles; injects vector 0xec$/m,
+    );
     expect(out).toMatch(/X2APIC_EOI = 0x0: interrupt 0xec ended$/m);
     expect(out).toMatch(/EPT_VIOLATION write of gpa 0x[\da-f]+: page 0x[\da-f]+ populated from slot 0$/m);
   });
