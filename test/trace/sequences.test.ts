@@ -1,8 +1,8 @@
 // The order of KVM's tracepoints around what a guest does, and the text of each, as on a host of Linux 6.16 without APICv.
 
 import { beforeAll, describe, expect, it } from 'vitest';
-import { namesOf } from '../../src/testing/recordEvents.ts';
-import { sequencesOf, type Sequences } from './sequences.ts';
+import { bootGuest, namesOf, recordEvents } from '../../src/testing/index.ts';
+import { sequencesOf, XAPIC_GUEST, type Sequences } from './sequences.ts';
 
 const ZEROES = `info1 0x${'0'.repeat(16)} info2 0x${'0'.repeat(16)} intr_info 0x00000000 error_code 0x00000000`;
 const exitLine = (reason: string, rip: string): string =>
@@ -132,9 +132,23 @@ describe('with deadlines on the preemption timer', () => {
   });
 });
 
+describe('in xAPIC mode', () => {
+  it('ICR write: the register comes before the IPI', async () => {
+    const vm = await bootGuest(XAPIC_GUEST);
+    const events = recordEvents(vm);
+    vm.run();
+    expect(vm).toEndWith('power-off');
+    expect(events.between(/APIC_ICR /, /^kvm_apic_accept_irq/)).toEqual([
+      'kvm_apic: apic_write APIC_ICR = 0x440ec',
+      'kvm_apic_ipi: dst 0 vec 236 (Fixed|physical|assert|edge|self)',
+      'kvm_apic_accept_irq: apicid 0 vec 236 (Fixed|edge)',
+    ]);
+    expect(events.lines).toContain('kvm_mmio: mmio write len 4 gpa 0xfee00300 val 0x440ec');
+  });
+});
+
 describe('a recording', () => {
   it('keeps to the events and the vCPU that were asked for, until it is stopped', async () => {
-    const { bootGuest, recordEvents } = await import('../../src/testing/index.ts');
     const vm = await bootGuest('guests/ipi.s');
     const ipis = recordEvents(vm, { names: ['kvm_apic_ipi'], vcpu: 0 });
     vm.run({ until: () => ipis.lines.length > 0 });

@@ -79,6 +79,28 @@ protection:
 ticks:  .long   0
 `;
 
+/** Maps the register page, goes from x2APIC mode through disabled to xAPIC mode, and interrupts itself. */
+export const XAPIC_GUEST = `
+        .globl  _start
+_start: movq    %cr3, %rax
+        movq    (%rax), %rax
+        andq    $-4096, %rax
+        movl    $0xc0000083, %ecx
+        movq    %rcx, 24(%rax)
+        movl    $0x1b, %ecx
+        xorl    %edx, %edx
+        movl    $0xfee00100, %eax
+        wrmsr
+        movl    $0xfee00900, %eax
+        wrmsr
+        movl    $0xfee00000, %ebx
+        movl    $0x1ff, 0xf0(%rbx)
+        movl    $0x440ec, 0x300(%rbx)
+        movw    $0x604, %dx
+        movw    $0x2000, %ax
+        outw    %ax, %dx
+`;
+
 export type Point = 'do_cpuid' | 'write_deadline' | 'do_hlt' | 'write_icr' | 'read_nothing' | 'write_eoi';
 
 export interface Sequences {

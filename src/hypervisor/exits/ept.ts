@@ -50,7 +50,7 @@ export function handleEptMisconfig(vcpu: Vcpu): Disposition {
       write,
       gpa,
       length: size,
-      value: answer ?? value,
+      value: write ? value : (answer ?? 0n),
       satisfied: write || answer !== null,
     };
     vcpu.probes.fire('kvm_mmio', event, vcpu.cpu.now);
