@@ -58,5 +58,10 @@ export type { Exit, ExitName, TripleFault } from './cpu/exit.ts';
 export { exitName } from './cpu/vmexit.ts';
 
 // Experiments.
+export type { Experiment, GuestLoader } from './lab/experiment.ts';
 export { lazyTscDeadline } from './lab/lazyTscDeadline.ts';
-export type { GuestLoader, LazyComparison, LazyRun } from './lab/lazyTscDeadline.ts';
+export type { LazyComparison, LazyRun } from './lab/lazyTscDeadline.ts';
+export { ipiFastpath } from './lab/ipiFastpath.ts';
+export type { IpiComparison, IpiRun } from './lab/ipiFastpath.ts';
+export { sensitivity } from './lab/sensitivity.ts';
+export type { Sensitivity } from './lab/sensitivity.ts';

@@ -70,7 +70,7 @@ describe('the library', () => {
   });
 
   it('runs an experiment with guests from wherever they are', async () => {
-    const { off, on, claims } = await lazyTscDeadline(load);
+    const { off, on, claims } = await lazyTscDeadline.run(load);
     expect(off.msrWrites.get('apic-icr')).toBe(on.msrWrites.get('apic-icr'));
     expect(on.lazy.kicks).toBeGreaterThan(0);
     expect(claims[0]!.here).toBeGreaterThan(70);

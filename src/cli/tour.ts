@@ -8,7 +8,8 @@ import { Probes } from '../trace/probes.ts';
 import { Machine } from '../vmm/machine.ts';
 import type { RunResult } from '../vmm/result.ts';
 import { UsageError, type Command } from './command.ts';
-import { drawLazy, ownGuest } from './lab.ts';
+import { ownGuest } from './lab.ts';
+import { drawLazy } from './labLazy.ts';
 import { packageFolder } from './load.ts';
 import { describeOutcome } from './outcome.ts';
 import { exitLineText, TRACE_HEAD } from './trace.ts';
@@ -138,7 +139,7 @@ async function fault(): Promise<string[]> {
 async function lazy(): Promise<string[]> {
   return [
     ...heading('5. What a paravirtual feature saves', 'trapline lab lazy-tscdeadline'),
-    ...drawLazy(await lazyTscDeadline(ownGuest))
+    ...drawLazy(await lazyTscDeadline.run(ownGuest))
       .split('\n')
       .map((line) => `  ${line}`.trimEnd()),
     '',

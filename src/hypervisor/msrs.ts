@@ -1,6 +1,7 @@
 // The MSRs that a guest finds: one record each. The registers of the processor itself are behind `GuestCpu.readMsr`, those
 // of the local APIC behind the LAPIC; here is who answers what. An index without record is #GP, counted and named.
 
+import { COST } from '../host/costs.ts';
 import { APIC_BASE, MSR, msrName, PAT_RESET, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
 import { isIgnoredBySlowPath } from './ipiFastpath.ts';
 import { KVM_MSR, kvmMsrName } from './names.ts';
@@ -123,7 +124,10 @@ const isX2apic = (index: number): boolean => index >= X2APIC_FIRST && index <= X
 
 /** kvm_get_msr(): the value; null is #GP. An unknown index is counted. */
 export function readMsr(vcpu: Vcpu, index: number): bigint | null {
-  if (isX2apic(index)) return vcpu.lapic.readMsr(index);
+  if (isX2apic(index)) {
+    vcpu.cpu.charge(COST.lapicAccess);
+    return vcpu.lapic.readMsr(index);
+  }
   const record = MSRS.get(index);
   if (record !== undefined) return record.read(vcpu);
   vcpu.vm.diagnostics.note('msr-read', index, '#GP(0)', vcpu);
@@ -133,7 +137,10 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | null {
 /** kvm_set_msr() of EDX:EAX: false is #GP. An unknown index is counted. */
 export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): boolean {
   if (isIgnoredBySlowPath(vcpu, index)) return true;
-  if (isX2apic(index)) return vcpu.lapic.writeMsrWords(index, low, high);
+  if (isX2apic(index)) {
+    vcpu.cpu.charge(COST.lapicAccess);
+    return vcpu.lapic.writeMsrWords(index, low, high);
+  }
   const record = MSRS.get(index);
   if (record !== undefined) return record.write(vcpu, joinWords(low, high));
   vcpu.vm.diagnostics.note('msr-write', index, '#GP(0)', vcpu);

@@ -8,11 +8,10 @@
 import type { ExitName } from '../cpu/exit.ts';
 import type { LazyCounters } from '../hypervisor/pv/lazyTscDeadline.ts';
 import { shortMsrName } from '../trace/perfReport.ts';
+import { COST_MODELS, type CostModel } from '../host/costs.ts';
 import type { Image } from '../vmm/image.ts';
-import { Machine, type BootOptions } from '../vmm/machine.ts';
-
-/** Gets a guest of the corpus by its name: from a file, or from wherever guests are kept. */
-export type GuestLoader = (name: string) => Promise<Image>;
+import { Machine } from '../vmm/machine.ts';
+import type { Experiment, Row } from './experiment.ts';
 
 /** One run, its rows by the names of the series. */
 export interface LazyRun {
@@ -58,46 +57,67 @@ const SERIES = {
   deadlines: { off: 7_512_945, on: 185_629 },
 } as const;
 
-/** Runs both machines to their ends. Throws when a guest does not end as it should. */
-export async function lazyTscDeadline(
-  load: GuestLoader,
-  options: Pick<BootOptions, 'costs' | 'quantum'> = {},
-): Promise<LazyComparison> {
-  const image = await load(GUEST);
-  const [off, on] = [Machine.boot({ image, vcpus: VCPUS, ...options }), lazyMachine(image, options)].map(runToEnd);
-  const relevant = (run: LazyRun): number =>
-    [...run.msrWrites].reduce((sum, [name, count]) => (VIRTUALISED.includes(name) ? sum : sum + count), 0);
-  const deadlines = (run: LazyRun): number => run.msrWrites.get('tsc-deadline') ?? 0;
-  return {
-    guest: `guests/${GUEST}.s`,
-    costModel: typeof options.costs === 'object' ? options.costs.name : (options.costs ?? 'skylake-2020'),
-    off: off!,
-    on: on!,
-    claims: [
-      {
-        what: 'tsc-deadline writes',
-        author: saved(SERIES.deadlines.off, SERIES.deadlines.on),
-        here: saved(deadlines(off!), deadlines(on!)),
-      },
-      {
-        what: 'msr-write exits, without EOI and TPR',
-        author: saved(SERIES.msrWrites.off, SERIES.msrWrites.on),
-        here: saved(relevant(off!), relevant(on!)),
-      },
-    ],
-    varied: 'KVM_FEATURE_LAZY_TSCDEADLINE (CPUID 0x40000001 EAX bit 18); the guest and everything else were the same',
-    differs:
-      'EOI and TPR exit here, as there is no APIC virtualisation yet, so compare deadline writes; and the load writes two deadlines for each IPI, netperf wrote three',
-  };
-}
+export const lazyTscDeadline: Experiment<LazyComparison> = {
+  name: 'lazy-tscdeadline',
+  summary: 'what a shared page saves in writes of the TSC deadline (RFC, 2023)',
 
-const lazyMachine = (image: Image, options: object): Machine =>
-  Machine.boot({ image, vcpus: VCPUS, features: ['lazy-tscdeadline'], ...options });
+  async run(load, costs = COST_MODELS['skylake-2020']) {
+    const image = await load(GUEST);
+    const off = runToEnd(image, costs, false);
+    const on = runToEnd(image, costs, true);
+    return {
+      guest: `guests/${GUEST}.s`,
+      costModel: costs.name,
+      off,
+      on,
+      claims: [
+        claim('tsc-deadline writes', SERIES.deadlines, deadlines(off), deadlines(on)),
+        claim('msr-write exits, without EOI and TPR', SERIES.msrWrites, relevant(off), relevant(on)),
+      ],
+      varied: 'KVM_FEATURE_LAZY_TSCDEADLINE (CPUID 0x40000001 EAX bit 18); the guest and everything else were the same',
+      differs:
+        'EOI and TPR exit here, as there is no APIC virtualisation yet, so compare deadline writes; and the load writes two deadlines for each IPI, netperf wrote three',
+    };
+  },
+
+  rows: ({ off, on }) => [
+    ...tableRows('vm-exit', off.exits, on.exits),
+    ...tableRows('msr-write', off.msrWrites, on.msrWrites),
+  ],
+
+  scored: 'WRMSR that exit, other than those that APIC virtualisation would take',
+  async scores(load, costs) {
+    const image = await load(GUEST);
+    return [
+      { design: 'off', score: relevant(runToEnd(image, costs, false)) },
+      { design: 'on', score: relevant(runToEnd(image, costs, true)) },
+    ];
+  },
+};
+
+const deadlines = ({ msrWrites }: LazyRun): number => msrWrites.get('tsc-deadline') ?? 0;
+const relevant = ({ msrWrites }: LazyRun): number =>
+  [...msrWrites].reduce((sum, [name, count]) => (VIRTUALISED.includes(name) ? sum : sum + count), 0);
+
+const claim = (what: string, author: { off: number; on: number }, off: number, on: number): Claim => ({
+  what,
+  author: saved(author.off, author.on),
+  here: saved(off, on),
+});
+
+const tableRows = (table: string, off: ReadonlyMap<string, number>, on: ReadonlyMap<string, number>): Row[] =>
+  [...new Set([...off.keys(), ...on.keys()])].map((name) => ({
+    table,
+    name,
+    off: off.get(name) ?? 0,
+    on: on.get(name) ?? 0,
+  }));
 
 /** Percent of exits that went away. */
 const saved = (off: number, on: number): number => (off === 0 ? 0 : (100 * (off - on)) / off);
 
-function runToEnd(machine: Machine): LazyRun {
+function runToEnd(image: Image, costs: CostModel, lazy: boolean): LazyRun {
+  const machine = Machine.boot({ image, vcpus: VCPUS, costs, features: lazy ? ['lazy-tscdeadline'] : [] });
   const { kind } = machine.run();
   if (kind !== 'power-off') {
     throw new Error(`the guest ${GUEST} ended with ${kind}, having printed:\n${machine.console.text}`);

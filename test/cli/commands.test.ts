@@ -150,6 +150,29 @@ describe('lab', () => {
     const saved = 1 - data.on.msrWrites['tsc-deadline']! / data.off.msrWrites['tsc-deadline']!;
     expect(saved).toBeGreaterThan(0.7);
   });
+
+  it('ipi-fastpath draws counts, latencies of both hosts, and the published differences', async () => {
+    const { status, out } = await trapline.run('lab', 'ipi-fastpath');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^ {2}off +1 +0 +1 +1 +1 +0$/m);
+    expect(out).toMatch(/^ {2}reenter( +\d+){9}$/m);
+    expect(out).toMatch(/^ {2}off -> v1 +-330 +-\d+ +[+-]\d+ {2}cover of v1/m);
+    expect(out).toMatch(/^ {2}off: \d+ of 1000 IPIs waited/m);
+    expect(out.split('\n').every((line) => line.length <= 120)).toBe(true);
+  });
+
+  it('--csv gives the table as comma-separated values', async () => {
+    const { out } = await trapline.run('lab', 'lazy-tscdeadline', '--csv');
+    const [head, ...rows] = out.trimEnd().split('\n');
+    expect(head).toBe('table,name,off,on');
+    expect(rows.length).toBeGreaterThan(10);
+    for (const row of rows) expect(row).toMatch(/^(vm-exit|msr-write),[a-z-]+,\d+,\d+$/);
+  });
+
+  it('--costs takes another cost model, and says so', async () => {
+    const { out } = await trapline.run('lab', 'lazy-tscdeadline', '--costs', 'unit');
+    expect(out).toContain('Modelled cycles (unit)');
+  });
 });
 
 describe('tour', () => {

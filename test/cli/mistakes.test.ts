@@ -53,6 +53,8 @@ describe('usage: status 2', () => {
     [['trace', hello, '--vcpu', '1'], 'there is no vCPU 1: the machine has 1, counted from 0'],
     [['lab'], 'trapline lab takes the name of an experiment:\n  lazy-tscdeadline'],
     [['lab', 'eager'], "there is no experiment 'eager', only:\n  lazy-tscdeadline"],
+    [['lab', 'ipi-fastpath', '--costs', 'i486'], "--costs knows skylake-2020, unit, not 'i486'"],
+    [['lab', 'ipi-fastpath', '--json', '--csv'], '--json and --csv are two forms of the same'],
     [['tour', 'de-france'], 'trapline tour takes no arguments'],
     [['isa', 'no.such.form'], 'no form is called no.such.form'],
     [['isa', 'add', '--wat'], 'name one, such as add.32.m.r'],

@@ -14,8 +14,8 @@ import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
 export function handleMsrRead(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
   const index = state.gpr32(GPR.RCX);
-  const value = readMsr(vcpu, index);
   vcpu.cpu.charge(COST.msrDispatch);
+  const value = readMsr(vcpu, index);
   trace(vcpu, false, index, value ?? 0n, value === null);
   if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
   state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
@@ -31,8 +31,8 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   vcpu.stat.msrWrites.add(index);
   const listened = vcpu.probes.active;
   const inService = listened ? highestVector(vcpu.lapic.regs, APIC.ISR) : NONE;
-  const accepted = writeMsr(vcpu, index, low, high);
   vcpu.cpu.charge(COST.msrDispatch);
+  const accepted = writeMsr(vcpu, index, low, high);
   if (listened) trace(vcpu, true, index, joinWords(low, high), !accepted);
   if (!accepted) return refuse(vcpu, `WRMSR of ${nameOfMsr(index)}`);
   if (listened) say(vcpu, describeMsrWrite(vcpu, index, joinWords(low, high), inService));
