@@ -46,7 +46,7 @@ export class LocalTimer implements EventOwner {
   #runHard(): void {
     const cpu = this.#cpu;
     this.#inInterrupt = true;
-    if (this.#soft.next <= cpu.now) {
+    if (this.#soft.next <= cpu.now && !this.#softRaised) {
       this.#softRaised = true;
       cpu.raiseSoftirq(this.#softirq);
     }

@@ -16,11 +16,13 @@ import { Thread, type ThreadOptions } from './thread.ts';
 export class Scheduler {
   readonly threads: Thread[] = [];
   readonly #host: Host;
+  readonly #slice: number;
   readonly #queues: readonly RunQueue[];
   readonly #onTimeout = (thread: Thread): void => void this.#makeRunnable(thread);
 
   constructor(host: Host, slice: number) {
     this.#host = host;
+    this.#slice = slice;
     this.#queues = host.cpus.map((cpu) => new RunQueue(cpu, slice));
   }
 
@@ -32,7 +34,9 @@ export class Scheduler {
     this.threads.push(thread);
     if (running) {
       thread.notBefore = this.#host.thisCpu.now;
-      this.#place(thread, cpu, 'turn');
+      // The host's own threads are made as they are needed, and run as if they had only slept until then.
+      if (thread.kernel) thread.sliceLeft = this.#slice;
+      this.#place(thread, cpu, thread.kernel ? 'woken' : 'turn');
     } else {
       this.#queueOf(cpu).enqueue(thread, 'turn');
       if (cpu.thread === null) this.#scheduleOn(cpu);

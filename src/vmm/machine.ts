@@ -222,9 +222,8 @@ const hostOptions = ({ costs, quantum, tscKhz }: BootOptions, cpus: number) => (
 
 /** CPUs of the host on which nothing runs yet, one for each vCPU. */
 function freeCpus(host: Host, count: number): PhysicalCpu[] {
-  const free = host.cpus.filter(
-    (cpu) => !host.threads.some((thread) => thread.cpu === cpu && thread.state !== 'finished'),
-  );
+  const users = host.threads.filter(({ kernel, state }) => !kernel && state !== 'finished');
+  const free = host.cpus.filter((cpu) => !users.some((thread) => thread.cpu === cpu));
   if (free.length >= count) return free.slice(0, count);
   throw new BootError(
     `${count} vCPUs need ${count} free CPUs, and the host has ${free.length} of ${host.cpus.length}: make a host with more CPUs`,
