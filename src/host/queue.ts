@@ -46,6 +46,10 @@ export class EventQueue {
   get size(): number {
     return this.#heap.length;
   }
+  /** The event that is taken next. */
+  get first(): HostEvent | undefined {
+    return this.#heap[0];
+  }
 
   /** Queues an event at position `at` (cycles). An event that is queued already moves there, behind others due at that cycle. */
   insert(event: HostEvent, at: number): void {

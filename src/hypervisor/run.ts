@@ -7,7 +7,7 @@
 // value. Two yields belong to the model and not to KVM: SETTLE, until this CPU is the one furthest behind, so that handlers
 // see and do things in the order of time; and SLICE, which only lets `Host.step` return. Neither changes what happens.
 
-import { EXIT, type Exit, type ExitReason } from '../cpu/exit.ts';
+import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { COST } from '../host/costs.ts';
 import { SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
 import type { Sleep } from '../host/sleep.ts';
@@ -25,6 +25,7 @@ import {
 } from './fastpath.ts';
 import { cancelInjection, checkAndInjectEvents, completeInterrupts } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
+import { describedExit, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 
@@ -194,15 +195,15 @@ function vmxRun({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): ExitReaso
   return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
 }
 
-/** vmx_vcpu_run(), from the exit on: what became of the injected event, and the trace. */
+/** vmx_vcpu_run(), from the exit on: the trace, and what became of the injected event. */
 function vmxExit(vcpu: Vcpu, reason: ExitReason): void {
   vcpu.vm.host.stepExits++;
   if (reason !== EXIT.STOPPED) {
     vcpu.stat.exits++;
     vcpu.stat.byReason[reason]++;
   }
-  completeInterrupts(vcpu);
   if (vcpu.probes.active) traceExit(vcpu, reason);
+  completeInterrupts(vcpu);
 }
 
 /** vmx_handle_exit_irqoff(): the interrupt that ended guest mode is handled while interrupts are still off. */
@@ -255,33 +256,3 @@ function handlerOf(reason: number, fastpath: Fastpath): ExitHandler {
 }
 const skipTraced: ExitHandler = (vcpu) => finishEarlyWrite(vcpu, true);
 const skipUntraced: ExitHandler = (vcpu) => finishEarlyWrite(vcpu, false);
-
-/** The exit before its handler changes the registers that it is described by. */
-function describedExit(vcpu: Vcpu, reason: ExitReason): Exit {
-  const { rip } = vcpu.guest.state;
-  if (reason === EXIT.EXTERNAL_INTERRUPT) return { reason: 'EXTERNAL_INTERRUPT', rip, length: 0 };
-  if (reason === EXIT.PREEMPTION_TIMER) return { reason: 'PREEMPTION_TIMER', rip, length: 0 };
-  return vcpu.guest.exit();
-}
-
-function traceEntry({ id, guest: { state }, cpu, probes }: Vcpu): void {
-  const event = { vcpu: id, rip: state.rip, intrInfo: state.entryEvent, errorCode: state.entryErrorCode };
-  probes.fire('kvm_entry', { ...event, immediateExit: false }, cpu.now);
-}
-
-function traceExit({ id, guest: { state }, cpu, probes, requests }: Vcpu, reason: ExitReason): void {
-  if (reason === EXIT.STOPPED) return;
-  const external = reason === EXIT.EXTERNAL_INTERRUPT || reason === EXIT.PREEMPTION_TIMER;
-  const event = {
-    vcpu: id,
-    reason,
-    rip: state.rip,
-    length: external ? 0 : state.exitLength,
-    info1: external ? 0n : state.exitQualification,
-    info2: 0n,
-    intrInfo: state.vectoringEvent,
-    errorCode: state.vectoringErrorCode,
-    requests: requests.bits,
-  };
-  probes.fire('kvm_exit', event, cpu.now);
-}

@@ -13,7 +13,9 @@ export interface ProbeEvents {
     length: number;
     /** Exit qualification. */
     info1: bigint;
+    /** IDT-vectoring information: the event whose delivery the exit interrupted. */
     info2: bigint;
+    /** VM-exit interruption information: the host's vector where an external interrupt ended guest mode. */
     intrInfo: number;
     errorCode: number;
     requests: number;

@@ -46,6 +46,7 @@ describe('on the slow path, with deadlines on an hrtimer', () => {
   it('expiry while the guest runs: the hrtimer ends guest mode, acceptance, injection, entry', () => {
     const expiry = guest.events.exit('EXTERNAL_INTERRUPT');
     expect(namesOf(expiry)).toEqual(['kvm_exit', 'kvm_apic_accept_irq', 'kvm_inj_virq', 'kvm_entry']);
+    expect(expiry[0]).toMatch(/info2 0x0{16} intr_info 0x800000ec error_code 0x0{8} /);
     expect(expiry.at(-1)).toMatch(new RegExp(`intr_info 0x${TICK} error_code 0x00000000$`));
   });
 
@@ -83,6 +84,7 @@ describe('on the slow path, with deadlines on an hrtimer', () => {
   it('an interrupt whose delivery exits is injected again', () => {
     const delivery = guest.events.between(/^kvm_inj_virq/, /reinjected/);
     expect(namesOf(delivery)).toEqual(['kvm_inj_virq', 'kvm_entry', 'kvm_exit', 'kvm_page_fault', 'kvm_inj_virq']);
+    expect(delivery[2]).toMatch(/ info2 0x00000000800000ec intr_info 0x0{8} error_code 0x0{8} requests 0x0{16}$/);
     expect([delivery.at(0), delivery.at(-1)]).toEqual([
       'kvm_inj_virq: IRQ 0xec',
       'kvm_inj_virq: IRQ 0xec [reinjected]',
