@@ -6,6 +6,7 @@ import { assembleText } from '../src/cli/load.ts';
 import { FunctionBuilder } from '../src/wasm/function.ts';
 import { i32 } from '../src/wasm/expr.ts';
 import { ModuleBuilder } from '../src/wasm/module.ts';
+import type { KvmParams } from '../src/hypervisor/params.ts';
 import { Machine } from '../src/vmm/machine.ts';
 import { measured, time, type Measured } from './clock.ts';
 
@@ -65,21 +66,33 @@ again:
     out %ax, %dx
 `;
 
-/** A register that is only stored; one that changes the priority; the timer, with a deadline in the past each time. */
-const GUESTS: Readonly<Record<string, string>> = {
-  'WRMSR LVT error': 'mov $0x837, %ecx; mov $0x100fe, %eax; xor %edx, %edx',
-  'WRMSR TPR': 'mov $0x808, %ecx; xor %eax, %eax; xor %edx, %edx',
-  'WRMSR TSC_DEADLINE':
-    'mov $0x832, %ecx; mov $0x400ec, %eax; xor %edx, %edx; wrmsr; mov $0x6e0, %ecx; mov $0x1000, %edx',
+const TIMER = 'mov $0x832, %ecx; mov $0x400ec, %eax; xor %edx, %edx; wrmsr; mov $0x6e0, %ecx;';
+/** In the distance; and 1 cycle after boot, so that each write is an interrupt that is due. Nothing takes it: RFLAGS.IF is 0. */
+const AHEAD = `${TIMER} mov $0x1000, %edx`;
+const PAST = `${TIMER} mov $1, %eax`;
+const SELF_IPI = 'mov $0x830, %ecx; mov $0x40ed, %eax; xor %edx, %edx';
+/** Without a fast path of any kind: every exit goes through the outer loop and its table of handlers. */
+const SLOW: Partial<KvmParams> = { fastpath: 'off' };
+
+/** A register that is only stored; one that changes the priority; the timer and IPIs, on the way that KVM has for them and on the slow one. */
+const GUESTS: Readonly<Record<string, readonly [setup: string, params?: Partial<KvmParams>]>> = {
+  'WRMSR LVT error': ['mov $0x837, %ecx; mov $0x100fe, %eax; xor %edx, %edx'],
+  'WRMSR TPR': ['mov $0x808, %ecx; xor %eax, %eax; xor %edx, %edx'],
+  'WRMSR TSC_DEADLINE': [AHEAD],
+  'WRMSR TSC_DEADLINE, slow path': [AHEAD, SLOW],
+  'WRMSR TSC_DEADLINE, past': [PAST],
+  'WRMSR TSC_DEADLINE, past, slow path': [PAST, SLOW],
+  'WRMSR ICR, self-IPI': [SELF_IPI],
+  'WRMSR ICR, self-IPI, slow path': [SELF_IPI, SLOW],
 };
 
 /** Nanoseconds for an exit of each kind, re-entry included. */
 export async function roundTrips(rounds: number): Promise<Record<string, Measured>> {
   const results: Record<string, Measured> = {};
-  for (const [name, setup] of Object.entries(GUESTS)) {
+  for (const [name, [setup, params = {}]] of Object.entries(GUESTS)) {
     const image = await assembleText(guest(setup), `${name}.s`);
     const once = (): number => {
-      const machine = Machine.boot({ image, memory: 4 << 20 });
+      const machine = Machine.boot({ image, memory: 4 << 20, params });
       return time(() => {
         const result = machine.run();
         if (result.kind !== 'power-off') throw new Error(`${name}: the guest ended with ${result.kind}`);

@@ -5,6 +5,7 @@ import { geomean, median, time, type Measured } from './clock.ts';
 import { compareLoops, compareOperations, speedAgainst, type Times } from './comparison.ts';
 import { decodeSpeed } from './decode.ts';
 import { roundTrips, yardstick } from './exits.ts';
+import { lazySpeed } from './lazy.ts';
 import { LOOPS, loopSpeed, OTHER_LOOPS, type LoopName } from './loops.ts';
 import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
@@ -31,6 +32,7 @@ const mips = geomean(LOOPS.map((name) => loops[name].median));
 const decode = await decodeSpeed(ROUNDS);
 const stick = median(Array.from({ length: ROUNDS }, () => time(yardstick)));
 const trips = await roundTrips(ROUNDS);
+const lazy = await lazySpeed(quick ? 2 : 5);
 const start = await startUp(quick ? 3 : 5);
 const compared = quick ? {} : await compareLoops(LOOPS, PEER_ROUNDS);
 const others = quick ? {} : await compareLoops(OTHER_LOOPS, PEER_ROUNDS);
@@ -55,7 +57,7 @@ const bars: Bar[] = [
 
 if (json) {
   const { arch, version } = process;
-  const figures = { loops, mips, decode, yardstickNs: stick, roundTripsNs: trips, startUpMs: start };
+  const figures = { loops, mips, decode, yardstickNs: stick, roundTripsNs: trips, lazySpeed: lazy, startUpMs: start };
   const text = JSON.stringify(
     { arch, node: version, rounds: ROUNDS, ...figures, compared, others, operations, bars },
     null,
@@ -68,8 +70,13 @@ if (json) {
   row('decode and record (M instructions/s)', show(decode));
   row('yardstick round trip (ns)', stick.toFixed(2));
   for (const [what, trip] of Object.entries(trips)) {
-    row(`exit round trip, ${what} (ns)`, `${show(trip)}   ${(trip.median / stick).toFixed(0)} x the yardstick`);
+    const rate = `${(1000 / trip.median).toFixed(2)} M/s`;
+    row(`exit, ${what} (ns)`, `${show(trip)}   ${rate}   ${(trip.median / stick).toFixed(0)} x the yardstick`);
   }
+  row(
+    'lab lazy-tscdeadline (virtual s/s)',
+    `${lazy.median.toFixed(4)} (${lazy.min.toFixed(4)} to ${lazy.max.toFixed(4)})`,
+  );
   row('start to the first byte printed (ms)', start ? show(start) : 'not measured: npm run build first');
   line();
   if (quick) line('Other machines are not measured by --quick.');
@@ -88,7 +95,7 @@ function line(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 function row(what: string, value: string): void {
-  line(`${what.padEnd(42)} ${value}`);
+  line(`${what.padEnd(44)} ${value}`);
 }
 function show({ min, median: middle, max }: Measured): string {
   return `${middle.toFixed(1)} (${min.toFixed(1)} to ${max.toFixed(1)})`;
