@@ -17,7 +17,13 @@ export const HOST_VECTORS = {
   'posted interrupt': 0xf2,
   'local timer': 0xec,
 } as const;
-export type HostVectorKind = keyof typeof HOST_VECTORS;
+
+/** The vector by which an event arrives: whatever is no IPI, the scheduler's tick too, comes from the local timer. */
+export function vectorOf({ kind }: HostEvent): number {
+  return Object.hasOwn(HOST_VECTORS, kind)
+    ? HOST_VECTORS[kind as keyof typeof HOST_VECTORS]
+    : HOST_VECTORS['local timer'];
+}
 
 /** Whoever has something called on another CPU: in hard interrupt context there, so it must not sleep. */
 export interface CallOwner {

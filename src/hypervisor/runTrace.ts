@@ -3,6 +3,7 @@
 import { EXIT, type Exit, type ExitReason } from '../cpu/exit.ts';
 import { EVENT_TYPE, interruption } from '../cpu/interruption.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
+import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** The exit before its handler changes the registers that it is described by. */
@@ -37,5 +38,6 @@ export function traceExit({ id, guest: { state }, cpu, probes, requests }: Vcpu,
   probes.fire('kvm_exit', event, cpu.now);
 }
 
-/** The interrupt that ended guest mode, by Linux's numbers: LOCAL_TIMER_VECTOR, RESCHEDULE_VECTOR. */
-const hostVector = ({ events }: PhysicalCpu): number => (events.first?.kind === 'reschedule' ? 0xfd : 0xec);
+/** The interrupt that ended guest mode. */
+const hostVector = ({ events }: PhysicalCpu): number =>
+  events.first === undefined ? HOST_VECTORS['local timer'] : vectorOf(events.first);

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { compute } from '../../src/host/compute.ts';
 import { SETTLE } from '../../src/host/host.ts';
-import { CrossCall } from '../../src/host/ipi.ts';
+import { CrossCall, vectorOf } from '../../src/host/ipi.ts';
 import type { Sleep } from '../../src/host/sleep.ts';
-import { runHost, unitHost } from './scripts.ts';
+import { callback, runHost, unitHost } from './scripts.ts';
 
 describe('calls on another CPU', () => {
   it('run there in hard interrupt context, whether it idles or computes, and the caller waits for their end', () => {
@@ -46,4 +46,9 @@ describe('calls on another CPU', () => {
       'CPU 0, in caller, interrupts off: waits for a call of owner on CPU 1 without taking interrupts',
     );
   });
+});
+
+it('host interrupts have the vectors of Linux; what is no IPI comes from the local timer', () => {
+  const kinds = ['reschedule', 'call function', 'tick', 'toString'];
+  expect(kinds.map((kind) => vectorOf(callback(kind, () => {})))).toEqual([0xfd, 0xfb, 0xec, 0xec]);
 });
