@@ -125,8 +125,9 @@ const isX2apic = (index: number): boolean => index >= X2APIC_FIRST && index <= X
 /** kvm_get_msr(): the value; null is #GP. An unknown index is counted. */
 export function readMsr(vcpu: Vcpu, index: number): bigint | null {
   if (isX2apic(index)) {
+    const value = vcpu.lapic.readMsr(index);
     vcpu.cpu.charge(COST.lapicAccess);
-    return vcpu.lapic.readMsr(index);
+    return value;
   }
   const record = MSRS.get(index);
   if (record !== undefined) return record.read(vcpu);

@@ -14,8 +14,9 @@ import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
 export function handleMsrRead(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
   const index = state.gpr32(GPR.RCX);
-  vcpu.cpu.charge(COST.msrDispatch);
+  // Read before its time is spent: this CPU has settled, and must not show a clock that others still have before them.
   const value = readMsr(vcpu, index);
+  vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, false, index, value ?? 0n, value === null);
   if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
   state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
