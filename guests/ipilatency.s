@@ -14,6 +14,7 @@
         .include "asm/idt.s"
         .include "asm/x2apic.s"
         .include "asm/ipi.s"
+        .include "asm/random.s"
 
         .equ    VECTOR, 0xfb                    # CALL_FUNCTION_SINGLE_VECTOR of Linux
         .equ    SAMPLES, 1000
@@ -76,19 +77,9 @@ measure:
         jb      1b
         ret
 
-# Long enough for the target to halt, and not always the same: 4096 to 8191 rounds, by xorshift.
+# Long enough for the target to halt, and not always the same: 4096 to 8191 rounds.
 pause_a_while:
-        movl    chance(%rip), %eax
-        movl    %eax, %ecx
-        shll    $13, %ecx
-        xorl    %ecx, %eax
-        movl    %eax, %ecx
-        shrl    $17, %ecx
-        xorl    %ecx, %eax
-        movl    %eax, %ecx
-        shll    $5, %ecx
-        xorl    %ecx, %eax
-        movl    %eax, chance(%rip)
+        call    random
         andl    $4095, %eax
         addl    $4096, %eax
 1:      decl    %eax
@@ -141,7 +132,6 @@ running_format:
 halted_format:
         .asciz  "halted target: %u interrupts, %u cycles on average\n"
         .balign 4
-chance: .long   2463534242
 halts:  .long   0
 answered:
         .long   0

@@ -63,5 +63,7 @@ export { lazyTscDeadline } from './lab/lazyTscDeadline.ts';
 export type { LazyComparison, LazyRun } from './lab/lazyTscDeadline.ts';
 export { ipiFastpath } from './lab/ipiFastpath.ts';
 export type { IpiComparison, IpiRun } from './lab/ipiFastpath.ts';
+export { timerLatency } from './lab/timerLatency.ts';
+export type { TimerComparison, TimerRun } from './lab/timerLatency.ts';
 export { sensitivity } from './lab/sensitivity.ts';
 export type { Sensitivity } from './lab/sensitivity.ts';

@@ -6,10 +6,12 @@ import { COST_MODELS, type CostModel, type CostModelName } from '../host/costs.t
 import type { Experiment, GuestLoader, Row } from '../lab/experiment.ts';
 import { ipiFastpath } from '../lab/ipiFastpath.ts';
 import { lazyTscDeadline } from '../lab/lazyTscDeadline.ts';
+import { timerLatency } from '../lab/timerLatency.ts';
 import { sensitivity, type Sensitivity } from '../lab/sensitivity.ts';
 import { UsageError, type Arguments, type Command } from './command.ts';
 import { drawIpi } from './labIpi.ts';
 import { drawLazy } from './labLazy.ts';
+import { drawTimer } from './labTimer.ts';
 import { loadGuest, packageFolder } from './load.ts';
 import { wrapped } from './prose.ts';
 
@@ -41,7 +43,11 @@ const bench = <Data>(experiment: Experiment<Data>, draw: (data: Data) => string)
   },
 });
 
-const BENCHES: readonly Bench[] = [bench(lazyTscDeadline, drawLazy), bench(ipiFastpath, drawIpi)];
+const BENCHES: readonly Bench[] = [
+  bench(lazyTscDeadline, drawLazy),
+  bench(ipiFastpath, drawIpi),
+  bench(timerLatency, drawTimer),
+];
 
 const list = (): string => {
   const width = Math.max(...BENCHES.map(({ name }) => name.length));

@@ -14,7 +14,8 @@ import type { Image } from '../vmm/image.ts';
 import { Machine } from '../vmm/machine.ts';
 import { distributionOf, type Distribution } from './distribution.ts';
 import type { Experiment, Row } from './experiment.ts';
-import { BusyInterrupts, type InterruptLoad } from './interruptLoad.ts';
+import { runToPowerOff, samplesOf } from './guestRun.ts';
+import { BUSY, BusyInterrupts, type InterruptLoad } from './interruptLoad.ts';
 
 /** In cycles of the guest's clock, from the sender's WRMSR of the ICR on. */
 export interface IpiLatency {
@@ -61,9 +62,6 @@ const DEFAULT_COSTS = COST_MODELS['skylake-2020'];
 const SENDER = 0;
 /** Samples of each array that the guest leaves in memory. */
 const SAMPLES = 1000;
-const BYTES = 4;
-/** At 2.5 GHz an interrupt of 4 us every 20 us: a fifth of the CPU. */
-const LOAD: InterruptLoad = { every: 50_000, takes: 10_000 };
 
 /** The steps that the designs differ in. */
 export const COUNTED_STEPS = ['srcu', 'vmread', 'interruptWindow', 'exitDispatch', 'msrDispatch', 'hardirq'] as const;
@@ -76,14 +74,14 @@ export const ipiFastpath: Experiment<IpiComparison> = {
     const image = await load(GUEST);
     const runs = FASTPATH_DESIGNS.map((design): IpiRun => {
       const alone = send(image, costs, design, null);
-      const loaded = send(image, costs, design, LOAD);
+      const loaded = send(image, costs, design, BUSY);
       const waited = Math.round(loaded.beforeSending.hardirq * 1000);
       return { design, beforeSending: alone.beforeSending, alone: alone.latency, loaded: loaded.latency, waited };
     });
     return {
       guest: `guests/${GUEST}.s`,
       costModel: costs.name,
-      load: LOAD,
+      load: BUSY,
       runs,
       published: published(runs),
       varied: 'where KVM handles a WRMSR of the ICR; the guest and everything else were the same',
@@ -138,26 +136,17 @@ function send(image: Image, costs: CostModel, design: FastpathDesign, interrupts
     for (let i = 0; i < charges.length; i++) charges[i]! += sender.charged[i]! - atExit[i]!;
   });
 
-  const { kind } = machine.run();
-  if (kind !== 'power-off')
-    throw new Error(`the guest ${GUEST} ended with ${kind}, having printed:\n${machine.console.text}`);
+  runToPowerOff(machine, GUEST);
   const beforeSending = Object.fromEntries(COUNTED_STEPS.map((step) => [step, charges[COST[step]]! / sent]));
+  const latencies = (array: string): Distribution => distributionOf(samplesOf(machine, array, SAMPLES));
   return {
     beforeSending: beforeSending as BeforeSending,
     latency: {
-      running: samples(machine, 'running'),
-      halted: samples(machine, 'halted'),
-      sender: samples(machine, 'running_sender'),
+      running: latencies('running'),
+      halted: latencies('halted'),
+      sender: latencies('running_sender'),
     },
   };
-}
-
-/** The array of that name in the guest's memory. */
-function samples({ image, vm }: Machine, name: string): Distribution {
-  const symbol = image.symbols.find(name);
-  const bytes = symbol && vm.memory.read(Number(symbol.address), BYTES * SAMPLES);
-  if (!bytes) throw new Error(`the guest ${GUEST} has no array ${name} in its memory`);
-  return distributionOf(new Uint32Array(bytes.buffer));
 }
 
 function published(runs: readonly IpiRun[]): PublishedDifference[] {

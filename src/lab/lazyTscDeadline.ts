@@ -12,6 +12,7 @@ import { COST_MODELS, type CostModel } from '../host/costs.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine } from '../vmm/machine.ts';
 import type { Experiment, Row } from './experiment.ts';
+import { runToPowerOff } from './guestRun.ts';
 
 /** One run, its rows by the names of the series. */
 export interface LazyRun {
@@ -118,10 +119,7 @@ const saved = (off: number, on: number): number => (off === 0 ? 0 : (100 * (off 
 
 function runToEnd(image: Image, costs: CostModel, lazy: boolean): LazyRun {
   const machine = Machine.boot({ image, vcpus: VCPUS, costs, features: lazy ? ['lazy-tscdeadline'] : [] });
-  const { kind } = machine.run();
-  if (kind !== 'power-off') {
-    throw new Error(`the guest ${GUEST} ended with ${kind}, having printed:\n${machine.console.text}`);
-  }
+  runToPowerOff(machine, GUEST);
   const { byReason, msrWrites } = machine.counters;
   const name = (reason: ExitName): string => NAMES[reason] ?? reason.toLowerCase().replaceAll('_', '-');
   const counters = machine.vm.vcpus.map((vcpu) => vcpu.lapic.timer.lazy.counters);

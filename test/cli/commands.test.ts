@@ -161,6 +161,14 @@ describe('lab', () => {
     expect(out.split('\n').every((line) => line.length <= 120)).toBe(true);
   });
 
+  it('timer-latency draws counts, latencies and histograms', async () => {
+    const { status, out } = await trapline.run('lab', 'timer-latency');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^ {2}sw +\d+ +2000$/m);
+    expect(out).toMatch(/^ +1218 to 1448 +#+ +999 +#+ +999$/m);
+    expect(out.split('\n').every((line) => line.length <= 120)).toBe(true);
+  });
+
   it('--csv gives the table as comma-separated values', async () => {
     const { out } = await trapline.run('lab', 'lazy-tscdeadline', '--csv');
     const [head, ...rows] = out.trimEnd().split('\n');

@@ -1,0 +1,109 @@
+// Experiment: how late a deadline's interrupt is, by what carries the deadline. The same guest arms a thousand deadlines that
+// find it running, and as many that find it halted. Returns data.
+//
+// Theory: the deadline of a running vCPU is kept by an hrtimer of the host, whose interrupt ends guest mode before its
+// callback makes the guest's timer expire; or by the VMX preemption timer, which ends guest mode by itself and needs
+// neither interrupt nor callback. A fast path saves the outer loop on top. A vCPU that has halted is in no position to
+// count in guest mode: then an hrtimer wakes it in any case, and the designs may differ in nothing but what arming costs.
+
+import { COST_MODELS, type CostModel } from '../host/costs.ts';
+import type { KvmParams } from '../hypervisor/params.ts';
+import type { Image } from '../vmm/image.ts';
+import { Machine } from '../vmm/machine.ts';
+import { distributionOf, type Distribution } from './distribution.ts';
+import type { Experiment, Row } from './experiment.ts';
+import { runToPowerOff, samplesOf } from './guestRun.ts';
+import { BUSY, BusyInterrupts, type InterruptLoad } from './interruptLoad.ts';
+
+/** `sw`: an hrtimer. `hv`: the preemption timer. `hv+fast`: that, and fast paths. */
+export const TIMER_DESIGNS = {
+  sw: { preemptionTimer: false, fastpath: 'off' },
+  hv: { preemptionTimer: true, fastpath: 'off' },
+  'hv+fast': { preemptionTimer: true, fastpath: 'reenter' },
+} as const satisfies Record<string, KvmParams>;
+export type TimerDesign = keyof typeof TIMER_DESIGNS;
+
+/** In cycles of the guest's clock. */
+export interface Lateness {
+  /** From the deadline to the handler, of a guest that ran and of one that had halted; each sample in order. */
+  readonly running: readonly number[];
+  readonly halted: readonly number[];
+  /** From before the WRMSR of TSC_DEADLINE to the next instruction. */
+  readonly arming: Distribution;
+}
+
+export interface TimerRun {
+  readonly design: TimerDesign;
+  readonly exits: number;
+  /** Interrupts of the host that its CPU took, timers and the load's. */
+  readonly hostInterrupts: number;
+  readonly alone: Lateness;
+  readonly loaded: Lateness;
+}
+
+export interface TimerComparison {
+  readonly guest: string;
+  readonly costModel: string;
+  readonly load: InterruptLoad;
+  readonly runs: readonly TimerRun[];
+  readonly varied: string;
+  readonly differs: string;
+}
+
+const GUEST = 'timerlatency';
+const SAMPLES = 1000;
+const designs = Object.keys(TIMER_DESIGNS) as TimerDesign[];
+
+export const timerLatency: Experiment<TimerComparison> = {
+  name: 'timer-latency',
+  summary: 'how late a deadline is, on an hrtimer, on the preemption timer and with fast paths',
+
+  async run(load, costs = COST_MODELS['skylake-2020']) {
+    const image = await load(GUEST);
+    const runs = designs.map((design): TimerRun => {
+      const { exits, hostInterrupts, lateness } = wait(image, costs, design, null);
+      return { design, exits, hostInterrupts, alone: lateness, loaded: wait(image, costs, design, BUSY).lateness };
+    });
+    return {
+      guest: `guests/${GUEST}.s`,
+      costModel: costs.name,
+      load: BUSY,
+      runs,
+      varied: 'what carries the deadline of a running vCPU (kvm_intel.preemption_timer), and fast paths',
+      differs:
+        'there are no posted timer interrupts yet, nor does the hypervisor arm its timers ahead of the deadline (lapic_timer_advance) as KVM does by default',
+    };
+  },
+
+  rows: ({ runs }) =>
+    runs.flatMap(({ design, alone, loaded }): Row[] =>
+      (['alone', 'loaded'] as const).flatMap((host) =>
+        (['running', 'halted'] as const).map((guest) => {
+          const { count, median, p99, max } = distributionOf((host === 'alone' ? alone : loaded)[guest]);
+          return { design, host, guest, count, median, p99, max };
+        }),
+      ),
+    ),
+
+  scored: 'the median of the cycles from a deadline to the handler of a running guest, on a quiet host',
+  async scores(load, costs) {
+    const image = await load(GUEST);
+    return designs.map((design) => {
+      return { design, score: distributionOf(wait(image, costs, design, null).lateness.running).median };
+    });
+  },
+};
+
+function wait(image: Image, costs: CostModel, design: TimerDesign, interrupts: InterruptLoad | null) {
+  const machine = Machine.boot({ image, costs, params: TIMER_DESIGNS[design] });
+  const [cpu] = machine.host.cpus;
+  if (interrupts !== null) new BusyInterrupts(machine.host, cpu!, interrupts);
+  runToPowerOff(machine, GUEST);
+  const { exits, charged } = machine.counters;
+  const lateness: Lateness = {
+    running: [...samplesOf(machine, 'running', SAMPLES)],
+    halted: [...samplesOf(machine, 'halted', SAMPLES)],
+    arming: distributionOf(samplesOf(machine, 'running_arming', SAMPLES)),
+  };
+  return { exits, hostInterrupts: charged.get('hardirq') ?? 0, lateness };
+}

@@ -1,0 +1,67 @@
+// The timer experiment: what carries a deadline decides how late a running guest learns of it, and nothing for a halted one.
+
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadGuest, packageFolder } from '../../src/cli/load.ts';
+import { distributionOf, type Distribution } from '../../src/lab/distribution.ts';
+import { timerLatency, type TimerComparison, type TimerDesign } from '../../src/lab/timerLatency.ts';
+
+let data: TimerComparison;
+beforeAll(async () => {
+  data = await timerLatency.run((name) => loadGuest(join(packageFolder(), 'guests', `${name}.s`)));
+});
+const run = (design: TimerDesign) => data.runs.find((each) => each.design === design)!;
+const alone = (design: TimerDesign, guest: 'running' | 'halted'): Distribution =>
+  distributionOf(run(design).alone[guest]);
+
+describe('a running guest', () => {
+  it('costs the host an interrupt for each deadline on an hrtimer, and none on the preemption timer', () => {
+    // The thousand deadlines of the halted guest are on an hrtimer in any case.
+    expect(data.runs.map(({ hostInterrupts }) => hostInterrupts)).toEqual([2000, 1000, 1000]);
+  });
+
+  it('has as many exits under each design', () => {
+    expect(new Set(data.runs.map(({ exits }) => exits)).size).toBe(1);
+  });
+
+  it('learns of its deadline soonest by the preemption timer and fast paths, last by an hrtimer', () => {
+    expect(alone('hv', 'running').median).toBeLessThan(alone('sw', 'running').median);
+    expect(alone('hv+fast', 'running').median).toBeLessThan(alone('hv', 'running').median);
+  });
+
+  it('sees the grain of the preemption timer, 32 cycles, and no grain of an hrtimer', () => {
+    const spread = (design: TimerDesign): number => {
+      const sorted = run(design).alone.running.toSorted((a, b) => a - b);
+      return sorted.at(-2)! - sorted[1]!; // the first sample touches memory for the first time
+    };
+    expect(spread('sw')).toBe(0);
+    expect(spread('hv')).toBeGreaterThan(24);
+    expect(spread('hv')).toBeLessThanOrEqual(32);
+  });
+
+  it('arms most cheaply where a fast path takes the write', () => {
+    const arming = data.runs.map((each) => each.alone.arming.median);
+    expect(arming).toEqual(arming.toSorted((a, b) => b - a));
+  });
+});
+
+describe('a halted guest', () => {
+  it('is woken by an hrtimer under every design', () => {
+    expect(alone('hv', 'halted')).toEqual(alone('sw', 'halted'));
+    expect(alone('hv+fast', 'halted')).toEqual(alone('sw', 'halted'));
+  });
+});
+
+it('no deadline is early, on a quiet host or a busy one', () => {
+  const samples = data.runs.flatMap((each) => [each.alone, each.loaded].flatMap((l) => [...l.running, ...l.halted]));
+  expect(samples).toHaveLength(3 * 4 * 1000);
+  // An early one would be a large number: samples are unsigned.
+  expect(Math.max(...samples)).toBeLessThan(data.load.every);
+});
+
+it('a host that is busy with interrupts delays some deadlines by a handler, whatever carries them', () => {
+  for (const { loaded } of data.runs) {
+    expect(distributionOf(loaded.running).p99).toBeGreaterThan(data.load.takes);
+    expect(distributionOf(loaded.running).median).toBeLessThan(2500);
+  }
+});
