@@ -95,7 +95,7 @@ function line(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 function row(what: string, value: string): void {
-  line(`${what.padEnd(44)} ${value}`);
+  line(`${what.padEnd(48)} ${value}`);
 }
 function show({ min, median: middle, max }: Measured): string {
   return `${middle.toFixed(1)} (${min.toFixed(1)} to ${max.toFixed(1)})`;
