@@ -15,6 +15,7 @@
         .include "asm/x2apic.s"
         .include "asm/ipi.s"
         .include "asm/random.s"
+        .include "asm/samples.s"
 
         .equ    VECTOR, 0xfb                    # CALL_FUNCTION_SINGLE_VECTOR of Linux
         .equ    SAMPLES, 1000
@@ -44,10 +45,10 @@ _start:
 
         leaq    running(%rip), %rdi
         leaq    running_format(%rip), %rsi
-        call    report
+        call    samples_report
         leaq    halted(%rip), %rdi
         leaq    halted_format(%rip), %rsi
-        call    report
+        call    samples_report
         jmp     power_off
 
 # Sends SAMPLES interrupts. What each took to arrive goes to the array at %rbp, what it held up its sender to the one behind.
@@ -85,22 +86,6 @@ pause_a_while:
 1:      decl    %eax
         jnz     1b
         ret
-
-# Prints the average of the array at %rdi with the format at %rsi.
-report:
-        xorl    %eax, %eax
-        xorl    %ecx, %ecx
-1:      movl    (%rdi,%rcx,4), %edx
-        addq    %rdx, %rax
-        incl    %ecx
-        cmpl    $SAMPLES, %ecx
-        jb      1b
-        xorl    %edx, %edx
-        divq    %rcx
-        movq    %rsi, %rdi
-        movl    $SAMPLES, %esi
-        movq    %rax, %rdx
-        jmp     printk
 
 # Spins, or halts, for ever; the handler does the rest.
 target:

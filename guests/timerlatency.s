@@ -12,6 +12,7 @@
         .include "asm/x2apic.s"
         .include "asm/timer.s"
         .include "asm/random.s"
+        .include "asm/samples.s"
 
         .equ    VECTOR, 0xec                    # LOCAL_TIMER_VECTOR of Linux
         .equ    SAMPLES, 1000
@@ -34,10 +35,10 @@ _start:
 
         leaq    running(%rip), %rdi
         leaq    running_format(%rip), %rsi
-        call    report
+        call    samples_report
         leaq    halted(%rip), %rdi
         leaq    halted_format(%rip), %rsi
-        call    report
+        call    samples_report
         jmp     power_off
 
 # Waits for SAMPLES deadlines. How late each was goes to the array at %rbp, what arming it took to the one behind.
@@ -74,22 +75,6 @@ measure:
         cmpl    $SAMPLES, %r12d
         jb      1b
         ret
-
-# Prints the average of the array at %rdi with the format at %rsi.
-report:
-        xorl    %eax, %eax
-        xorl    %ecx, %ecx
-1:      movl    (%rdi,%rcx,4), %edx
-        addq    %rdx, %rax
-        incl    %ecx
-        cmpl    $SAMPLES, %ecx
-        jb      1b
-        xorl    %edx, %edx
-        divq    %rcx
-        movq    %rsi, %rdi
-        movl    $SAMPLES, %esi
-        movq    %rax, %rdx
-        jmp     printk
 
 expired:
         pushq   %rax

@@ -1,11 +1,10 @@
 // The tables of `trapline lab ipi-fastpath`.
 
-import type { Distribution } from '../lab/distribution.ts';
 import { COUNTED_STEPS, type IpiComparison, type IpiRun } from '../lab/ipiFastpath.ts';
+import { latencyTable } from './latencyTable.ts';
 import { wrapped } from './prose.ts';
 
 const DESIGN = 14;
-const CELL = 8;
 
 /** Counts first, then modelled cycles on both hosts, then what was published. */
 export function drawIpi({ guest, costModel, load, runs, published, varied, differs }: IpiComparison): string {
@@ -45,17 +44,8 @@ function drawSteps({ design, beforeSending }: IpiRun): string {
 const drawWaited = ({ design, waited }: IpiRun): string =>
   `  ${design}: ${waited} of 1000 IPIs waited for a handler that the host ran between the exit and the IPI`;
 
-function drawLatencies(runs: readonly IpiRun[], host: 'alone' | 'loaded'): string[] {
-  const title = (text: string): string => text.padStart((3 * CELL + text.length) >> 1).padEnd(3 * CELL);
-  const cells = (values: readonly (string | number)[]): string =>
-    values.map((value) => String(value).padStart(CELL)).join('');
-  const columns = ({ median, p99, max }: Distribution): string => cells([median, p99, max]);
-  return [
-    `  ${''.padEnd(DESIGN)}  ${title('running target')}  ${title('halted target')}  ${title('sender goes on')}`.trimEnd(),
-    `  ${''.padEnd(DESIGN)}  ${Array.from({ length: 3 }, () => cells(['median', 'p99', 'max'])).join('  ')}`,
-    ...runs.map(
-      ({ design, [host]: { running, halted, sender } }) =>
-        `  ${design.padEnd(DESIGN)}  ${[running, halted, sender].map(columns).join('  ')}`,
-    ),
-  ];
-}
+const drawLatencies = (runs: readonly IpiRun[], host: 'alone' | 'loaded'): string[] =>
+  latencyTable(
+    ['running target', 'halted target', 'sender goes on'],
+    runs.map(({ design, [host]: { running, halted, sender } }) => [design, [running, halted, sender]]),
+  );

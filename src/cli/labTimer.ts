@@ -1,16 +1,14 @@
 // The tables and histograms of `trapline lab timer-latency`.
 
-import { distributionOf, type Distribution } from '../lab/distribution.ts';
+import { distributionOf } from '../lab/distribution.ts';
 import type { TimerComparison, TimerRun } from '../lab/timerLatency.ts';
 import { histogram } from './histogram.ts';
+import { latencyTable } from './latencyTable.ts';
 import { wrapped } from './prose.ts';
 
 const DESIGN = 10;
 const CELL = 8;
 const CYCLES_PER_US = 2500;
-
-const cells = (values: readonly (string | number)[]): string =>
-  values.map((value) => String(value).padStart(CELL)).join('');
 
 /** Counts first, then modelled cycles on both hosts. */
 export function drawTimer({ guest, costModel, load, runs, varied, differs }: TimerComparison): string {
@@ -39,18 +37,14 @@ export function drawTimer({ guest, costModel, load, runs, varied, differs }: Tim
   ]);
 }
 
-function drawLateness(runs: readonly TimerRun[], host: 'alone' | 'loaded'): string[] {
-  const title = (text: string): string => text.padStart((3 * CELL + text.length) >> 1).padEnd(3 * CELL);
-  const columns = ({ median, p99, max }: Distribution): string => cells([median, p99, max]);
-  return [
-    `  ${''.padEnd(DESIGN)}  ${title('running guest')}  ${title('halted guest')}  ${title('arming')}`.trimEnd(),
-    `  ${''.padEnd(DESIGN)}  ${Array.from({ length: 3 }, () => cells(['median', 'p99', 'max'])).join('  ')}`,
-    ...runs.map(({ design, [host]: { running, halted, arming } }) => {
-      const each = [distributionOf(running), distributionOf(halted), arming];
-      return `  ${design.padEnd(DESIGN)}  ${each.map(columns).join('  ')}`;
-    }),
-  ];
-}
+const drawLateness = (runs: readonly TimerRun[], host: 'alone' | 'loaded'): string[] =>
+  latencyTable(
+    ['running guest', 'halted guest', 'arming'],
+    runs.map(({ design, [host]: { running, halted, arming } }) => [
+      design,
+      [distributionOf(running), distributionOf(halted), arming],
+    ]),
+  );
 
 const drawHistogram = (runs: readonly TimerRun[], host: 'alone' | 'loaded'): string[] =>
   histogram(new Map(runs.map((run) => [`${run.design}, running`, run[host].running])));
