@@ -45,8 +45,12 @@ _start:
 measure:
         xorl    %r12d, %r12d
 1:      call    random
-        andl    $8191, %eax
-        leaq    NEAREST(%rax), %rbx
+        movl    %eax, %ebx
+        andl    $8191, %ebx
+        addl    $NEAREST, %ebx
+        shrl    $24, %eax                       # in no step with what grain the host's timer may have
+6:      decl    %eax
+        jns     6b
         movl    $0, answered(%rip)
         read_tsc
         movq    %rax, %r13

@@ -3,8 +3,10 @@
 //
 // Theory: the deadline of a running vCPU is kept by an hrtimer of the host, whose interrupt ends guest mode before its
 // callback makes the guest's timer expire; or by the VMX preemption timer, which ends guest mode by itself and needs
-// neither interrupt nor callback. A fast path saves the outer loop on top. A vCPU that has halted is in no position to
-// count in guest mode: then an hrtimer wakes it in any case, and the designs may differ in nothing but what arming costs.
+// neither interrupt nor callback. A fast path makes arming cheaper, but not the interrupt sooner: whoever has an interrupt
+// to inject leaves the inner loop. A vCPU that has halted cannot count in guest mode: an hrtimer wakes it in any case. The
+// preemption timer's grain is 32 cycles, so the guest arms at chance distances from it; in step, each design would be early
+// by a figure of its own.
 
 import { COST_MODELS, type CostModel } from '../host/costs.ts';
 import type { KvmParams } from '../hypervisor/params.ts';

@@ -24,9 +24,13 @@ describe('a running guest', () => {
     expect(new Set(data.runs.map(({ exits }) => exits)).size).toBe(1);
   });
 
-  it('learns of its deadline soonest by the preemption timer and fast paths, last by an hrtimer', () => {
+  it('learns of its deadline sooner by the preemption timer than by an hrtimer', () => {
     expect(alone('hv', 'running').median).toBeLessThan(alone('sw', 'running').median);
-    expect(alone('hv+fast', 'running').median).toBeLessThan(alone('hv', 'running').median);
+  });
+
+  it('gains nothing from a fast path then: an interrupt to inject leads out of the inner loop', () => {
+    const difference = alone('hv+fast', 'running').median - alone('hv', 'running').median;
+    expect(Math.abs(difference)).toBeLessThan(8);
   });
 
   it('sees the grain of the preemption timer, 32 cycles, and no grain of an hrtimer', () => {
@@ -35,8 +39,9 @@ describe('a running guest', () => {
       return sorted.at(-2)! - sorted[1]!; // the first sample touches memory for the first time
     };
     expect(spread('sw')).toBe(0);
-    expect(spread('hv')).toBeGreaterThan(24);
-    expect(spread('hv')).toBeLessThanOrEqual(32);
+    // Ticks are rounded down, and the clock has its place within a tick: up to two of them.
+    expect(spread('hv')).toBeGreaterThan(32);
+    expect(spread('hv')).toBeLessThanOrEqual(64);
   });
 
   it('arms most cheaply where a fast path takes the write', () => {
