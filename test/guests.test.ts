@@ -28,6 +28,10 @@ const SMALL = 4 * 2 ** 20;
 /** Units of a slice: prime, so that slices end everywhere. */
 const SLICE = 7919;
 
+/** Cycles of a turn where vCPUs share a CPU, and how much longer their guest may then take. */
+const SHARED_SLICE = 50_000;
+const TURNS = 10;
+
 /** Everything that a run leaves behind, short enough to compare. */
 const trace = (machine: Machine): string =>
   `${machine.digest()} ${machine.counters.exits} exits, ${machine.console.text.length} bytes`;
@@ -78,6 +82,24 @@ describe.each(FILES)('%s', (file) => {
       const machine = bootCase(await image, guest, small);
       runInSlices(machine, guest, SLICE);
       expect(trace(machine), `in slices of ${SLICE}`).toBe(once);
+    });
+
+    if ((guest.directives.vcpus ?? 1) === 1) continue;
+    it(`${guest.name} keeps its promises when its vCPUs share one physical CPU`, async () => {
+      const shared: GuestOptions = { hostCpus: 1, slice: SHARED_SLICE };
+      const machine = bootCase(await image, guest, shared);
+      const most = guest.directives.maxCycles;
+      const result = machine.run(most === undefined ? {} : { maxCycles: TURNS * most });
+      expect(brokenPromises(machine, result, guest)).toEqual([]);
+      const again = bootCase(await image, guest, { ...shared, memory: guest.directives.memory ?? SMALL });
+      const sliced = bootCase(await image, guest, { ...shared, memory: guest.directives.memory ?? SMALL });
+      again.run({ maxCycles: TURNS * (most ?? Infinity) });
+      runInSlices(
+        sliced,
+        { ...guest, directives: { ...guest.directives, maxCycles: TURNS * (most ?? Infinity) } },
+        SLICE,
+      );
+      expect(trace(sliced), 'in steps').toBe(trace(again));
     });
   }
 });

@@ -33,6 +33,17 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     value: 'NAME',
     help: 'what carries deadlines of a running vCPU: hv, the preemption timer (default), or sw, an hrtimer',
   },
+  { name: 'host-cpus', value: 'N', help: 'physical CPUs of the host (default: one for each vCPU)' },
+  {
+    name: 'pin',
+    value: 'LIST',
+    help: 'the host CPU of each vCPU, in order: 0,0,1; a range such as 0-3 lets one move',
+  },
+  {
+    name: 'slice',
+    value: 'N',
+    help: 'cycles for which a vCPU keeps a host CPU that others wait for (default: 2.8 ms)',
+  },
   {
     name: 'max-cycles',
     value: 'N',
@@ -57,6 +68,7 @@ export interface Wishes {
 }
 
 const MOST_VCPUS = 64;
+const MOST_HOST_CPUS = 256;
 const MOST_SEED = 0xffff_ffff;
 
 /** Boots a machine as the command line says, else as the file's own wishes do. Throws UsageError or BootError. */
@@ -77,6 +89,9 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   const memory = memoryText === undefined ? wishes.memory : size('memory', memoryText);
   const asked = args.given('feature') ? args.texts('feature').map(feature) : wishes.features;
   const quantum = args.number('quantum', 1, 1_000_000_000);
+  const hostCpus = args.number('host-cpus', 1, MOST_HOST_CPUS);
+  const slice = args.number('slice', 1, Number.MAX_SAFE_INTEGER);
+  const pin = args.text('pin');
   const costs = args.text('costs');
   const seed = args.number('seed', 0, MOST_SEED);
   if (costs !== undefined && !COST_PRESETS.includes(costs)) {
@@ -91,6 +106,9 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
     ...(quantum !== undefined && { quantum }),
+    ...(hostCpus !== undefined && { hostCpus }),
+    ...(slice !== undefined && { slice }),
+    ...(pin !== undefined && { pin: pinning(pin) }),
     ...(costs !== undefined && { costs }),
     ...(seed !== undefined && { seed }),
     ...(args.given('no-hot') && { noHot: true }),
@@ -115,6 +133,17 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
     ...(fastpath !== undefined && { fastpath }),
     ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
   };
+}
+
+/** `0,2,0-3`: for each vCPU one host CPU, or a range of them. */
+function pinning(text: string): number[][] {
+  return text.split(',').map((item) => {
+    const [, first, last = first] = /^(\d{1,3})(?:-(\d{1,3}))?$/.exec(item.trim()) ?? [];
+    const count = Number(last) - Number(first) + 1;
+    if (!(count >= 1))
+      throw new UsageError(`--pin takes a host CPU or a range for each vCPU, such as 0,0,1-3, not '${text}'`);
+    return Array.from({ length: count }, (_, i) => Number(first) + i);
+  });
 }
 
 function cpuModel(name: string): CpuModelName {

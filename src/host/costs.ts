@@ -21,6 +21,7 @@ const rows = {
   vmExit:          { what: 'from the exiting instruction to the first host instruction',  skylake: 550,  source: 'estimate: half of a bare hardware round trip, weighted to the exit' },
   vmread:          { what: 'VMREAD of one field',                                         skylake: 25,   source: 'estimate; the 2019 IPI review puts two of them at about 50 cycles' },
   vmwrite:         { what: 'VMWRITE of one field',                                        skylake: 25,   source: 'estimate: as VMREAD' },
+  vmptrld:         { what: 'VMPTRLD or VMCLEAR: another VMCS becomes current, or none',    skylake: 150,  source: 'estimate: a VMCS that the caches hold' },
   guestSwitch:     { what: 'registers, XCR0, debug state on one side of an entry',        skylake: 60,   source: 'estimate' },
   barrier:         { what: 'full memory barrier (MFENCE or a locked instruction)',        skylake: 20,   source: 'Agner Fog, instruction tables: locked ADD, Skylake-X' },
   srcu:            { what: 'srcu_read_lock or unlock, its barrier included',              skylake: 25,   source: 'estimate: one barrier and two adds' },

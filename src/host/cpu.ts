@@ -17,6 +17,8 @@ export class PhysicalCpu {
   readonly events = new EventQueue();
   /** The thread that runs here; null: idle. */
   thread: Thread | null = null;
+  /** The current-VMCS pointer: whose guest this processor would enter; whose it is, is the hypervisor's business. */
+  currentVmcs: object | null = null;
   /** TIF_NEED_RESCHED: the running thread makes room at its next preemption point. */
   needResched = false;
   /** EFLAGS.IF of the host: hard interrupts are taken only while it is set. */

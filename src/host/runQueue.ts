@@ -64,6 +64,11 @@ export class RunQueue implements EventOwner {
     return true;
   }
 
+  /** The first in line that is as asked. */
+  find(wanted: (thread: Thread) => boolean): Thread | undefined {
+    return this.#waiting.find(wanted);
+  }
+
   /** pick_next_task(). */
   take(): Thread | null {
     const next = this.#waiting.shift();

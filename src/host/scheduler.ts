@@ -3,8 +3,8 @@
 //
 // Theory: a thread is switched only where it yields, as host code between two yields is one piece. So preempt_enable() and
 // the return from an interrupt do not switch by themselves: they leave `needResched` set, and the next yield with
-// preemption and interrupts on honours it. Load is balanced only when a thread starts or wakes up: a CPU that becomes idle
-// pulls nobody from another.
+// preemption and interrupts on honours it. Load is balanced when a thread starts or wakes up, and when a CPU is about to
+// idle: it pulls whoever waits longest in the longest line. There is no periodic balancing.
 
 import { COST } from './costs.ts';
 import type { PhysicalCpu } from './cpu.ts';
@@ -101,7 +101,7 @@ export class Scheduler {
   schedule(cpu: PhysicalCpu): void {
     const queue = this.#queueOf(cpu);
     const previous = cpu.thread;
-    const next = queue.take();
+    const next = queue.take() ?? this.#newidleBalance(cpu);
     cpu.needResched = false;
     if (previous !== null)
       for (const notifier of previous.preemptNotifiers) atomically(cpu, () => notifier.schedOut(next));
@@ -139,9 +139,28 @@ export class Scheduler {
     return affinity.reduce((best, other) => (this.#load(other) < this.#load(best) ? other : best));
   }
 
+  /** newidle_balance(): a thread from the line of another CPU, for one that has nothing to do; null: there is none. */
+  #newidleBalance(cpu: PhysicalCpu): Thread | null {
+    let found: Thread | null = null;
+    let longest = 0;
+    for (const queue of this.#queues) {
+      if (queue.cpu === cpu || queue.length <= longest) continue;
+      const first = queue.find((thread) => thread.affinity.includes(cpu));
+      if (first === undefined) continue;
+      found = first;
+      longest = queue.length;
+    }
+    if (found === null) return null;
+    this.#queueOf(found.cpu).remove(found);
+    found.cpu = cpu;
+    found.notBefore = Math.max(found.leftAt, found.wokenAt);
+    return found;
+  }
+
   #makeRunnable(thread: Thread): boolean {
     if (thread.state !== 'blocked') return false;
     thread.state = 'runnable';
+    thread.wokenAt = this.#host.thisCpu.now;
     // The timeout stays with the CPU on which it was started.
     thread.cpu.events.remove(thread.timeout);
     thread.watcher?.onWakeUp();

@@ -46,6 +46,8 @@ export class Thread implements EventOwner {
   sliceLeft = 0;
   /** Position at which it left its last CPU. */
   leftAt = 0;
+  /** Position at which it was woken up last. */
+  wokenAt = 0;
   /** A thread that changes its CPU does not go back in time: it goes on at this position or later. */
   notBefore = 0;
   readonly preemptNotifiers: PreemptNotifier[] = [];

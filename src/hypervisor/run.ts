@@ -4,12 +4,13 @@
 // Theory: the vCPU's thread runs until userspace is needed. An entry services requests, injects events, turns interrupts
 // off, says IN_GUEST and only then looks for a reason not to enter; whoever makes a request after that kicks, and the kick
 // ends guest mode. After the exit the host's own interrupts are handled first, then the exit. The exit's reason travels by
-// value. Two yields belong to the model and not to KVM: SETTLE, until this CPU is the one furthest behind, so that handlers
-// see and do things in the order of time; and SLICE, which only lets `Host.step` return. Neither changes what happens.
+// value. RESCHED is KVM's own schedule(), after which the vCPU may be on another CPU. Two yields belong to the model: SETTLE,
+// until this CPU is the one furthest behind, so that handlers see and do things in the order of time; and SLICE, which only
+// lets `Host.step` return. Neither changes what happens.
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { COST } from '../host/costs.ts';
-import { SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
+import { RESCHED, SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
 import type { Sleep } from '../host/sleep.ts';
 import { vcpuBlock } from './block.ts';
 import { CONTINUE, TO_USERSPACE, type Disposition, type ExitHandler } from './exits/handler.ts';
@@ -38,6 +39,7 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
   const { timer } = vcpu.lapic;
   const { host } = vcpu.vm;
   vcpu.userspace = null;
+  vcpu.load.load();
   for (;;) {
     let disposition: Disposition | null;
     if (vcpu.mpState !== 'runnable') disposition = yield* vcpuBlock(vcpu);
@@ -74,12 +76,14 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
     if (disposition === TO_USERSPACE) return leaveToUserspace(vcpu);
     vcpu.requests.clear(KVM_REQ.UNBLOCK);
     if (timer.hasPendingTimer()) timer.injectApicTimerIrqs();
+    if (vcpu.cpu.needResched) yield RESCHED;
   }
 }
 
 function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
   const exit = vcpu.userspace;
   if (exit === null) throw new Error(`${vcpu.name} returned to userspace without saying why`);
+  vcpu.load.put();
   vcpu.cpu.charge(COST.userspaceReturn);
   return exit;
 }
@@ -133,7 +137,7 @@ function finishExit(vcpu: Vcpu, reason: number): Fastpath {
 
 /** kvm_vcpu_exit_request(): something came up between the service of requests and the entry. */
 function exitRequested(vcpu: Vcpu): boolean {
-  return vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending;
+  return vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending || vcpu.cpu.needResched;
 }
 
 /** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */

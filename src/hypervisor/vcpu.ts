@@ -16,6 +16,7 @@ import type { GuestCpu } from './guestCpu.ts';
 import { GuestPageCache } from './guestPageCache.ts';
 import { GuestTsc } from './guestTsc.ts';
 import { QueuedEvents, queueNmi } from './inject.ts';
+import { VcpuLoad } from './load.ts';
 import { Lapic } from './lapic/lapic.ts';
 import type { LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
 import { KVM_REQ, Requests } from './requests.ts';
@@ -68,6 +69,8 @@ export class VcpuStat {
   irqInjections = 0;
   reqEvent = 0;
   hypercalls = 0;
+  /** Loads on another physical CPU than the last. */
+  migrations = 0;
   pfTaken = 0;
   invlpg = 0;
 }
@@ -92,8 +95,11 @@ export class Vcpu implements EventOwner, LapicOwner {
   readonly lapic: Lapic;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
   mpState: Cell<MpState> = 'runnable';
-  /** The physical CPU that it is loaded on. */
+  /** The physical CPU that it is loaded on, or was last. */
   cpu: PhysicalCpu;
+  readonly load: VcpuLoad;
+  /** vcpu->preempted: it lost its CPU while it wanted to go on. */
+  preempted: Cell<boolean> = false;
   /** The thread that runs it; null until it is started. */
   thread: Thread | null = null;
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
@@ -113,6 +119,8 @@ export class Vcpu implements EventOwner, LapicOwner {
     this.guest = guest;
     this.probes = vm.probes;
     this.cpu = cpu;
+    this.load = new VcpuLoad(this);
+    this.load.created(cpu);
     this.#kickIpi = new HostEvent(this, 'reschedule');
     this.features = vm.lapicFeatures;
     this.hvTimer = vm.params.preemptionTimer ? new VmxHvTimer(this) : null;

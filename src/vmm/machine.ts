@@ -4,7 +4,6 @@
 import { Processor, type ProcessorOptions } from '../cpu/processor.ts';
 import { featuresFromCpuid } from '../cpu/features.ts';
 import { costModel, type CostModel } from '../host/costs.ts';
-import type { PhysicalCpu } from '../host/cpu.ts';
 import { Host } from '../host/host.ts';
 import { Random } from '../host/random.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
@@ -29,6 +28,7 @@ import { bootDirect, BootError } from './loaders/direct.ts';
 import { MmioBus } from './mmio.ts';
 import { PortBus } from './ports.ts';
 import type { RunResult } from './result.ts';
+import { placeVcpus, type Placement } from './topology.ts';
 import { vcpuThread, type Userspace } from './userspace.ts';
 import { reportVcpu } from './vcpuReport.ts';
 
@@ -46,11 +46,17 @@ export interface BootOptions {
   readonly params?: Partial<KvmParams>;
   /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. Default 1. */
   readonly apicBusCycleNs?: number;
-  /** The host to run on, with a free CPU for each vCPU; default: one of its own. */
+  /** The host to run on, which several machines may share; default: one of its own. */
   readonly host?: Host;
-  /** Of the machine's own host: a cost model or the name of a preset, and the cycles that guest code may run ahead. */
+  /** Of the machine's own host: how many physical CPUs it has (default: one for each vCPU), */
+  readonly hostCpus?: number;
+  /** ... a cost model or the name of a preset, the cycles that guest code may run ahead, */
   readonly costs?: CostModel | string;
   readonly quantum?: number;
+  /** ... and the cycles for which a thread keeps a CPU that others wait for (default: 2.8 ms). */
+  readonly slice?: number;
+  /** For each vCPU the physical CPUs on which it may run. Default: see `placeVcpus`. */
+  readonly pin?: readonly (readonly number[])[];
   readonly tscKhz?: number;
   /** Other than 0 (the default): vCPUs start at chance distances, so that each seed tries another interleaving. RDRAND's numbers follow from it too. */
   readonly seed?: number;
@@ -111,10 +117,11 @@ export class Machine implements Userspace {
       noHot: options.noHot ?? false,
       engine: options.engine ?? 'wasm',
     });
+    const places = placeVcpus(this.host, vcpus, options.pin);
     this.vm = new Vm({
       host: this.host,
       guests: this.processor.cpus,
-      cpus: freeCpus(this.host, vcpus),
+      cpus: places.map(({ cpu }) => cpu),
       arena: this.processor.arena,
       secondStage: this.processor.secondStage,
       probes: this.probes,
@@ -129,7 +136,7 @@ export class Machine implements Userspace {
     this.#connectDevices();
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
     bootDirect(this.vm, image, memory);
-    this.#start(options.seed ?? 0);
+    this.#start(places, options.seed ?? 0);
   }
 
   /**
@@ -195,12 +202,13 @@ export class Machine implements Userspace {
     }
   }
 
-  #start(seed: number): void {
+  #start(places: readonly Placement[], seed: number): void {
     const random = new Random(seed);
     for (const vcpu of this.vm.vcpus) {
       vcpu.guest.state.entropy = (BigInt(seed >>> 0) << 32n) | BigInt(vcpu.id);
       if (seed !== 0) vcpu.cpu.now += random.below(START_SPREAD);
-      vcpu.thread = this.host.spawn(vcpu.name, vcpu.cpu, vcpuThread(this, vcpu));
+      const { cpu, affinity } = places[vcpu.id]!;
+      vcpu.thread = this.host.spawn(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
     }
   }
 
@@ -213,19 +221,10 @@ export class Machine implements Userspace {
   }
 }
 
-const hostOptions = ({ costs, quantum, tscKhz }: BootOptions, cpus: number) => ({
-  cpus,
+const hostOptions = ({ hostCpus, costs, quantum, tscKhz, slice }: BootOptions, vcpus: number) => ({
+  cpus: hostCpus ?? vcpus,
   ...(costs !== undefined && { costs: typeof costs === 'string' ? costModel(costs) : costs }),
   ...(quantum !== undefined && { quantum }),
   ...(tscKhz !== undefined && { tscKhz }),
+  ...(slice !== undefined && { slice }),
 });
-
-/** CPUs of the host on which nothing runs yet, one for each vCPU. */
-function freeCpus(host: Host, count: number): PhysicalCpu[] {
-  const users = host.threads.filter(({ kernel, state }) => !kernel && state !== 'finished');
-  const free = host.cpus.filter((cpu) => !users.some((thread) => thread.cpu === cpu));
-  if (free.length >= count) return free.slice(0, count);
-  throw new BootError(
-    `${count} vCPUs need ${count} free CPUs, and the host has ${free.length} of ${host.cpus.length}: make a host with more CPUs`,
-  );
-}

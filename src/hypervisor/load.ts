@@ -1,0 +1,92 @@
+// Which vCPU is loaded on which physical CPU: vcpu_load, vcpu_put, the preempt notifiers between them, and what loading means
+// on x86 (Linux 6.16 virt/kvm/kvm_main.c, arch/x86/kvm/x86.c kvm_arch_vcpu_load, vmx/vmx.c vmx_vcpu_load_vmcs).
+//
+// Theory: from KVM_RUN until it returns the vCPU is loaded: its VMCS is the current one of the CPU on which its thread
+// runs. Whenever the thread loses the CPU in between it is put, and loaded again where the thread goes on. Nothing is done
+// for that at entries and exits: what belongs to a CPU and not to an entry hangs on load and put.
+
+import { COST } from '../host/costs.ts';
+import type { PhysicalCpu } from '../host/cpu.ts';
+import { HostEvent, type EventOwner } from '../host/queue.ts';
+import type { PreemptNotifier } from '../host/thread.ts';
+import { KVM_REQ } from './requests.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** The preempt notifier of one vCPU, with its VMCS's place. */
+export class VcpuLoad implements PreemptNotifier, EventOwner {
+  readonly name: string;
+  readonly #vcpu: Vcpu;
+  /** loaded_vmcs->cpu: where the VMCS may still be held by the processor; null: nowhere. */
+  #vmcsCpu: PhysicalCpu | null = null;
+  readonly #clear: HostEvent;
+
+  constructor(vcpu: Vcpu) {
+    this.#vcpu = vcpu;
+    this.name = vcpu.name;
+    this.#clear = new HostEvent(this, 'call function');
+  }
+
+  /** vcpu_load(): in the vCPU's thread, on the way into KVM_RUN. */
+  load(): void {
+    const { thisCpu } = this.#vcpu.vm.host;
+    thisCpu.disablePreemption();
+    thisCpu.thread!.registerPreemptNotifier(this);
+    this.#archLoad(thisCpu);
+    thisCpu.enablePreemption();
+  }
+
+  /** vcpu_put(): on the way out of KVM_RUN. */
+  put(): void {
+    const { thisCpu } = this.#vcpu.vm.host;
+    thisCpu.disablePreemption();
+    thisCpu.thread!.unregisterPreemptNotifier(this);
+    thisCpu.enablePreemption();
+  }
+
+  /** kvm_sched_in(). */
+  schedIn(cpu: PhysicalCpu): void {
+    this.#vcpu.preempted = false;
+    this.#archLoad(cpu);
+  }
+
+  /** kvm_sched_out(): preempted, if it would rather have gone on. */
+  schedOut(): void {
+    this.#vcpu.preempted = this.#vcpu.thread?.state === 'runnable';
+  }
+
+  /** kvm_arch_vcpu_load(). */
+  #archLoad(cpu: PhysicalCpu): void {
+    const vcpu = this.#vcpu;
+    if (cpu.currentVmcs !== this) this.#loadVmcs(cpu);
+    if (vcpu.cpu === cpu) return;
+    vcpu.cpu = cpu;
+    vcpu.stat.migrations++;
+    vcpu.lapic.timer.restartHvTimer();
+    vcpu.requests.make(KVM_REQ.MIGRATE_TIMER);
+  }
+
+  /** vmx_vcpu_load_vmcs(). A VMCS is current on at most one CPU: the last one is asked to write it back first. */
+  #loadVmcs(cpu: PhysicalCpu): void {
+    const last = this.#vmcsCpu;
+    if (last !== null && last !== cpu) {
+      this.#vcpu.vm.host.sendIpi(last, this.#clear);
+      // smp_call_function_single() spins for the answer: there and back again.
+      cpu.charge(COST.ipiLatency);
+      if (last.currentVmcs === this) last.currentVmcs = null;
+    }
+    this.#vmcsCpu = cpu;
+    cpu.currentVmcs = this;
+    cpu.charge(COST.vmptrld);
+  }
+
+  /** __loaded_vmcs_clear(), on the CPU that had the VMCS: its time is spent there. */
+  onEvent(): void {
+    this.#vcpu.vm.host.thisCpu.charge(COST.vmptrld);
+  }
+
+  /** KVM_CREATE_VCPU leaves the VMCS that it initialised current. */
+  created(cpu: PhysicalCpu): void {
+    this.#vmcsCpu = cpu;
+    cpu.currentVmcs = this;
+  }
+}
