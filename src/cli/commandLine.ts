@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AssemblerError } from '../assembler/problem.ts';
 import { DirectiveError } from '../testing/directives.ts';
+import { GuestStopped } from '../lab/guestRun.ts';
 import { BootError } from '../vmm/loaders/direct.ts';
 import { ImageError } from '../vmm/image.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
@@ -64,12 +65,13 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   return command.run(readArguments(command, rest));
 }
 
-/** Mistakes of the user, and the exit status of each. */
+/** What is no defect of trapline's, and the exit status of each. */
 function statusOf(error: unknown): number | null {
   if (error instanceof UsageError || error instanceof BootError) return EXIT_STATUS.USAGE;
   if (error instanceof ImageError || error instanceof AssemblerError || error instanceof DirectiveError) {
     return EXIT_STATUS.IMAGE;
   }
+  if (error instanceof GuestStopped) return error.status;
   return null;
 }
 

@@ -11,6 +11,13 @@ import { size, UsageError, type Arguments, type Option } from './command.ts';
 
 const COST_PRESETS = Object.keys(COST_MODELS);
 const CPU_NAMES = Object.keys(CPU_MODELS).join(', ');
+
+/** What is a parameter of the kvm module on Linux, under its name there. */
+const PARAMETERS: Readonly<Record<string, (value: string) => Partial<KvmParams> | null>> = {
+  halt_poll_ns: (value) => (/^\d{1,9}$/.test(value) ? { haltPollNs: Number(value) } : null),
+  lapic_timer_advance: (value) => (/^[YN01]$/i.test(value) ? { lapicTimerAdvance: /[Y1]/i.test(value) } : null),
+};
+const PARAMETER_NAMES = 'halt_poll_ns (200000), lapic_timer_advance (Y)';
 const features = (): string => Object.keys(PV_FEATURES).join(', ');
 
 export const MACHINE_OPTIONS: readonly Option[] = [
@@ -32,6 +39,12 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     name: 'timer',
     value: 'NAME',
     help: 'what carries deadlines of a running vCPU: hv, the preemption timer (default), or sw, an hrtimer',
+  },
+  {
+    name: 'param',
+    value: 'NAME=V',
+    multiple: true,
+    help: `a parameter of the kvm module: ${PARAMETER_NAMES}; may be repeated`,
   },
   { name: 'host-cpus', value: 'N', help: 'physical CPUs of the host (default: one for each vCPU)' },
   {
@@ -130,9 +143,19 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
     throw new UsageError(`--timer knows hv and sw, not '${timer}'`);
   return {
+    ...Object.assign({}, ...args.texts('param').map(parameter)),
     ...(fastpath !== undefined && { fastpath }),
     ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
   };
+}
+
+/** `halt_poll_ns=0`. */
+function parameter(text: string): Partial<KvmParams> {
+  const [, name = '', value = ''] = /^([^=]*)=(.*)$/.exec(text) ?? [];
+  const read = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
+  const params = read?.(value) ?? null;
+  if (params !== null) return params;
+  throw new UsageError(`--param takes NAME=VALUE, as halt_poll_ns=0 or lapic_timer_advance=N, not '${text}'`);
 }
 
 /** `0,2,0-3`: for each vCPU one host CPU, or a range of them. */

@@ -3,6 +3,21 @@
 import { SETTLE, type Host } from './host.ts';
 import type { Sleep } from './sleep.ts';
 
+/**
+ * Spins in the calling thread until `done()` or a position, whichever comes first: interrupts are taken and other CPUs get
+ * on meanwhile. Asked before any time has passed, and again whenever something may have happened.
+ */
+export function* spinUntil(host: Host, until: number, done: () => boolean): Sleep<void> {
+  while (!done()) {
+    const cpu = host.thisCpu;
+    if (cpu.now >= until) return;
+    const interrupt = cpu.interruptsEnabled ? cpu.events.next : Infinity;
+    // Never ahead of the others: what they do is seen when it happens.
+    cpu.now = Math.min(until, interrupt, host.stopAt, Math.max(host.horizon(cpu), cpu.now + 1));
+    yield SETTLE;
+  }
+}
+
 /** Spends cycles of CPU time in the calling thread: it is interrupted, preempted and moved while it does. */
 export function* compute(host: Host, cycles: number): Sleep<void> {
   let left = cycles;

@@ -128,6 +128,11 @@ export class Scheduler {
     else if (this.#queueOf(cpu).remove(thread)) this.#move(thread, 'preempted');
   }
 
+  /** single_task_running(): nobody else wants this CPU. */
+  singleTaskRunning(cpu: PhysicalCpu): boolean {
+    return this.#queueOf(cpu).length === 0;
+  }
+
   /** select_task_rq(): the last CPU when it is idle, else an idle one, else the last, or the one with the shortest line. */
   select({ affinity, cpu }: { readonly affinity: readonly PhysicalCpu[]; readonly cpu: PhysicalCpu }): PhysicalCpu {
     if (affinity.length === 1) return affinity[0]!;

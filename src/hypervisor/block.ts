@@ -4,6 +4,7 @@ import { block } from '../host/sleep.ts';
 import type { Sleep } from '../host/sleep.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
 import { CONTINUE, type Disposition } from './exits/handler.ts';
+import { adjustHaltPoll, pollWhileHalted } from './haltPoll.ts';
 import { NONE } from './lapic/priority.ts';
 import { KVM_REQ } from './requests.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -15,7 +16,7 @@ export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
     const hvTimer = timer.hvTimerInUse;
     // The preemption timer counts in guest mode only.
     if (hvTimer) timer.switchToSwTimer();
-    yield* waitForEvent(vcpu);
+    yield* vcpuHalt(vcpu);
     if (hvTimer) timer.switchToHvTimer();
     if (!isRunnable(vcpu)) return CONTINUE;
   }
@@ -27,19 +28,27 @@ export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
   return CONTINUE;
 }
 
-/** kvm_vcpu_block(). There is no halt polling yet. */
-function* waitForEvent(vcpu: Vcpu): Sleep<void> {
+/** kvm_vcpu_halt(): polls, then blocks. */
+function* vcpuHalt(vcpu: Vcpu): Sleep<void> {
   const start = vcpu.cpu.now;
+  const found = yield* pollWhileHalted(vcpu, () => shouldStopBlocking(vcpu));
+  const waited = !found && (yield* waitForEvent(vcpu));
+  const cycles = vcpu.cpu.now - start;
+  adjustHaltPoll(vcpu, cycles);
+  if (!vcpu.probes.active) return;
+  // Every wake-up counts as valid: only other architectures tell invalid ones apart.
+  vcpu.probes.fire('kvm_vcpu_wakeup', { vcpu: vcpu.id, cycles, waited, valid: true }, vcpu.cpu.now);
+}
+
+/** kvm_vcpu_block(): whether the thread slept. */
+function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
   let waited = false;
   while (!shouldStopBlocking(vcpu)) {
     waited = true;
     if (vcpu.vm.vcpus.every(neverRunsAgain)) vcpu.vm.onStuck();
     yield* block(describeWait(vcpu));
   }
-  if (!vcpu.probes.active) return;
-  // Every wake-up counts as valid: only other architectures tell invalid ones apart.
-  const event = { vcpu: vcpu.id, cycles: vcpu.cpu.now - start, waited, valid: true };
-  vcpu.probes.fire('kvm_vcpu_wakeup', event, vcpu.cpu.now);
+  return waited;
 }
 
 /** kvm_vcpu_check_block(). */

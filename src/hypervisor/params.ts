@@ -17,6 +17,15 @@ export interface KvmParams {
   /** kvm_intel.preemption_timer: the VMX preemption timer carries deadlines of a running vCPU. */
   readonly preemptionTimer: boolean;
   readonly fastpath: FastpathDesign;
+  /** kvm.halt_poll_ns: how long a halted vCPU looks for events at most before its thread sleeps; 0: not at all. */
+  readonly haltPollNs: number;
+  /** kvm.lapic_timer_advance: the host's timer is set earlier than the guest's deadline, by as much as the way takes. */
+  readonly lapicTimerAdvance: boolean;
 }
 
-export const KVM_PARAMS: KvmParams = { preemptionTimer: true, fastpath: 'reenter' };
+export const KVM_PARAMS: KvmParams = {
+  preemptionTimer: true,
+  fastpath: 'reenter',
+  haltPollNs: 200_000,
+  lapicTimerAdvance: true,
+};

@@ -16,6 +16,8 @@ import type { LapicHrtimer } from './lapic/owner.ts';
 import { APIC, LVT } from './lapic/registers.ts';
 import { LazyTscDeadline } from './pv/lazyTscDeadline.ts';
 import { KVM_REQ } from './requests.ts';
+import { TimerAdvance } from './timerAdvance.ts';
+import { HV_TIMER_GRAIN } from './vmx/hvTimer.ts';
 
 export class ApicTimer implements HrtimerOwner {
   readonly lapic: Lapic;
@@ -32,8 +34,7 @@ export class ApicTimer implements HrtimerOwner {
   /** Countdown modes: length of one round, and when the present one ends, in host cycles. 0: not counting. */
   period: Cell<number> = 0;
   targetExpiration: Cell<number> = 0;
-  /** lapic_timer_advance, in cycles: how much earlier than the deadline the host's timer is set. */
-  timerAdvance = 0;
+  readonly advance: TimerAdvance;
   hvTimerInUse: Cell<boolean> = false;
   #divide: Cell<number> = divideCount(0);
   readonly #hrtimer: LapicHrtimer;
@@ -42,6 +43,8 @@ export class ApicTimer implements HrtimerOwner {
     this.lapic = lapic;
     this.lazy = new LazyTscDeadline(this, lapic.owner.guestPage());
     this.#hrtimer = lapic.owner.hrtimer(this, 'lapic timer');
+    const { params, tscKhz } = lapic.owner.vm;
+    this.advance = new TimerAdvance(params.lapicTimerAdvance, tscKhz);
   }
 
   /** Name of the hrtimer's owner. */
@@ -159,7 +162,7 @@ export class ApicTimer implements HrtimerOwner {
   startHvTimer(): boolean {
     const { hvTimer } = this.lapic.owner;
     if (hvTimer === null || this.tscdeadline === 0n) return false;
-    const set = hvTimer.set(this.tscdeadline, this.timerAdvance);
+    const set = hvTimer.set(this.tscdeadline, this.advance.cycles);
     if (set === null) return false;
     this.hvTimerInUse = true;
     this.#hrtimer.cancel();
@@ -220,8 +223,9 @@ export class ApicTimer implements HrtimerOwner {
     const { owner } = this.lapic;
     // Number rounds deadlines of the far future; the sum is then beyond what any hrtimer waits for.
     const remaining = Number(this.tscdeadline - owner.guestTsc());
-    if (remaining > this.timerAdvance) {
-      this.#hrtimer.start(Math.min(owner.now() + remaining - this.timerAdvance, Number.MAX_SAFE_INTEGER));
+    const advance = this.advance.cycles;
+    if (remaining > advance) {
+      this.#hrtimer.start(Math.min(owner.now() + remaining - advance, Number.MAX_SAFE_INTEGER));
       return;
     }
     this.#expireAtOnce();
@@ -278,14 +282,21 @@ export class ApicTimer implements HrtimerOwner {
   }
 
   /**
-   * kvm_wait_lapic_expire(): cycles that an entry with the timer's interrupt still has to wait for the deadline: the preemption
-   * timer rounds down, and a timer that is set in advance is early on purpose. KVM waits for the latter only.
+   * __kvm_wait_lapic_expire(): cycles that an entry with the timer's interrupt still has to wait for its deadline, at most as
+   * many as the timer can have been early. KVM waits for the corrected advance at most, and not for what the preemption
+   * timer's grain adds; here no interrupt is early.
    */
   waitLapicExpire(vector: number): number {
     if (vector !== (this.lapic.register(APIC.LVTT) & LVT.VECTOR)) return 0;
-    const early = Number(this.expiredTscdeadline - this.lapic.owner.guestTsc());
+    const { owner } = this.lapic;
+    const delta = Number(owner.guestTsc() - this.expiredTscdeadline);
     this.expiredTscdeadline = 0n;
-    return Math.max(early, 0);
+    const wait = Math.min(Math.max(-delta, 0), this.advance.cycles + HV_TIMER_GRAIN);
+    if (this.advance.ns > 0) {
+      if (owner.probes.active) owner.probes.fire('kvm_wait_lapic_expire', { vcpu: owner.id, delta }, owner.now());
+      this.advance.adjust(delta);
+    }
+    return wait;
   }
 
   /**

@@ -61,6 +61,8 @@ export class VcpuStat {
   readonly msrWrites = new MsrCounts();
   haltExits = 0;
   haltWakeup = 0;
+  haltAttemptedPoll = 0;
+  haltSuccessfulPoll = 0;
   irqExits = 0;
   irqWindowExits = 0;
   nmiWindowExits = 0;
@@ -108,6 +110,8 @@ export class Vcpu implements EventOwner, LapicOwner {
   action = '';
   /** Where its physical CPU stood when the guest was left last. */
   leftGuestAt = 0;
+  /** vcpu->halt_poll_ns: how long the next halt polls. */
+  haltPollNs = 0;
   /** vcpu->fast_vmexit of the IPI fast path's first version: this exit is done. */
   fastVmexit = false;
   readonly #kickIpi: HostEvent;

@@ -121,7 +121,9 @@ function send(image: Image, costs: CostModel, design: FastpathDesign, interrupts
   const probes = new Probes();
   // Guest code must not run further ahead than an IPI takes to arrive, or the IPI would come late.
   const quantum = costs.cycles[COST.ipiLatency]!;
-  const machine = Machine.boot({ image, vcpus: 2, costs, quantum, probes, params: { fastpath: design } });
+  // The halted target sleeps, so that its wake-up is part of the latency.
+  const params = { fastpath: design, haltPollNs: 0 };
+  const machine = Machine.boot({ image, vcpus: 2, costs, quantum, probes, params });
   const sender = machine.vm.vcpus[SENDER]!.cpu;
   if (interrupts !== null) new BusyInterrupts(machine.host, sender, interrupts);
 

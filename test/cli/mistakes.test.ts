@@ -36,6 +36,12 @@ describe('usage: status 2', () => {
       ['run', hello, '--fastpath', 'warp'],
       "--fastpath knows off, v1, fake-reason, irqoff, all-icr, reenter, not 'warp'",
     ],
+    [
+      ['run', hello, '--param', 'ple_gap=0'],
+      "--param takes NAME=VALUE, as halt_poll_ns=0 or lapic_timer_advance=N, not 'ple_gap=0'",
+    ],
+    [['run', hello, '--param', 'halt_poll_ns'], "not 'halt_poll_ns'"],
+    [['run', hello, '--param', 'lapic_timer_advance=maybe'], "not 'lapic_timer_advance=maybe'"],
     [['run', hello, '--pin', '0-'], "--pin takes a host CPU or a range for each vCPU, such as 0,0,1-3, not '0-'"],
     [['run', hello, '--pin', '1'], 'vCPU 0 is pinned to CPU 1, but the host has only CPU 0'],
     [['run', hello, '--host-cpus', '0'], '--host-cpus takes a whole number from 1 to 256'],

@@ -83,8 +83,15 @@ describe('on the slow path, with deadlines on an hrtimer', () => {
 
   it('an interrupt whose delivery exits is injected again', () => {
     const delivery = guest.events.between(/^kvm_inj_virq/, /reinjected/);
-    expect(namesOf(delivery)).toEqual(['kvm_inj_virq', 'kvm_entry', 'kvm_exit', 'kvm_page_fault', 'kvm_inj_virq']);
-    expect(delivery[2]).toMatch(/ info2 0x00000000800000ec intr_info 0x0{8} error_code 0x0{8} requests 0x0{16}$/);
+    expect(namesOf(delivery)).toEqual([
+      'kvm_inj_virq',
+      'kvm_entry',
+      'kvm_wait_lapic_expire',
+      'kvm_exit',
+      'kvm_page_fault',
+      'kvm_inj_virq',
+    ]);
+    expect(delivery[3]).toMatch(/ info2 0x00000000800000ec intr_info 0x0{8} error_code 0x0{8} requests 0x0{16}$/);
     expect([delivery.at(0), delivery.at(-1)]).toEqual([
       'kvm_inj_virq: IRQ 0xec',
       'kvm_inj_virq: IRQ 0xec [reinjected]',

@@ -3,6 +3,7 @@
 
 import type { HrtimerOwner } from '../../host/hrtimer.ts';
 import type { Probes } from '../../trace/probes.ts';
+import type { KvmParams } from '../params.ts';
 import type { Requests } from '../requests.ts';
 import type { ApicMap } from './apicMap.ts';
 import type { Lapic } from './lapic.ts';
@@ -85,6 +86,7 @@ export interface LapicVm {
   readonly lapics: readonly Lapic[];
   readonly apicMap: ApicMap;
   readonly quirks: LapicQuirks;
+  readonly params: KvmParams;
   /** Nominal TSC frequency of host cycles and guest, kHz. */
   readonly tscKhz: number;
   /** KVM_CAP_X86_APIC_BUS_CYCLES_NS: nanoseconds of one cycle of the APIC bus; KVM's default is 1. */

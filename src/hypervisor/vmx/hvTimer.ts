@@ -1,13 +1,13 @@
 // The VMX preemption timer as the carrier of a LAPIC deadline: vmx_set_hv_timer, vmx_cancel_hv_timer and vmx_update_hv_timer
 // (Linux arch/x86/kvm/vmx/vmx.c; SDM vol. 3, 25.5.1).
 //
-// Theory: the processor counts down in guest mode, one tick each time bit `RATE` of its TSC changes, and leaves with
+// Theory: the processor counts down in guest mode, one tick each time bit 5 of its TSC changes, and leaves with
 // PREEMPTION_TIMER at 0. Outside of guest mode it does not count: hence a blocking vCPU moves its deadline to an hrtimer,
 // and the value is computed anew at each entry. Ticks are rounded down, so the exit comes up to one tick early; the guest
 // then waits for the rest, or takes its interrupt that much before the deadline (KVM does the latter).
 
 /** IA32_VMX_MISC[4:0] of common Intel processors: a tick is 32 cycles of the TSC. */
-const RATE = 32;
+export const HV_TIMER_GRAIN = 32;
 const LARGEST = 0xffff_ffff;
 
 /** Who counts: where the vCPU's physical CPU stands, and the guest's TSC there. */
@@ -32,7 +32,7 @@ export class VmxHvTimer {
    */
   set(guestDeadline: bigint, advance: number): { readonly expired: boolean } | null {
     const cycles = Math.max(Number(guestDeadline - this.#clock.guestTsc()) - advance, 0);
-    if (Math.floor(cycles / RATE) > LARGEST) return null;
+    if (Math.floor(cycles / HV_TIMER_GRAIN) > LARGEST) return null;
     this.#deadline = this.#clock.now() + cycles;
     return { expired: cycles === 0 };
   }
@@ -49,7 +49,7 @@ export class VmxHvTimer {
   /** vmx_update_hv_timer(), at each entry from host position `now`: the position at which guest mode ends; Infinity: never. */
   update(now: number): number {
     if (!this.armed) return Infinity;
-    const ticks = Math.floor(Math.max(this.#deadline - now, 0) / RATE);
-    return ticks === 0 ? now : (Math.floor(now / RATE) + ticks) * RATE;
+    const ticks = Math.floor(Math.max(this.#deadline - now, 0) / HV_TIMER_GRAIN);
+    return ticks === 0 ? now : (Math.floor(now / HV_TIMER_GRAIN) + ticks) * HV_TIMER_GRAIN;
   }
 }
