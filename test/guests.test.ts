@@ -84,6 +84,12 @@ describe.each(FILES)('%s', (file) => {
       expect(trace(machine), `in slices of ${SLICE}`).toBe(once);
     });
 
+    it(`${guest.name} keeps its promises on an AMD processor's virtualisation`, async () => {
+      const machine = bootCase(await image, guest, { params: { module: 'kvm_amd' } });
+      expect(brokenPromises(machine, runCase(machine, guest), guest)).toEqual([]);
+      expect(machine.counters.byReason.has('PREEMPTION_TIMER')).toBe(false);
+    });
+
     if ((guest.directives.vcpus ?? 1) === 1) continue;
     it(`${guest.name} keeps its promises when its vCPUs share one physical CPU`, async () => {
       const shared: GuestOptions = { hostCpus: 1, slice: SHARED_SLICE };

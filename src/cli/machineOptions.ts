@@ -3,7 +3,13 @@
 import { COST_MODELS } from '../host/costs.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
 import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
-import { FASTPATH_DESIGNS, type FastpathDesign, type KvmParams } from '../hypervisor/params.ts';
+import {
+  FASTPATH_DESIGNS,
+  KVM_MODULES,
+  type FastpathDesign,
+  type KvmModule,
+  type KvmParams,
+} from '../hypervisor/params.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine, type BootOptions } from '../vmm/machine.ts';
@@ -29,6 +35,11 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     value: 'NAME',
     multiple: true,
     help: `offer a paravirtual feature: ${features()}; may be repeated`,
+  },
+  {
+    name: 'module',
+    value: 'NAME',
+    help: `what drives virtualisation: ${KVM_MODULES.join(', ')} (default: kvm_intel)`,
   },
   {
     name: 'fastpath',
@@ -133,17 +144,26 @@ export const maxCycles = (args: Arguments, wishes: Wishes): number =>
   args.number('max-cycles', 1, Number.MAX_SAFE_INTEGER) ?? wishes.maxCycles ?? Infinity;
 
 const TIMERS: Readonly<Record<string, boolean>> = { hv: true, sw: false };
+const isModule = (name: string): name is KvmModule => (KVM_MODULES as readonly string[]).includes(name);
 const isDesign = (name: string): name is FastpathDesign => (FASTPATH_DESIGNS as readonly string[]).includes(name);
 
 function kvmParams(args: Arguments): Partial<KvmParams> {
   const fastpath = args.text('fastpath');
   const timer = args.text('timer');
+  const module = args.text('module');
+  if (module !== undefined && !isModule(module))
+    throw new UsageError(`--module knows ${KVM_MODULES.join(' and ')}, not '${module}'`);
+  if (module === 'kvm_amd' && timer === 'hv')
+    throw new UsageError(
+      '--timer hv is the preemption timer of VMX: kvm_amd has none, so leave it out or take --timer sw',
+    );
   if (fastpath !== undefined && !isDesign(fastpath))
     throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
     throw new UsageError(`--timer knows hv and sw, not '${timer}'`);
   return {
     ...Object.assign({}, ...args.texts('param').map(parameter)),
+    ...(module !== undefined && { module }),
     ...(fastpath !== undefined && { fastpath }),
     ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
   };

@@ -1,6 +1,5 @@
 // `trapline run FILE`: boots a guest, shows its console, then the exit report.
 
-import { exitName } from '../cpu/vmexit.ts';
 import { ExitLines, type ExitLine } from '../trace/exitLines.ts';
 import { ExitStatistics } from '../trace/exitStatistics.ts';
 import { msrReport, perfReport } from '../trace/perfReport.ts';
@@ -69,6 +68,6 @@ const isFailure = ({ kind }: RunResult): boolean => kind === 'triple-fault' || k
 /** The exit report and the table of MSR writes. */
 export function report(machine: Machine, statistics: ExitStatistics): string {
   const { tscKhz } = machine.host;
-  const parts = [perfReport(statistics, { nameOf: exitName, tscKhz }), msrReport(machine.counters.msrWrites)];
+  const parts = [perfReport(statistics, { tscKhz }), msrReport(machine.counters.msrWrites)];
   return parts.filter((part) => part !== '').join('\n');
 }

@@ -13,8 +13,13 @@
 export const FASTPATH_DESIGNS = ['off', 'v1', 'fake-reason', 'irqoff', 'all-icr', 'reenter'] as const;
 export type FastpathDesign = (typeof FASTPATH_DESIGNS)[number];
 
+/** Which module of Linux drives the processor's virtualisation: VMX or SVM. */
+export const KVM_MODULES = ['kvm_intel', 'kvm_amd'] as const;
+export type KvmModule = (typeof KVM_MODULES)[number];
+
 export interface KvmParams {
-  /** kvm_intel.preemption_timer: the VMX preemption timer carries deadlines of a running vCPU. */
+  readonly module: KvmModule;
+  /** kvm_intel.preemption_timer: the VMX preemption timer carries deadlines of a running vCPU; SVM has none. */
   readonly preemptionTimer: boolean;
   readonly fastpath: FastpathDesign;
   /** kvm.halt_poll_ns: how long a halted vCPU looks for events at most before its thread sleeps; 0: not at all. */
@@ -24,6 +29,7 @@ export interface KvmParams {
 }
 
 export const KVM_PARAMS: KvmParams = {
+  module: 'kvm_intel',
   preemptionTimer: true,
   fastpath: 'reenter',
   haltPollNs: 200_000,

@@ -210,9 +210,12 @@ function vmxExit(vcpu: Vcpu, reason: ExitReason): void {
   completeInterrupts(vcpu);
 }
 
-/** vmx_handle_exit_irqoff(): the interrupt that ended guest mode is handled while interrupts are still off. */
+/**
+ * vmx_handle_exit_irqoff(): the interrupt that ended guest mode, acknowledged by the exit, is handled while interrupts are
+ * still off. SVM leaves it pending: it is taken in the window that follows.
+ */
 function handleExitIrqoff(vcpu: Vcpu, reason: number): Fastpath {
-  if (reason === EXIT.EXTERNAL_INTERRUPT) vcpu.cpu.takeInterrupts();
+  if (reason === EXIT.EXTERNAL_INTERRUPT && !vcpu.svm) vcpu.cpu.takeInterrupts();
   return fastpathIrqoff(vcpu, reason);
 }
 

@@ -4,6 +4,8 @@ import { EXIT, type Exit, type ExitReason } from '../cpu/exit.ts';
 import { EVENT_TYPE, interruption } from '../cpu/interruption.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
+import { KVM_ISA } from '../trace/probes.ts';
+import { svmExit } from './svm/exitCode.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** The exit before its handler changes the registers that it is described by. */
@@ -21,11 +23,18 @@ export function traceEntry({ id, guest: { state }, cpu, probes }: Vcpu): void {
 }
 
 /** trace_kvm_exit(), with the fields of vmx_get_exit_info(). */
-export function traceExit({ id, guest: { state }, cpu, probes, requests }: Vcpu, reason: ExitReason): void {
+export function traceExit(vcpu: Vcpu, reason: ExitReason): void {
+  const { id, guest, cpu, probes, requests } = vcpu;
+  const { state } = guest;
   if (reason === EXIT.STOPPED) return;
+  if (vcpu.svm) {
+    traceSvmExit(vcpu, reason);
+    return;
+  }
   const external = reason === EXIT.EXTERNAL_INTERRUPT || reason === EXIT.PREEMPTION_TIMER;
   const event = {
     vcpu: id,
+    isa: KVM_ISA.VMX,
     reason,
     rip: state.rip,
     length: external ? 0 : state.exitLength,
@@ -36,6 +45,27 @@ export function traceExit({ id, guest: { state }, cpu, probes, requests }: Vcpu,
     requests: requests.bits,
   };
   probes.fire('kvm_exit', event, cpu.now);
+}
+
+/** ... with those of svm_get_exit_info(). */
+function traceSvmExit(vcpu: Vcpu, reason: ExitReason): void {
+  const exit = describedExit(vcpu, reason);
+  const { state } = vcpu.guest;
+  const svm = svmExit(exit);
+  if (svm === null) throw new Error(`${vcpu.name}: an exit of ${exit.reason}, which AMD processors do not have`);
+  const event = {
+    vcpu: vcpu.id,
+    isa: KVM_ISA.SVM,
+    reason: svm.code,
+    rip: exit.rip,
+    length: exit.length,
+    info1: svm.info1,
+    info2: svm.info2,
+    intrInfo: state.vectoringEvent >>> 0,
+    errorCode: state.vectoringErrorCode,
+    requests: vcpu.requests.bits,
+  };
+  vcpu.probes.fire('kvm_exit', event, vcpu.cpu.now);
 }
 
 /** The interrupt that ended guest mode. */

@@ -93,6 +93,8 @@ export class Vcpu implements EventOwner, LapicOwner {
   tscAdjust = 0n;
   /** IA32_UMWAIT_CONTROL. */
   umwaitControl = 0n;
+  /** Whether SVM runs it, and not VMX. */
+  readonly svm: boolean;
   readonly hvTimer: VmxHvTimer | null;
   readonly lapic: Lapic;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
@@ -127,7 +129,9 @@ export class Vcpu implements EventOwner, LapicOwner {
     this.load.created(cpu);
     this.#kickIpi = new HostEvent(this, 'reschedule');
     this.features = vm.lapicFeatures;
-    this.hvTimer = vm.params.preemptionTimer ? new VmxHvTimer(this) : null;
+    const { module, preemptionTimer } = vm.params;
+    this.svm = module === 'kvm_amd';
+    this.hvTimer = preemptionTimer && !this.svm ? new VmxHvTimer(this) : null;
     this.lapic = new Lapic(this);
   }
 

@@ -1,7 +1,7 @@
 // Counts exits and their times from the probes, as `perf kvm stat` does: an event begins at kvm_exit and ends at the next
 // kvm_entry of the same vCPU. It collects; perfReport.ts prints.
 
-import type { ProbeEvents, ProbeName } from './probes.ts';
+import { KVM_ISA, type ProbeEvents, type ProbeName } from './probes.ts';
 
 /** Times of one class of events, in cycles. */
 export class Times {
@@ -32,14 +32,17 @@ export class Times {
 }
 
 export class ExitStatistics {
-  /** By VMX reason number. */
+  /** Of a KVM_ISA: whose reason numbers these are. */
+  isa: number = KVM_ISA.VMX;
+  /** By reason number. */
   readonly byReason = new Map<number, Times>();
   readonly #open = new Map<number, { reason: number; since: number }>();
 
   /** A probe sink: subscribe it with `probes.subscribe(statistics.sink)`. */
   readonly sink = <N extends ProbeName>(name: N, event: ProbeEvents[N], time: number): void => {
     if (name === 'kvm_exit') {
-      const { vcpu, reason } = event as ProbeEvents['kvm_exit'];
+      const { vcpu, isa, reason } = event as ProbeEvents['kvm_exit'];
+      this.isa = isa;
       this.#open.set(vcpu, { reason, since: time });
     } else if (name === 'kvm_entry') this.#close((event as ProbeEvents['kvm_entry']).vcpu, time);
   };

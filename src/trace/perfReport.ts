@@ -2,10 +2,9 @@
 // TSC deadline series does. Times are modelled: cycles of the host's nominal rate, shown in microseconds.
 
 import type { ExitStatistics } from './exitStatistics.ts';
+import { exitReasons, symbolic } from './symbols.ts';
 
 export interface ReportOptions {
-  /** Name of an exit by VMX reason number. */
-  readonly nameOf: (reason: number) => string;
   /** Nominal TSC rate of the host. */
   readonly tscKhz: number;
 }
@@ -13,7 +12,7 @@ export interface ReportOptions {
 const NAME_WIDTH = 20;
 
 /** The exit report. `time` is that of all events, as perf takes its percentages. */
-export function perfReport(statistics: ExitStatistics, { nameOf, tscKhz }: ReportOptions): string {
+export function perfReport(statistics: ExitStatistics, { tscKhz }: ReportOptions): string {
   const micros = (cycles: number): number => (cycles * 1000) / tscKhz;
   const rows = [...statistics.byReason].sort(([, a], [, b]) => b.count - a.count);
   const samples = rows.reduce((sum, [, t]) => sum + t.count, 0);
@@ -21,7 +20,7 @@ export function perfReport(statistics: ExitStatistics, { nameOf, tscKhz }: Repor
   const percent = (part: number, whole: number): string => `${(whole === 0 ? 0 : (100 * part) / whole).toFixed(2)}%`;
   const lines = rows.map(([reason, t]) =>
     [
-      nameOf(reason).padStart(NAME_WIDTH),
+      symbolic(exitReasons(statistics.isa), reason).padStart(NAME_WIDTH),
       String(t.count).padStart(10),
       percent(t.count, samples).padStart(9),
       percent(t.total, total).padStart(9),

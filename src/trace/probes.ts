@@ -3,19 +3,24 @@
 
 import type { Exit } from '../cpu/exit.ts';
 
+/** KVM_ISA_VMX and KVM_ISA_SVM. */
+export const KVM_ISA = { VMX: 1, SVM: 2 } as const;
+
 export interface ProbeEvents {
   kvm_entry: { vcpu: number; rip: bigint; intrInfo: number; errorCode: number; immediateExit: boolean };
   kvm_exit: {
     vcpu: number;
-    /** VMX basic exit reason. */
+    /** Of a KVM_ISA: whose numbers these are. */
+    isa: number;
+    /** VMX basic exit reason; SVM exit code. */
     reason: number;
     rip: bigint;
     length: number;
-    /** Exit qualification. */
+    /** Exit qualification; EXITINFO1. */
     info1: bigint;
-    /** IDT-vectoring information: the event whose delivery the exit interrupted. */
+    /** IDT-vectoring information: the event whose delivery the exit interrupted; EXITINFO2. */
     info2: bigint;
-    /** VM-exit interruption information: the host's vector where an external interrupt ended guest mode. */
+    /** VM-exit interruption information: the host's vector where an external interrupt ended guest mode; EXITINTINFO. */
     intrInfo: number;
     errorCode: number;
     requests: number;

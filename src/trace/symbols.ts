@@ -2,6 +2,8 @@
 // They are what its tables know, no more: a number that they lack is printed as one, as __print_symbolic() does.
 
 import { EXIT } from '../cpu/exit.ts';
+import { SVM_EXIT } from '../x86/names/svm.ts';
+import { KVM_ISA } from './probes.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 
 export type Symbols = ReadonlyMap<number, string>;
@@ -17,7 +19,7 @@ const table = (entries: Readonly<Record<string, number>>, prefix = ''): Symbols 
 const sequence = (...names: readonly string[]): Symbols => new Map(names.entries());
 
 /** VMX_EXIT_REASONS, as far as trapline has them. */
-export const EXIT_REASONS = table(Object.fromEntries(Object.entries(EXIT).filter(([, reason]) => reason >= 0)));
+const EXIT_REASONS = table(Object.fromEntries(Object.entries(EXIT).filter(([, reason]) => reason >= 0)));
 
 /** kvm_trace_exit_reason: why KVM_RUN returned. */
 // prettier-ignore
@@ -44,3 +46,25 @@ export const SHORTHANDS = sequence('dst', 'self', 'all', 'all-but-self');
 const { DE, DB, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC } = VECTOR;
 /** kvm_trace_sym_exc. */
 export const EXCEPTIONS = table({ DE, DB, BP, OF, BR, UD, NM, DF, TS, NP, SS, GP, PF, MF, AC, MC }, '#');
+
+/** SVM_EXIT_REASONS, likewise. Control and debug registers and exceptions are numbered on from the first. */
+const svmNames = (): Symbols => {
+  const names = new Map<number, string>(
+    Object.entries(SVM_EXIT).map(([name, code]) => [code, SVM_SPELLING[name] ?? name.toLowerCase()]),
+  );
+  for (let i = 0; i < REGISTERS; i++) {
+    for (const kind of ['READ_CR0', 'WRITE_CR0', 'READ_DR0', 'WRITE_DR0'] as const) {
+      names.set(SVM_EXIT[kind] + i, kind.toLowerCase().replace('0', String(i)));
+    }
+  }
+  for (const [vector, name] of EXCEPTIONS) names.set(SVM_EXIT.EXCP_BASE + vector, `${name.slice(1)} excp`);
+  return names;
+};
+const REGISTERS = 16;
+/** Where the name is not that of the constant. */
+const SVM_SPELLING: Readonly<Record<string, string>> = { INTR: 'interrupt', IOIO: 'io', VMMCALL: 'hypercall' };
+
+const SVM_EXIT_REASONS = svmNames();
+
+/** The exits of a KVM_ISA by number. */
+export const exitReasons = (isa: number): Symbols => (isa === KVM_ISA.SVM ? SVM_EXIT_REASONS : EXIT_REASONS);

@@ -6,7 +6,7 @@ import {
   APIC_REGISTERS,
   DELIVERY_MODES,
   EXCEPTIONS,
-  EXIT_REASONS,
+  exitReasons,
   SHORTHANDS,
   symbolic,
   USERSPACE_EXITS,
@@ -43,7 +43,7 @@ const PAYLOADS: Payloads = {
     `vcpu ${e.vcpu}, rip 0x${x(e.rip)} intr_info 0x${x8(e.intrInfo)} error_code 0x${x8(e.errorCode)}` +
     (e.immediateExit ? '[immediate exit]' : ''),
   kvm_exit: (e) =>
-    `vcpu ${e.vcpu} reason ${symbolic(EXIT_REASONS, e.reason)} rip 0x${x(e.rip)} info1 0x${x16(e.info1)} info2 0x${x16(e.info2)} ` +
+    `vcpu ${e.vcpu} reason ${symbolic(exitReasons(e.isa), e.reason)} rip 0x${x(e.rip)} info1 0x${x16(e.info1)} info2 0x${x16(e.info2)} ` +
     `intr_info 0x${x8(e.intrInfo)} error_code 0x${x8(e.errorCode)} requests 0x${x16(BigInt(e.requests))}`,
   kvm_msr: (e) => `msr_${direction(e.write)} ${x(e.index)} = 0x${x(e.value)}${e.fault ? ' (#GP)' : ''}`,
   kvm_cpuid: (e) =>

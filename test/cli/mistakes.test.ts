@@ -42,6 +42,8 @@ describe('usage: status 2', () => {
     ],
     [['run', hello, '--param', 'halt_poll_ns'], "not 'halt_poll_ns'"],
     [['run', hello, '--param', 'lapic_timer_advance=maybe'], "not 'lapic_timer_advance=maybe'"],
+    [['run', hello, '--module', 'kvm_arm'], "--module knows kvm_intel and kvm_amd, not 'kvm_arm'"],
+    [['run', hello, '--module', 'kvm_amd', '--timer', 'hv'], 'kvm_amd has none'],
     [['run', hello, '--pin', '0-'], "--pin takes a host CPU or a range for each vCPU, such as 0,0,1-3, not '0-'"],
     [['run', hello, '--pin', '1'], 'vCPU 0 is pinned to CPU 1, but the host has only CPU 0'],
     [['run', hello, '--host-cpus', '0'], '--host-cpus takes a whole number from 1 to 256'],

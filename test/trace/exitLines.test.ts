@@ -5,7 +5,7 @@ import type { Exit } from '../../src/cpu/exit.ts';
 import { ExitLines, type ExitLine } from '../../src/trace/exitLines.ts';
 import { ExitStatistics, Times } from '../../src/trace/exitStatistics.ts';
 import { msrReport, perfReport, shortMsrName, wholePercent } from '../../src/trace/perfReport.ts';
-import { Probes } from '../../src/trace/probes.ts';
+import { KVM_ISA, Probes } from '../../src/trace/probes.ts';
 
 const HLT: Exit = { reason: 'HLT', rip: 0x1000n, length: 1 };
 const REASON = { HLT: 12, MSR_WRITE: 32 };
@@ -21,7 +21,7 @@ class Rig {
   }
   exit(time: number, vcpu = 0, reason = REASON.HLT): void {
     const rest = { rip: 0x1000n, length: 1, info1: 0n, info2: 0n, intrInfo: 0, errorCode: 0, requests: 0 };
-    this.probes.fire('kvm_exit', { vcpu, reason, ...rest }, time);
+    this.probes.fire('kvm_exit', { vcpu, isa: KVM_ISA.VMX, reason, ...rest }, time);
   }
   handled(time: number, vcpu = 0, action = 'halts'): void {
     this.probes.fire('exit_handled', { vcpu, tsc: 7n, exit: HLT, action }, time);
@@ -102,8 +102,7 @@ describe('statistics', () => {
       rig.exit(at, 0, reason);
       rig.entry(at + (reason === REASON.HLT ? 800 : 100));
     }
-    const nameOf = (reason: number): string => (reason === REASON.HLT ? 'HLT' : 'MSR_WRITE');
-    expect(perfReport(statistics, { nameOf, tscKhz: 1_000_000 }).split('\n')).toEqual([
+    expect(perfReport(statistics, { tscKhz: 1_000_000 }).split('\n')).toEqual([
       'Analyze events for all VMs, all VCPUs:',
       '',
       '             VM-EXIT    Samples  Samples%     Time%    Min Time    Max Time         Avg time',

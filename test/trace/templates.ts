@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { EXIT } from '../../src/cpu/exit.ts';
-import type { ProbeEvents } from '../../src/trace/probes.ts';
+import { KVM_ISA, type ProbeEvents } from '../../src/trace/probes.ts';
 import type { Tracepoint } from '../../src/trace/tracepoints.ts';
 
 const bool = fc.boolean();
@@ -20,6 +20,7 @@ export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEv
   kvm_entry: fc.record({ vcpu, rip: u64, intrInfo: u32, errorCode: u32, immediateExit: bool }),
   kvm_exit: fc.record({
     vcpu,
+    isa: fc.constant(KVM_ISA.VMX),
     reason,
     rip: u64,
     length: fc.nat({ max: 15 }),

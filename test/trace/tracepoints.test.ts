@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { KVM_EXIT } from '../../src/hypervisor/names.ts';
 import { APIC } from '../../src/hypervisor/lapic/registers.ts';
-import type { ProbeEvents } from '../../src/trace/probes.ts';
+import { KVM_ISA, type ProbeEvents } from '../../src/trace/probes.ts';
 import { APIC_REGISTERS, USERSPACE_EXITS } from '../../src/trace/symbols.ts';
 import { isTracepoint, payload, TRACEPOINTS, type Tracepoint } from '../../src/trace/tracepoints.ts';
 import { arbitraryEvents, TEMPLATES } from './templates.ts';
@@ -19,7 +19,17 @@ const example = <N extends Tracepoint>(name: N, event: ProbeEvents[N], text: str
 });
 
 const ENTRY = { vcpu: 3, rip: 0xffff_ffff_8105_1234n, intrInfo: 0x8000_00ec, errorCode: 0 };
-const EXIT = { vcpu: 0, rip: 0x1000n, length: 2, info1: 0x181n, info2: 0n, intrInfo: 0, errorCode: 0, requests: 0 };
+const EXIT = {
+  vcpu: 0,
+  isa: KVM_ISA.VMX,
+  rip: 0x1000n,
+  length: 2,
+  info1: 0x181n,
+  info2: 0n,
+  intrInfo: 0,
+  errorCode: 0,
+  requests: 0,
+};
 const CPUID = { vcpu: 0, leaf: 0xd, subleaf: 1, rax: 0xf, rbx: 0x340, rcx: 0, rdx: 0, found: true };
 const PIO = { vcpu: 0, write: true, port: 0x3f8, size: 1, count: 1, value: 0x48 };
 const MMIO = { vcpu: 0, write: false, gpa: 0xfee0_0300n, length: 4, value: 0n, satisfied: false };
@@ -31,6 +41,7 @@ describe('the payload of', () => {
     example('kvm_entry', { ...ENTRY, immediateExit: true }, 'vcpu 3, rip 0xffffffff81051234 intr_info 0x800000ec error_code 0x00000000[immediate exit]'), // prettier-ignore
     example('kvm_exit', { ...EXIT, reason: 48 }, 'vcpu 0 reason EPT_VIOLATION rip 0x1000 info1 0x0000000000000181 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000 requests 0x0000000000000000'), // prettier-ignore
     example('kvm_exit', { ...EXIT, reason: 77, requests: 2 ** 41 + 4 }, 'vcpu 0 reason 0x4d rip 0x1000 info1 0x0000000000000181 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000 requests 0x0000020000000004'), // prettier-ignore
+    example('kvm_exit', { ...EXIT, isa: KVM_ISA.SVM, reason: 32 }, 'vcpu 0 reason read_dr0 rip 0x1000 info1 0x0000000000000181 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000 requests 0x0000000000000000'), // prettier-ignore
     example('kvm_msr', { vcpu: 0, write: true, index: 0x6e0, value: 0x1a2bn, fault: false }, 'msr_write 6e0 = 0x1a2b'),
     example('kvm_msr', { vcpu: 0, write: false, index: 0xc000_0080, value: 0n, fault: true }, 'msr_read c0000080 = 0x0 (#GP)'), // prettier-ignore
     example('kvm_cpuid', CPUID, 'func d idx 1 rax f rbx 340 rcx 0 rdx 0, cpuid entry found'),
