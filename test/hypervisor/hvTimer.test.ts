@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../../src/cpu/exit.ts';
+import { COST } from '../../src/host/costs.ts';
 import { VmxHvTimer } from '../../src/hypervisor/vmx/hvTimer.ts';
 import type { KvmParams } from '../../src/hypervisor/params.ts';
 import { MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
@@ -154,6 +155,96 @@ describe('a countdown', () => {
     );
     const steps = times.slice(1).map((time, i) => time - times[i]!);
     expect(new Set(steps.map((step) => Math.round(step / 1000))).size).toBe(1);
+  });
+});
+
+const MASKED = 1 << 16;
+const lvtt = (value: number): Step => wrmsr(X2APIC_MSR.LVT_TIMER, BigInt(value));
+
+describe.each([
+  ['the preemption timer', true],
+  ['an hrtimer', false],
+])('LVTT written while %s carries a deadline', (_, preemptionTimer) => {
+  const fires = preemptionTimer ? EXIT.PREEMPTION_TIMER : EXIT.EXTERNAL_INTERRUPT;
+  const runWith = (...script: Step[]): VmRig => run([...script, shutdown], { preemptionTimer });
+
+  it('masked: it fires, is consumed, and no vector comes, not even after the mask has gone', () => {
+    const rig = runWith(
+      ...[...enable(LVTT.DEADLINE), arm(5000n), lvtt(LVTT.DEADLINE | MASKED), { run: 20_000 }],
+      ...[lvtt(LVTT.DEADLINE), { run: 20_000 }],
+    );
+    expect(exitsOf(rig, fires)).toBe(1);
+    expect(rig.guests[0]!.delivered).toEqual([]);
+    expect(timerOf(rig).tscdeadline).toBe(0n);
+  });
+
+  it('unmasked in time: the vector comes', () => {
+    const rig = runWith(
+      ...[...enable(LVTT.DEADLINE), lvtt(LVTT.DEADLINE | MASKED), arm(5000n), { run: 1000 } as Step],
+      ...[lvtt(LVTT.DEADLINE), { run: 20_000 } as Step],
+    );
+    expect(rig.guests[0]!.delivered).toHaveLength(1);
+  });
+
+  it('with another vector: that one comes', () => {
+    const rig = runWith(...enable(LVTT.DEADLINE), arm(5000n), lvtt(0x40055), { run: 20_000 });
+    expect(rig.guests[0]!.delivered).toEqual([{ type: 'external', vector: 0x55, errorCode: null }]);
+  });
+
+  it.each([
+    ['one-shot', LVTT.ONESHOT],
+    ['periodic', LVTT.PERIODIC],
+  ])('as %s: nothing is armed any more, and the deadline reads as 0 for ever', (__, mode) => {
+    const rig = runWith(...enable(LVTT.DEADLINE), arm(5000n), lvtt(mode), { run: 20_000 }, lvtt(LVTT.DEADLINE), {
+      run: 10,
+    });
+    expect(exitsOf(rig, fires)).toBe(0);
+    expect([timerOf(rig).hvTimerInUse, timerOf(rig).tscdeadline]).toEqual([false, 0n]);
+    expect(rig.guests[0]!.delivered).toEqual([]);
+  });
+
+  it('from one-shot to periodic and back: the countdown goes on', () => {
+    const count = 600_000 / CYCLES_PER_COUNT;
+    const rig = runWith(
+      ...[...enable(LVTT.ONESHOT), wrmsr(X2APIC_MSR.TMICT, BigInt(count)), { run: 1000 } as Step],
+      ...[lvtt(LVTT.PERIODIC), { run: 1_300_000 } as Step],
+    );
+    expect(exitsOf(rig, fires)).toBe(2);
+  });
+});
+
+describe.each([
+  ['the preemption timer', true],
+  ['an hrtimer', false],
+])('a vCPU that moves to another physical CPU while %s carries its deadline', (_, preemptionTimer) => {
+  const DEADLINE = 40_000;
+
+  /** Arms on CPU 0, goes on on CPU 1 from about position 10 000. */
+  function moved(): VmRig {
+    const move: Step = { then: () => rig.host.scheduler.setAffinity(rig.vm.vcpus[0]!.thread!, [rig.host.cpus[1]!]) };
+    const script = [...enable(LVTT.DEADLINE), arm(BigInt(DEADLINE)), { run: 10_000 }, move, { run: 60_000 }, shutdown];
+    const rig: VmRig = vmRig([script], { params: { preemptionTimer }, hostCpus: 2 });
+    for (let i = 0; i < 300 && rig.host.step() === 'progress'; i++);
+    return rig;
+  }
+
+  it('takes its interrupt there, on time', () => {
+    const rig = moved();
+    const [vcpu] = rig.vm.vcpus;
+    expect(vcpu!.cpu.id).toBe(1);
+    expect(vcpu!.stat.migrations).toBe(1);
+    expect(rig.guests[0]!.delivered).toHaveLength(1);
+    const fired = rig.events.find(({ name }) => name === 'kvm_inj_virq')!;
+    expect(fired.time).toBeGreaterThanOrEqual(DEADLINE);
+    expect(fired.time).toBeLessThan(DEADLINE + 100);
+  });
+
+  it('has its timer there: no interrupt of the CPU that it left is needed, nor an IPI at the deadline', () => {
+    const rig = moved();
+    const sent = rig.host.cpus.map(({ charged }) => charged[COST.ipiSend]);
+    // One IPI to wake the new CPU up, and one back that asks for the VMCS.
+    expect(sent).toEqual([1, 1]);
+    expect(exitsOf(rig, preemptionTimer ? EXIT.PREEMPTION_TIMER : EXIT.EXTERNAL_INTERRUPT)).toBeGreaterThanOrEqual(1);
   });
 });
 

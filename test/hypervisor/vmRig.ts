@@ -32,6 +32,8 @@ export interface RigOptions {
   readonly quantum?: number;
   readonly features?: readonly PvFeature[];
   readonly params?: Partial<KvmParams>;
+  /** Default: one for each vCPU. */
+  readonly hostCpus?: number;
 }
 
 export interface VmRig {
@@ -51,9 +53,9 @@ const PARAMS: Partial<KvmParams> = { lapicTimerAdvance: false };
 /** One vCPU for each script, in x2APIC mode, on a CPU of its own. */
 export function vmRig(
   scripts: Step[][],
-  { costs = COST_MODELS.unit, quantum = 1000, features = [], params = {} }: RigOptions = {},
+  { costs = COST_MODELS.unit, quantum = 1000, features = [], params = {}, hostCpus = scripts.length }: RigOptions = {},
 ): VmRig {
-  const host = new Host({ cpus: scripts.length, costs, quantum });
+  const host = new Host({ cpus: hostCpus, costs, quantum });
   const guests = scripts.map((script) => new ScriptedCpu(script));
   const arena = smallArena();
   const vm = new Vm({
