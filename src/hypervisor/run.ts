@@ -26,7 +26,7 @@ import {
 } from './fastpath.ts';
 import { cancelInjection, checkAndInjectEvents, completeInterrupts } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
-import { describedExit, traceEntry, traceExit } from './runTrace.ts';
+import { describedExit, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 
@@ -38,8 +38,9 @@ import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
   const { timer } = vcpu.lapic;
   const { host } = vcpu.vm;
-  vcpu.userspace = null;
   vcpu.load.load();
+  if (vcpu.probes.active) traceCompletion(vcpu);
+  vcpu.userspace = null;
   for (;;) {
     let disposition: Disposition | null;
     if (vcpu.mpState !== 'runnable') disposition = yield* vcpuBlock(vcpu);

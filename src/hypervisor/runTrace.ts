@@ -68,6 +68,17 @@ function traceSvmExit(vcpu: Vcpu, reason: ExitReason): void {
   vcpu.probes.fire('kvm_exit', event, vcpu.cpu.now);
 }
 
+/** complete_userspace_io: a read that userspace has served is seen again, with its value. */
+export function traceCompletion({ id, userspace: exit, userspaceAnswer: value, probes, cpu }: Vcpu): void {
+  if (exit?.reason === 'IO' && exit.direction === 'in') {
+    const { port, size } = exit;
+    probes.fire('kvm_pio', { vcpu: id, write: false, port, size, count: 1, value: Number(value) }, cpu.now);
+  } else if (exit?.reason === 'MMIO' && !exit.write) {
+    const { size: length } = exit;
+    probes.fire('kvm_mmio', { vcpu: id, write: false, gpa: BigInt(exit.gpa), length, value, satisfied: true }, cpu.now);
+  }
+}
+
 /** The interrupt that ended guest mode. */
 const hostVector = ({ events }: PhysicalCpu): number =>
   events.first === undefined ? HOST_VECTORS['local timer'] : vectorOf(events.first);

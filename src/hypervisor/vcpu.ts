@@ -108,6 +108,8 @@ export class Vcpu implements EventOwner, LapicOwner {
   thread: Thread | null = null;
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
+  /** What userspace answered to it (the data page of struct kvm_run). */
+  userspaceAnswer = 0n;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
   /** Where its physical CPU stood when the guest was left last. */
@@ -190,6 +192,12 @@ export class Vcpu implements EventOwner, LapicOwner {
 
   /** The reschedule IPI has no handler of its own: taking it made the vCPU leave guest mode. */
   onEvent(): void {}
+
+  /** Userspace has served the access that KVM_RUN returned with: `value` is what a read yields. */
+  complete(value: bigint): void {
+    this.userspaceAnswer = value;
+    this.guest.complete(value);
+  }
 
   injectNmi(): void {
     if (queueNmi(this)) this.requests.make(KVM_REQ.NMI);

@@ -55,11 +55,11 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       if (exit.direction === 'out') {
         const unclaimed = userspace.ports.write(exit.port, exit.size, exit.value);
         if (unclaimed) diagnostics.note('port-out', exit.port, 'ignored', vcpu);
-        vcpu.guest.complete(0n);
+        vcpu.complete(0n);
       } else {
         const { value, unclaimed } = userspace.ports.read(exit.port, exit.size);
         if (unclaimed) diagnostics.note('port-in', exit.port, 'all ones', vcpu);
-        vcpu.guest.complete(BigInt(value));
+        vcpu.complete(BigInt(value));
       }
       return;
     case 'MMIO': {
@@ -67,7 +67,7 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       if (device === undefined)
         diagnostics.note(exit.write ? 'mmio-write' : 'mmio-read', exit.gpa, exit.write ? 'ignored' : 'all ones', vcpu);
       if (exit.write) device?.write(exit.gpa - device.gpa, exit.size, exit.value);
-      vcpu.guest.complete(
+      vcpu.complete(
         exit.write ? 0n : (device?.read(exit.gpa - device.gpa, exit.size) ?? BigInt.asUintN(8 * exit.size, ALL_ONES)),
       );
       return;

@@ -83,6 +83,6 @@ function* thread(rig: VmRig, vcpu: Vcpu): Sleep<void> {
     const exit = yield* vcpuRun(vcpu);
     rig.userspace.push({ vcpu: vcpu.id, exit });
     if (exit.reason !== 'IO' && exit.reason !== 'MMIO') return;
-    vcpu.guest.complete(0x5an);
+    vcpu.complete(0x5an);
   }
 }

@@ -141,6 +141,37 @@ describe('with deadlines on the preemption timer', () => {
   });
 });
 
+describe('a read that userspace serves', () => {
+  const readsOf = async (source: string, name: 'kvm_pio' | 'kvm_mmio'): Promise<string[]> => {
+    const vm = await bootGuest(
+      `.text\n.globl _start\n_start: ${source}\n movl $0x604, %edx; movl $0x2000, %eax; outw %ax, %dx\n`,
+      { memory: 4 * 2 ** 20 },
+    );
+    const events = recordEvents(vm, { names: ['kvm_exit', 'kvm_userspace_exit', 'kvm_entry', name] });
+    vm.run();
+    const first = events.lines.findIndex((line) => line.startsWith('kvm_userspace_exit'));
+    return events.lines
+      .slice(first - 1, first + 2)
+      .map((line) => line.replace(/^kvm_exit: .* reason (\w+) .*/, 'kvm_exit: $1'));
+  };
+
+  it('from a port is traced when its value is known', async () => {
+    expect(await readsOf('inb $0x61, %al', 'kvm_pio')).toEqual([
+      'kvm_exit: IO_INSTRUCTION',
+      'kvm_userspace_exit: reason KVM_EXIT_IO (2)',
+      'kvm_pio: pio_read at 0x61 size 1 count 1 val 0xff ',
+    ]);
+  });
+
+  it('from memory is traced when it leaves, unsatisfied, and when its value is known', async () => {
+    expect(await readsOf('movq $0x400083, 0xb010; movl 0x401000, %eax', 'kvm_mmio')).toEqual([
+      'kvm_mmio: mmio unsatisfied-read len 4 gpa 0x401000 val 0x0',
+      'kvm_userspace_exit: reason KVM_EXIT_MMIO (6)',
+      'kvm_mmio: mmio read len 4 gpa 0x401000 val 0xffffffff',
+    ]);
+  });
+});
+
 describe('in xAPIC mode', () => {
   it('ICR write: the register comes before the IPI', async () => {
     const vm = await bootGuest(XAPIC_GUEST);

@@ -8,8 +8,9 @@ export function handleIo(vcpu: Vcpu): Disposition {
   vcpu.stat.ioExits++;
   vcpu.userspace = { reason: 'IO', port, size, direction, value };
   if (vcpu.probes.active) {
-    const write = direction === 'out';
-    vcpu.probes.fire('kvm_pio', { vcpu: vcpu.id, write, port, size, count: 1, value }, vcpu.cpu.now);
+    // The value of a read is known when userspace has answered (traceCompletion).
+    if (direction === 'out')
+      vcpu.probes.fire('kvm_pio', { vcpu: vcpu.id, write: true, port, size, count: 1, value }, vcpu.cpu.now);
     say(vcpu, 'userspace serves it');
   }
   return TO_USERSPACE;
