@@ -8,21 +8,14 @@
 // announcements. Which functions touch cells is a fixed point over the call graph of the whole program. Whatever would lose a preemption
 // silently is a refusal, with its line.
 import ts from 'typescript';
+import type { Site } from '../src/explore/preemptible.ts';
 import { bare, Colours, isClosure, isFunction, marked, type FunctionNode, type Scope } from './colours.ts';
 
-export interface Site {
-  readonly file: string;
-  readonly line: number;
-  /** `HrTimer.queued`, or the function's name when the access is a call of an atomic function. */
-  readonly cell: string;
-  readonly access: 'read' | 'write' | 'atomic';
-  /** False in an audit: an ordinary field, announced to see who shares it. */
-  readonly declared: boolean;
-}
-
 export interface Options extends Scope {
-  /** Where `runtime.ts` is imported from. */
+  /** Where src/explore/preemptible.ts is imported from. */
   readonly runtime: string;
+  /** How a file is called in sites and refusals; default: as the program calls it. */
+  readonly fileName?: (path: string) => string;
 }
 
 const ARRAY_METHODS = new Set(['forEach', 'map', 'filter', 'findIndex', 'find', 'some', 'every', 'reduce']);
@@ -37,8 +30,19 @@ const isStep = (node: ts.Node): node is ts.PrefixUnaryExpression | ts.PostfixUna
   (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) &&
   (node.operator === ts.SyntaxKind.PlusPlusToken || node.operator === ts.SyntaxKind.MinusMinusToken);
 
+/** The function's own name, or that of the function around a closure. */
+function nameOf(node: ts.Node): string {
+  for (let at = node; ; at = at.parent) {
+    if (ts.isSourceFile(at)) return '';
+    if (isFunction(at) && !isClosure(at)) return at.name?.getText() ?? 'constructor';
+    if (ts.isVariableDeclaration(at)) return at.name.getText();
+  }
+}
+
 export class CellTransform {
+  /** The accesses of all files emitted so far. */
   readonly sites: Site[] = [];
+  /** What cannot be preempted, as `file:line: why`. */
   readonly refusals: string[] = [];
   readonly #options: Options;
   readonly #checker: ts.TypeChecker;
@@ -47,6 +51,8 @@ export class CellTransform {
   #current: FunctionNode | null = null;
   #temporaries = 0;
   #source!: ts.SourceFile;
+  /** Those of `sites` that are in this file. */
+  #sitesHere: Site[] = [];
 
   constructor(options: Options) {
     this.#options = options;
@@ -58,19 +64,27 @@ export class CellTransform {
   emit(file: string): string {
     this.#source = this.#options.program.getSourceFile(file)!;
     this.#current = null;
+    this.#sitesHere = [];
     const body = this.#write(this.#source);
-    return `import { $at, $run, $closure, $apply, $call, $array } from '${this.#options.runtime}'; ${body}`;
+    this.sites.push(...this.#sitesHere);
+    const sites = JSON.stringify(this.#sitesHere);
+    return `import { $at, $run, $closure, $apply, $call, $next, $array } from '${this.#options.runtime}'; const $sites = ${sites}; ${body}`;
   }
 
   #refuse(node: ts.Node, what: string): void {
+    const { file, line } = this.#place(node);
+    this.refusals.push(`${file}:${line}: ${what}`);
+  }
+
+  #place(node: ts.Node): { file: string; line: number } {
+    const { fileName } = this.#source;
     const { line } = this.#source.getLineAndCharacterOfPosition(node.getStart());
-    this.refusals.push(`${this.#source.fileName}:${line + 1}: ${what}`);
+    return { file: this.#options.fileName?.(fileName) ?? fileName, line: line + 1 };
   }
 
   #site(node: ts.Node, access: Site['access'], what: { cell: string; declared: boolean }, object: string): string {
-    const { line } = this.#source.getLineAndCharacterOfPosition(node.getStart());
-    this.sites.push({ file: this.#source.fileName, line: line + 1, access, ...what });
-    return `yield $at(${this.sites.length - 1}, ${object})`;
+    this.#sitesHere.push({ ...this.#place(node), within: nameOf(this.#current!), access, ...what });
+    return `yield $at($sites[${this.#sitesHere.length - 1}], ${object})`;
   }
 
   #temporary = (): string => `$${++this.#temporaries}`;
@@ -295,13 +309,15 @@ export class CellTransform {
     const callee = node.expression;
     const list = () => node.arguments.map((argument) => this.#write(argument)).join(', ');
     if (this.#colours.atomicCall(node)) {
-      const what = { cell: callee.getText().replace(/^this\./, '') + '()', declared: true };
+      const what = { cell: this.#atomicName(node), declared: true };
       const held = ts.isPropertyAccessExpression(callee) ? this.#hold(callee.expression) : { first: '', name: 'null' };
       const method = ts.isPropertyAccessExpression(callee) ? `${held.name}.${callee.name.text}` : callee.getText();
       const values = node.arguments.length > 0 ? this.#temporary() : '';
       const evaluate = values && `${values} = [${list()}], `;
       return `(${held.first}${evaluate}${this.#site(node, 'atomic', what, held.name)}, ${method}(${values && '...' + values}))`;
     }
+    const body = this.#colours.sleepStep(node);
+    if (body) return `(yield* $next(${this.#write(body)}))`;
     const { declaration, through, library } = this.#colours.target(node);
     if (library) return this.#libraryCall(node, callee);
     const unknown = through !== undefined && this.#colours.names.has(through);
@@ -311,6 +327,16 @@ export class CellTransform {
     if (unknown && isMethod) return `(${first}(yield* $call(${name}, '${through}', [${list()}])))`;
     if (unknown || isClosure(declaration!)) return `(${first}(yield* $apply(${name}, [${list()}])))`;
     return `(${first}(yield* ${isMethod ? `${name}.${callee.name.text}` : name}$(${list()})))`;
+  }
+
+  /** `Requests.make()`, `#waiters.push()`. */
+  #atomicName({ expression }: ts.CallExpression): string {
+    const place = ts.isPropertyAccessExpression(expression) ? this.#colours.declaration(expression.name) : undefined;
+    const owner = place?.parent;
+    if (owner && ts.isClassLike(owner) && owner.name && this.#options.includes(place.getSourceFile().fileName)) {
+      return `${owner.name.text}.${(place as ts.MethodDeclaration).name.getText()}()`;
+    }
+    return expression.getText().replace(/^this\./, '') + '()';
   }
 
   /**

@@ -1,5 +1,5 @@
 // Which functions of host code may touch cells, and what an expression means for that: the half of the transform that reads. A
-// fixed point over the call graph of the whole program; transform.ts writes.
+// fixed point over the call graph of the whole program; cellTransform.ts writes.
 import ts from 'typescript';
 
 export interface Scope {
@@ -82,7 +82,7 @@ export class Colours {
       owner = node;
     } else if (owner) {
       const colour = this.#colours.get(owner)!;
-      if (this.cell(node) || this.element(node) || this.atomicCall(node)) colour.touches = true;
+      if (this.cell(node) || this.element(node) || this.atomicCall(node) || this.sleepStep(node)) colour.touches = true;
       if (ts.isPropertyAccessExpression(node)) for (const accessor of this.accessors(node)) colour.after.add(accessor);
       if (ts.isCallExpression(node)) {
         const target = this.target(node);
@@ -176,6 +176,14 @@ export class Colours {
     if (ts.isPropertyAccessExpression(node.expression) && this.container(node.expression.expression)) return node;
     const declaration = this.#checker.getResolvedSignature(node)?.declaration;
     return declaration && this.#atomic(declaration) ? node : null;
+  }
+
+  /** `body.next()` of a Sleep: a scheduler resumes a thread, which is preempted inside. Returns `body`. */
+  sleepStep(node: ts.Node): ts.Expression | null {
+    if (!ts.isCallExpression(node) || !ts.isPropertyAccessExpression(node.expression)) return null;
+    const { name, expression } = node.expression;
+    if (name.text !== 'next') return null;
+    return this.#checker.getTypeAtLocation(expression).aliasSymbol?.name === 'Sleep' ? expression : null;
   }
 
   accessors(node: ts.PropertyAccessExpression): ts.Declaration[] {

@@ -1,18 +1,32 @@
-// What transformed code calls: the announcement of an access, and the bridges between plain functions and their preemptible
-// twins (`f` and `f$`). Nothing here decides a schedule.
+// What transformed host code calls (transform/): the announcement of an access, and the bridges between plain functions and
+// their preemptible twins (`f` and `f$`). Nothing here decides a schedule.
 
-/** The access that is about to happen; one object, overwritten by each. `site` indexes the transform's list. */
-export const access: { site: number; object: unknown } = { site: 0, object: null };
+/** One access in the source. */
+export interface Site {
+  readonly file: string;
+  readonly line: number;
+  /** The function that it stands in. */
+  readonly within: string;
+  /** `Hrtimer.expires`, or the function's name when the access is the call of an atomic function: `requests.make()`. */
+  readonly cell: string;
+  readonly access: 'read' | 'write' | 'atomic';
+  /** False in an audit: an ordinary field, announced to see who shares it. */
+  readonly declared: boolean;
+}
+
+/** What preemptible code yields before each access: where it stands, and the object whose cell it is. One object, overwritten by each. */
+export const access: { site: Site | null; object: unknown } = { site: null, object: null };
 export type CellAccess = typeof access;
 
-export function $at(site: number, object: unknown): CellAccess {
+/** Code that yields before each access, and whatever its sleeping functions ask for in between. */
+export type Preemptible<T> = Generator<unknown, T, void>;
+type Twin = ((...args: unknown[]) => unknown) & { $?: (...args: unknown[]) => Preemptible<unknown> };
+
+export function $at(site: Site, object: unknown): CellAccess {
   access.site = site;
   access.object = object;
   return access;
 }
-
-type Preemptible<T> = Generator<unknown, T, void>;
-type Twin = ((...args: unknown[]) => unknown) & { $?: (...args: unknown[]) => Preemptible<unknown> };
 
 /** The plain function behind a preemptible one: runs it to its end and lets nobody in. */
 export function $run<T>(body: Preemptible<T>): T {
@@ -37,6 +51,15 @@ export function* $apply(f: Twin, args: unknown[]): Preemptible<unknown> {
 export function* $call(object: Record<string, Twin>, name: string, args: unknown[]): Preemptible<unknown> {
   const twin = object[name + '$'] as unknown as Twin['$'];
   return twin ? yield* twin.apply(object, args) : object[name]!(...args);
+}
+
+/** Resumes a thread: its accesses are those of whoever resumes it, its requests are the answer. */
+export function* $next<T>(body: Preemptible<T>): Preemptible<IteratorResult<unknown, T>> {
+  for (;;) {
+    const asked = body.next();
+    if (asked.done || asked.value !== access) return asked;
+    yield access;
+  }
 }
 
 /** Array methods whose callback may be preempted. */

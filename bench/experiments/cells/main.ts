@@ -8,12 +8,13 @@ import { pathToFileURL } from 'node:url';
 import ts from 'typescript';
 import { explore, story, type Activity, type Step, type Trial } from './explorer.ts';
 import { instrument, RerunActivity } from './rerun.ts';
-import { CellTransform, type Site } from './transform.ts';
+import { CellTransform } from '../../../transform/cellTransform.ts';
+import type { access, Site } from '../../../src/explore/preemptible.ts';
 import type * as Constructs from './constructs.ts';
 import type * as Scenario from './scenario.ts';
 
 const HERE = import.meta.dirname;
-const RUNTIME = join(HERE, 'runtime.ts');
+const RUNTIME = join(HERE, '../../../src/explore/preemptible.ts');
 const HOST = [join(HERE, 'xen-timer.ts'), join(HERE, 'constructs.ts'), join(HERE, '../../../src/host/sleep.ts')];
 const scratch = mkdtempSync(join(tmpdir(), 'cells-'));
 const milliseconds = (work: () => void): number => {
@@ -54,17 +55,17 @@ const preemptible: Plugin = {
   },
 };
 
-async function load<T>(entry: string, plugins: Plugin[]): Promise<T & { access: { site: number } }> {
+async function load<T>(entry: string, plugins: Plugin[]): Promise<T & { access: typeof access }> {
   const name = `${entry}-${plugins.length}.mjs`;
   const { outputFiles } = await build({
-    stdin: { contents: `export * from './${entry}.ts'; export { access } from './runtime.ts';`, resolveDir: HERE },
+    stdin: { contents: `export * from './${entry}.ts'; export { access } from '${RUNTIME}';`, resolveDir: HERE },
     bundle: true,
     format: 'esm',
     write: false,
     plugins,
   });
   writeFileSync(join(scratch, name), outputFiles[0]!.text);
-  return (await import(pathToFileURL(join(scratch, name)).href)) as T & { access: { site: number } };
+  return (await import(pathToFileURL(join(scratch, name)).href)) as T & { access: typeof access };
 }
 
 const plain = await load<typeof Scenario>('scenario', []);
@@ -79,7 +80,7 @@ type Race = ReturnType<typeof plain.race>;
 class GeneratorActivity implements Activity {
   readonly name: string;
   readonly #body: Generator;
-  #site = -1;
+  #site: Site | null = null;
   constructor(name: string, body: Generator) {
     this.name = name;
     this.#body = body;
@@ -95,7 +96,7 @@ class GeneratorActivity implements Activity {
     this.#site = split.access.site;
     return asleep ? 'asleep' : 'access';
   }
-  pending = () => (this.#site < 0 ? 'starts' : where(transform.sites[this.#site]!));
+  pending = () => (this.#site === null ? 'starts' : where(this.#site));
 }
 
 const verdict = (timer: Race['timer']) =>
