@@ -33,12 +33,22 @@ export interface TransformedHostCode {
   readonly refusals: readonly string[];
 }
 
-/** Transforms all of src/host and src/hypervisor. */
-export function transformHostCode(mutation?: Mutation): TransformedHostCode {
-  const program = programOf(mutation);
-  const includes = (file: string): boolean => HOST_CODE.some((folder) => file.startsWith(folder));
+export interface LoadOptions {
+  readonly mutation?: Mutation;
+  /** The files to transform, from the root of the project; default: all of src/host and src/hypervisor. */
+  readonly files?: readonly string[];
+  /** Announce every mutable field, declared a cell or not: who shares one that is no cell? */
+  readonly audit?: boolean;
+}
+
+const hostFiles = (): string[] => HOST_CODE.flatMap((folder) => ts.sys.readDirectory(folder, ['.ts']));
+
+export function transformHostCode({ mutation, files: chosen, audit = false }: LoadOptions = {}): TransformedHostCode {
+  const wanted = new Set(chosen?.map((file) => join(ROOT, file)) ?? hostFiles());
+  const program = programOf([...wanted], mutation);
+  const includes = (file: string): boolean => wanted.has(file);
   const fileName = (path: string): string => relative(ROOT, path);
-  const transform = new CellTransform({ program, includes, runtime: RUNTIME, fileName });
+  const transform = new CellTransform({ program, includes, runtime: RUNTIME, fileName, audit });
   const files = program.getSourceFiles().filter((file) => includes(file.fileName));
   return {
     sources: new Map(files.map((file) => [file.fileName, file.text])),
@@ -51,7 +61,7 @@ export function transformHostCode(mutation?: Mutation): TransformedHostCode {
 /** Parsed files, which the programs of several mutations share. */
 const parsed = new Map<string, ts.SourceFile | undefined>();
 
-function programOf(mutation: Mutation | undefined): ts.Program {
+function programOf(files: readonly string[], mutation: Mutation | undefined): ts.Program {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   // Host code knows nothing of Node, whose types take as long to read as all of ours.
   const options = { ...ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT).options, types: [] };
@@ -63,7 +73,6 @@ function programOf(mutation: Mutation | undefined): ts.Program {
     if (!parsed.has(path)) parsed.set(path, getSourceFile(path, version));
     return parsed.get(path);
   };
-  const files = HOST_CODE.flatMap((folder) => ts.sys.readDirectory(folder, ['.ts']));
   return ts.createProgram(files, options, host);
 }
 
@@ -91,7 +100,7 @@ export function preemptibleHostCode({ texts, refusals }: TransformedHostCode): P
  * Imports a module of ours with everything that it imports, host code transformed. It has instances of its own of all modules: what
  * drives preemptions (src/explore) must come from it, too. `entry`: from the root of the project.
  */
-export async function loadPreemptible<T>(entry: string, mutation?: Mutation): Promise<T> {
+export async function loadPreemptible<T>(entry: string, options: LoadOptions = {}): Promise<T> {
   const { outputFiles } = await build({
     entryPoints: [join(ROOT, entry)],
     bundle: true,
@@ -100,7 +109,7 @@ export async function loadPreemptible<T>(entry: string, mutation?: Mutation): Pr
     target: 'node20',
     sourcemap: 'inline',
     write: false,
-    plugins: [preemptibleHostCode(transformHostCode(mutation))],
+    plugins: [preemptibleHostCode(transformHostCode(options))],
   });
   const folder = mkdtempSync(join(tmpdir(), 'preemptible-'));
   try {

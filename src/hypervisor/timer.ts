@@ -252,7 +252,7 @@ export class ApicTimer implements HrtimerOwner {
 
   /** KVM_REQ_MIGRATE_TIMER: a queued hrtimer follows the vCPU to the calling physical CPU. */
   migrate(): void {
-    const { expires } = this.#hrtimer;
+    const expires = this.#hrtimer.expires;
     if (this.#hrtimer.cancel()) this.#hrtimer.start(expires);
   }
 

@@ -6,14 +6,14 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { describeSite } from '../../src/explore/preemption.ts';
 import type { ApicTimer } from '../../src/hypervisor/timer.ts';
 import { X2APIC_MSR } from '../../src/x86/names/msrs.ts';
-import { loadPreemptible, type Mutation } from '../../transform/load.ts';
+import { loadPreemptible, type LoadOptions } from '../../transform/load.ts';
 import type { VmRig } from '../hypervisor/vmRig.ts';
 import type * as Scenarios from './scenarios.ts';
 
 type Loaded = typeof Scenarios;
 const DEADLINE = 20_000;
 
-const load = (mutation?: Mutation) => loadPreemptible<Loaded>('test/explore/scenarios.ts', mutation);
+const load = (options?: LoadOptions) => loadPreemptible<Loaded>('test/explore/scenarios.ts', options);
 let production: Loaded;
 beforeAll(async () => {
   production = await load();
@@ -212,9 +212,11 @@ describe.each(flows)('$name', (flow) => {
 describe('without KVM’s second look at pending', () => {
   it('a deadline that fires meanwhile would be carried, and expire, twice', async () => {
     const careless = await load({
-      file: 'src/hypervisor/timer.ts',
-      from: /if \(this\.pending > 0\) this\.#cancelHvTimer\(\);\s*else/,
-      to: '',
+      mutation: {
+        file: 'src/hypervisor/timer.ts',
+        from: /if \(this\.pending > 0\) this\.#cancelHvTimer\(\);\s*else/,
+        to: '',
+      },
     });
     const { failures } = tryAll(careless, flows[0]!);
     expect(failures).toContainEqual(

@@ -10,12 +10,11 @@ import { explore, story, type Activity, type Step, type Trial } from './explorer
 import { instrument, RerunActivity } from './rerun.ts';
 import { CellTransform } from '../../../transform/cellTransform.ts';
 import type { access, Site } from '../../../src/explore/preemptible.ts';
-import type * as Constructs from './constructs.ts';
 import type * as Scenario from './scenario.ts';
 
 const HERE = import.meta.dirname;
 const RUNTIME = join(HERE, '../../../src/explore/preemptible.ts');
-const HOST = [join(HERE, 'xen-timer.ts'), join(HERE, 'constructs.ts'), join(HERE, '../../../src/host/sleep.ts')];
+const HOST = [join(HERE, 'xen-timer.ts'), join(HERE, '../../../src/host/sleep.ts')];
 const scratch = mkdtempSync(join(tmpdir(), 'cells-'));
 const milliseconds = (work: () => void): number => {
   const from = performance.now();
@@ -157,44 +156,7 @@ for (const [mechanism, make] of [
 }
 console.table(table);
 
-// ---- (b) what breaks?
-
-const before = await load<typeof Constructs>('constructs', []);
-const after = await load<typeof Constructs>('constructs', [preemptible]);
-const wrong = Object.keys(before.cases).filter((name) => {
-  const key = name as keyof typeof before.cases;
-  const expected = JSON.stringify((before.cases[key] as Constructs.Case)(before.newBox()));
-  return JSON.stringify((after.cases[key] as Constructs.Case)(after.newBox())) !== expected;
-});
-console.log(
-  `constructs: ${Object.keys(before.cases).length} cases, changed by the transform: ${wrong.join(', ') || 'none'}`,
-);
-const refusing = join(HERE, 'refused.ts');
-const refusingProgram = ts.createProgram([refusing], options);
-const strict = new CellTransform({ program: refusingProgram, includes: (f) => f === refusing, runtime: RUNTIME });
-strict.emit(refusing);
-const marked = readFileSync(refusing, 'utf8')
-  .split('\n')
-  .flatMap((text, i) => (/refused$|set half/.test(text) ? [i + 1] : []));
-const refused = [...new Set(strict.refusals.map((refusal) => Number(refusal.split(':')[1])))].sort((x, y) => x - y);
-console.log(
-  `refused: ${refused.length} kinds, ${String(refused) === String(marked) ? 'exactly the marked lines' : `NOT ${String(marked)} but ${String(refused)}`}`,
-);
-const audit = new CellTransform({
-  program: refusingProgram,
-  includes: (f) => f === refusing,
-  runtime: RUNTIME,
-  audit: true,
-});
-audit.emit(refusing);
-console.log(
-  `an audit announces besides: ${[...new Set(audit.sites.filter((site) => !site.declared).map((site) => site.cell))].join(', ')}`,
-);
-console.log(`refusals in host code: ${transform.refusals.join('\n') || 'none'}`);
-const moved = HOST.filter(
-  (file) => texts.get(file)!.split('\n').length !== readFileSync(file, 'utf8').split('\n').length,
-);
-console.log(`line breaks kept: ${moved.length === 0 ? 'all' : 'NOT in ' + moved.join(', ')}`);
+// ---- (b) what breaks: test/explore/transform.test.ts
 
 // ---- (c) what does it cost?
 

@@ -21,9 +21,9 @@ export function handleHalt(vcpu: Vcpu): Disposition {
 
 /** When its timer will wake a halted vCPU. */
 function nextTimer(vcpu: Vcpu): string {
-  const { tscdeadline } = vcpu.lapic.timer;
-  if (tscdeadline === 0n) return 'no timer armed';
-  const ahead = tscdeadline - vcpu.guestTsc();
+  const deadline = vcpu.lapic.timer.tscdeadline;
+  if (deadline === 0n) return 'no timer armed';
+  const ahead = deadline - vcpu.guestTsc();
   return ahead > 0n ? `timer due in ${ahead} cycles` : 'timer due now';
 }
 

@@ -1,6 +1,7 @@
 // What a local APIC needs of its vCPU, its VM and the host: the seam along which KVM divides lapic.c from x86.c. The vCPU
 // and the VM implement these; tests put small fakes in their place.
 
+import type { Cell } from '../../host/cells.ts';
 import type { HrtimerOwner } from '../../host/hrtimer.ts';
 import type { Probes } from '../../trace/probes.ts';
 import type { KvmParams } from '../params.ts';
@@ -12,7 +13,7 @@ import type { LapicQuirks } from './quirks.ts';
 /** The part of an hrtimer that a LAPIC timer uses. Times are host cycles. */
 export interface LapicHrtimer {
   /** Absolute expiry; a callback that answers `restart` has moved it forward. */
-  expires: number;
+  expires: Cell<number>;
   /** Replaces an earlier start. An expiry that has passed fires at once. */
   start(expires: number): void;
   /** hrtimer_cancel(): afterwards it is neither queued nor running. */
@@ -53,7 +54,7 @@ export interface LapicOwner {
   readonly features: LapicFeatures;
   /** Null where the processor has none, or it may not be used. */
   readonly hvTimer: HvTimer | null;
-  mpState: MpState;
+  mpState: Cell<MpState>;
 
   /** ktime_get(): position of the calling physical CPU, in host cycles. */
   now(): number;

@@ -1,5 +1,5 @@
 // Every construct of the language that host code may put around a cell. Each case returns a value; the transform must not change it.
-import type { Atomic, Cell, Cells } from '../../../src/host/cells.ts';
+import type { Atomic, Cell, Cells } from '../../src/host/cells.ts';
 
 interface Shape {
   area(): number;

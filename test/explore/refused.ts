@@ -1,21 +1,37 @@
 // What the transform refuses, because a preemption would silently be lost or moved: every marked line, and no other.
-import type { Cell, Cells } from '../../../src/host/cells.ts';
+import type { Cell, Cells } from '../../src/host/cells.ts';
 
-class Box {
-  a: Cell<number> = 1;
+interface HasA {
+  a: number;
+}
+
+class Box implements HasA {
+  a: Cell<number> = 1; // refused
   f: Cell<() => number> = () => 1;
   readonly words: Cells<Uint32Array> = new Uint32Array(4);
   /** Mutable and no cell: only an audit announces it. */
   plain = 0;
 
-  set half(value: number) {
-    this.a = value / 2; // the setter itself is refused where it stands
+  set half(value: number) { // refused
+    this.a = value / 2;
   }
 }
 
 export function byDestructuring(b: Box) {
   const { a } = b; // refused
   [b.a] = [a]; // refused
+}
+export function byParameter({ a }: Box, b: Box) { // refused
+  return a + b.a;
+}
+export function byParameterAlone({ a }: Box) { // refused
+  return a;
+}
+export function byKey(b: Box) {
+  return b['a']; // refused
+}
+export function byAnyKey(b: Box, key: keyof Box) {
+  return b[key]; // refused
 }
 export function bySpread(b: Box) {
   return { ...b, sum: b.a }; // refused
