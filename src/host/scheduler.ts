@@ -6,6 +6,7 @@
 // preemption and interrupts on honours it. Load is balanced when a thread starts or wakes up, and when a CPU is about to
 // idle: it pulls whoever waits longest in the longest line. There is no periodic balancing.
 
+import type { Atomic } from './cells.ts';
 import { COST } from './costs.ts';
 import type { PhysicalCpu } from './cpu.ts';
 import type { Host } from './host.ts';
@@ -44,8 +45,9 @@ export class Scheduler {
     return thread;
   }
 
-  /** try_to_wake_up(): true when the thread was blocked. */
-  wakeUp(thread: Thread): boolean {
+  /** try_to_wake_up(): true when the thread was blocked, or about to. One access, as p->pi_lock makes it. */
+  wakeUp(thread: Thread): Atomic<boolean> {
+    if (thread.state === 'running') return thread.stopBlocking();
     if (thread.state !== 'blocked') return false;
     this.#host.thisCpu.charge(COST.wakeUp);
     return this.#makeRunnable(thread);

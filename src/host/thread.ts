@@ -1,6 +1,7 @@
 // Host threads: a generator of the sleeping colour, and what the scheduler (scheduler.ts) knows about it.
 
 import { HostEvent, type EventOwner } from './queue.ts';
+import type { Atomic, Cell } from './cells.ts';
 import type { PhysicalCpu } from './cpu.ts';
 import type { Sleep } from './sleep.ts';
 
@@ -40,6 +41,11 @@ export class Thread implements EventOwner {
   /** Where it runs or waits; of a blocked one, where it ran last. */
   cpu: PhysicalCpu;
   state: ThreadState = 'runnable';
+  /**
+   * TASK_INTERRUPTIBLE: set before the condition is looked at for the last time; a wake-up that comes between that look and
+   * the block clears it, and the thread does not block. Only code that is preempted there (src/explore) ever sees that.
+   */
+  aboutToBlock: Cell<boolean> = false;
   /** What a blocked thread waits for, as it said itself. */
   waitsFor = '';
   /** Cycles of its slice that it has not used yet. */
@@ -83,6 +89,13 @@ export class Thread implements EventOwner {
   unregisterPreemptNotifier(notifier: PreemptNotifier): void {
     const index = this.preemptNotifiers.indexOf(notifier);
     if (index >= 0) this.preemptNotifiers.splice(index, 1);
+  }
+
+  /** A wake-up before the block: true when there would have been one. */
+  stopBlocking(): Atomic<boolean> {
+    const stopped = this.aboutToBlock;
+    this.aboutToBlock = false;
+    return stopped;
   }
 
   onEvent(): void {

@@ -42,12 +42,17 @@ function* vcpuHalt(vcpu: Vcpu): Sleep<void> {
 
 /** kvm_vcpu_block(): whether the thread slept. */
 function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
+  const thread = vcpu.vm.host.thisCpu.thread!;
   let waited = false;
+  thread.aboutToBlock = true;
   while (!shouldStopBlocking(vcpu)) {
     waited = true;
     if (vcpu.vm.vcpus.every(neverRunsAgain)) vcpu.vm.onStuck();
-    yield* block(describeWait(vcpu));
+    const on = describeWait(vcpu);
+    if (thread.aboutToBlock) yield* block(on);
+    thread.aboutToBlock = true;
   }
+  thread.aboutToBlock = false;
   return waited;
 }
 

@@ -7,6 +7,7 @@
 // the processor exits as soon as it could take them.
 
 import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/interruption.ts';
+import type { Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import { NONE } from './lapic/priority.ts';
@@ -19,7 +20,7 @@ const NMI_LIMIT = 2;
 export class QueuedEvents {
   readonly exception = { pending: false, injected: false, vector: 0, errorCode: null as number | null };
   readonly interrupt = { injected: false, soft: false, vector: 0 };
-  readonly nmi = { pending: 0, injected: false };
+  readonly nmi: { pending: Cell<number>; injected: boolean } = { pending: 0, injected: false };
 
   /** kvm_event_needs_reinjection(). */
   get needsReinjection(): boolean {

@@ -3,7 +3,7 @@
 
 import { EXIT } from '../cpu/exit.ts';
 import { OFFSET } from '../cpu/state.ts';
-import type { Cell } from '../host/cells.ts';
+import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { Hrtimer, type HrtimerOwner } from '../host/hrtimer.ts';
@@ -184,10 +184,16 @@ export class Vcpu implements EventOwner, LapicOwner {
     if (this.wakeUp()) return;
     const { thisCpu } = this.vm.host;
     thisCpu.charge(COST.barrier);
-    if (this.mode !== VCPU_MODE.IN_GUEST) return;
-    this.mode = VCPU_MODE.EXITING_GUEST;
+    if (!this.#exitingGuestMode()) return;
     // On its own CPU the vCPU sees the mode before it enters again.
     if (thisCpu !== this.cpu) this.vm.host.sendIpi(this.cpu, this.#kickIpi);
+  }
+
+  /** kvm_vcpu_exiting_guest_mode(), one cmpxchg: true when it was in guest mode. */
+  #exitingGuestMode(): Atomic<boolean> {
+    if (this.mode !== VCPU_MODE.IN_GUEST) return false;
+    this.mode = VCPU_MODE.EXITING_GUEST;
+    return true;
   }
 
   /** The reschedule IPI has no handler of its own: taking it made the vCPU leave guest mode. */
