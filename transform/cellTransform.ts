@@ -105,7 +105,8 @@ export class CellTransform {
   }
 
   #write(node: ts.Node): string {
-    const text = this.#rewritten(node) ?? this.#copied(node);
+    const text = this.#rewritten(node);
+    if (text === undefined) return this.#copied(node);
     const lines = (s: string) => s.split('\n').length;
     const missing = lines(this.#source.text.slice(node.getStart(), node.end)) - lines(text);
     return missing > 0 ? text + '\n'.repeat(missing) : text;

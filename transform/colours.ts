@@ -51,6 +51,10 @@ function isMarked(checker: ts.TypeChecker, type: ts.TypeNode | undefined, marker
   return alias !== undefined && isMarked(checker, alias.type, marker);
 }
 
+/** A method without a body: of an interface, or abstract. */
+const isAbstract = (node: ts.Node): node is ts.MethodSignature | ts.MethodDeclaration =>
+  ts.isMethodSignature(node) || (ts.isMethodDeclaration(node) && node.body === undefined);
+
 /** Without parentheses, ! and `as`. */
 export const bare = (node: ts.Node): ts.Node =>
   ts.isParenthesizedExpression(node) || ts.isNonNullExpression(node) || ts.isAsExpression(node)
@@ -137,7 +141,8 @@ export class Colours {
   declaration(node: ts.Node): ts.Declaration | undefined {
     let symbol = this.#checker.getSymbolAtLocation(node);
     if (symbol && symbol.flags & ts.SymbolFlags.Alias) symbol = this.#checker.getAliasedSymbol(symbol);
-    return symbol?.valueDeclaration ?? symbol?.declarations?.[0];
+    const implementation = symbol?.declarations?.find((node) => ts.isFunctionLike(node) && 'body' in node && node.body);
+    return implementation ?? symbol?.valueDeclaration ?? symbol?.declarations?.[0];
   }
 
   /** The cell that a property access names, or null. */
@@ -174,7 +179,7 @@ export class Colours {
   atomicCall(node: ts.Node): ts.CallExpression | null {
     if (!ts.isCallExpression(node)) return null;
     if (ts.isPropertyAccessExpression(node.expression) && this.container(node.expression.expression)) return node;
-    const declaration = this.#checker.getResolvedSignature(node)?.declaration;
+    const declaration = this.#callee(node);
     return declaration && this.#atomic(declaration) ? node : null;
   }
 
@@ -193,14 +198,26 @@ export class Colours {
 
   target(node: ts.CallExpression): { declaration?: ts.Node; through?: string; library?: boolean } {
     if (node.expression.kind === ts.SyntaxKind.SuperKeyword) return {};
-    const declaration = this.#checker.getResolvedSignature(node)?.declaration;
+    const declaration = this.#callee(node);
     if (!declaration) return {};
-    if (this.#colours.has(declaration) && (!isClosure(declaration) || this.#isConstant(node.expression, declaration))) {
+    if (
+      this.#colours.has(declaration) &&
+      !isAbstract(declaration) &&
+      (!isClosure(declaration) || this.#isConstant(node.expression, declaration))
+    ) {
       return { declaration };
     }
     if (!this.#scope.includes(declaration.getSourceFile().fileName)) return { library: true };
-    if (ts.isMethodSignature(declaration)) return { through: declaration.name.getText() };
+    if (isAbstract(declaration)) return { through: declaration.name.getText() };
     return { through: '()' };
+  }
+
+  /** What is called. Resolving a signature checks all arguments; the name of a function or method tells as much. */
+  #callee(node: ts.CallExpression): ts.Declaration | undefined {
+    const name = ts.isPropertyAccessExpression(node.expression) ? node.expression.name : node.expression;
+    const declaration = ts.isIdentifier(name) || ts.isPrivateIdentifier(name) ? this.declaration(name) : undefined;
+    if (declaration && (ts.isMethodSignature(declaration) || this.#colours.has(declaration))) return declaration;
+    return this.#checker.getResolvedSignature(node)?.declaration;
   }
 
   /** The callee is a constant whose value is that closure. */

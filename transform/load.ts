@@ -33,7 +33,7 @@ export interface TransformedHostCode {
   readonly refusals: readonly string[];
 }
 
-export interface LoadOptions {
+export interface TransformOptions {
   readonly mutation?: Mutation;
   /** The files to transform, from the root of the project; default: all of src/host and src/hypervisor. */
   readonly files?: readonly string[];
@@ -43,7 +43,11 @@ export interface LoadOptions {
 
 const hostFiles = (): string[] => HOST_CODE.flatMap((folder) => ts.sys.readDirectory(folder, ['.ts']));
 
-export function transformHostCode({ mutation, files: chosen, audit = false }: LoadOptions = {}): TransformedHostCode {
+export function transformHostCode({
+  mutation,
+  files: chosen,
+  audit = false,
+}: TransformOptions = {}): TransformedHostCode {
   const wanted = new Set(chosen?.map((file) => join(ROOT, file)) ?? hostFiles());
   const program = programOf([...wanted], mutation);
   const includes = (file: string): boolean => wanted.has(file);
@@ -64,12 +68,17 @@ const parsed = new Map<string, ts.SourceFile | undefined>();
 function programOf(files: readonly string[], mutation: Mutation | undefined): ts.Program {
   const config = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path));
   // Host code knows nothing of Node, whose types take as long to read as all of ours.
-  const options = { ...ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT).options, types: [] };
+  const options = {
+    ...ts.parseJsonConfigFileContent(config.config, ts.sys, ROOT).options,
+    types: [],
+    lib: ['lib.es2023.d.ts'],
+  };
   const host = ts.createCompilerHost(options, true);
   const { getSourceFile } = host;
   const mutated = mutation && join(ROOT, mutation.file);
   host.getSourceFile = (path, version) => {
-    if (resolve(path) === mutated) return ts.createSourceFile(path, mutate(ts.sys.readFile(path)!, mutation!), version, true);
+    if (resolve(path) === mutated)
+      return ts.createSourceFile(path, mutate(ts.sys.readFile(path)!, mutation!), version, true);
     if (!parsed.has(path)) parsed.set(path, getSourceFile(path, version));
     return parsed.get(path);
   };
@@ -97,10 +106,10 @@ export function preemptibleHostCode({ texts, refusals }: TransformedHostCode): P
 }
 
 /**
- * Imports a module of ours with everything that it imports, host code transformed. It has instances of its own of all modules: what
- * drives preemptions (src/explore) must come from it, too. `entry`: from the root of the project.
+ * Imports a module of ours, named from the root of the project, with everything that it imports. It has instances of its own of all
+ * modules: what drives preemptions (src/explore) must come from it, too.
  */
-export async function loadPreemptible<T>(entry: string, options: LoadOptions = {}): Promise<T> {
+export async function loadPreemptible<T>(entry: string, code: TransformedHostCode): Promise<T> {
   const { outputFiles } = await build({
     entryPoints: [join(ROOT, entry)],
     bundle: true,
@@ -109,7 +118,7 @@ export async function loadPreemptible<T>(entry: string, options: LoadOptions = {
     target: 'node20',
     sourcemap: 'inline',
     write: false,
-    plugins: [preemptibleHostCode(transformHostCode(options))],
+    plugins: [preemptibleHostCode(code)],
   });
   const folder = mkdtempSync(join(tmpdir(), 'preemptible-'));
   try {

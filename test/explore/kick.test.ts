@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { describeSite } from '../../src/explore/preemption.ts';
 import { DELIVERY } from '../../src/hypervisor/lapic/icr.ts';
 import { X2APIC_MSR } from '../../src/x86/names/msrs.ts';
-import { loadPreemptible, type Mutation } from '../../transform/load.ts';
+import { loadPreemptible, transformHostCode, type Mutation } from '../../transform/load.ts';
 import { hlt, type Step } from '../hypervisor/scriptedCpu.ts';
 import type { VmRig } from '../hypervisor/vmRig.ts';
 import type * as Scenarios from './scenarios.ts';
@@ -17,7 +17,7 @@ const NMI_TO_VCPU_0 = BigInt(DELIVERY.NMI << 8);
 const STEPS = 5;
 
 const load = (mutation?: Mutation) =>
-  loadPreemptible<Loaded>('test/explore/scenarios.ts', mutation === undefined ? {} : { mutation });
+  loadPreemptible<Loaded>('test/explore/scenarios.ts', transformHostCode(mutation === undefined ? {} : { mutation }));
 
 let production: Loaded;
 beforeAll(async () => {
@@ -50,7 +50,8 @@ function preemptVcpu(code: Loaded, script: Step[] = []): Trial {
   const lost = sites.flatMap((site, point) => {
     const rig = scene(code, script);
     const { host } = rig;
-    const send = () => code.elsewhere(host, host.cpus[1]!, () => void sender(rig).writeMsr(X2APIC_MSR.ICR, NMI_TO_VCPU_0));
+    const send = () =>
+      code.elsewhere(host, host.cpus[1]!, () => void sender(rig).writeMsr(X2APIC_MSR.ICR, NMI_TO_VCPU_0));
     code.preemptedAt(code.preemptible(host, 'step'), point, send);
     return isLost(rig) ? [describeSite(site)] : [];
   });

@@ -12,7 +12,7 @@ class Box implements HasA {
   /** Mutable and no cell: only an audit announces it. */
   plain = 0;
 
-  set half(value: number) { // refused
+  /* refused */ set half(value: number) {
     this.a = value / 2;
   }
 }
@@ -21,10 +21,15 @@ export function byDestructuring(b: Box) {
   const { a } = b; // refused
   [b.a] = [a]; // refused
 }
-export function byParameter({ a }: Box, b: Box) { // refused
+export function byParameter(
+  { a }: Box, // refused
+  b: Box,
+) {
   return a + b.a;
 }
-export function byParameterAlone({ a }: Box) { // refused
+export function byParameterAlone(
+  { a }: Box, // refused
+) {
   return a;
 }
 export function byKey(b: Box) {

@@ -45,12 +45,27 @@ export const cases: Readonly<Record<string, Case>> = {
   },
   'a periodic countdown': {
     scripts: () => [
-      [...enableTimer(LVTT.PERIODIC), wrmsr(X2APIC_MSR.TMICT, 120_000n), { run: 700_000 }, sti, { run: 700_000 }, shutdown],
+      [
+        ...enableTimer(LVTT.PERIODIC),
+        wrmsr(X2APIC_MSR.TMICT, 120_000n),
+        { run: 700_000 },
+        sti,
+        { run: 700_000 },
+        shutdown,
+      ],
     ],
   },
   'IPIs to a running and to a halted vCPU': {
     scripts: () => [
-      [...enableTimer(LVTT.DEADLINE), { run: 500 }, ipiTo(1, 0xfb), { run: 9000 }, ipiTo(2, 0xfc), { run: 9000 }, shutdown],
+      [
+        ...enableTimer(LVTT.DEADLINE),
+        { run: 500 },
+        ipiTo(1, 0xfb),
+        { run: 9000 },
+        ipiTo(2, 0xfc),
+        { run: 9000 },
+        shutdown,
+      ],
       [wrmsr(X2APIC_MSR.SIVR, 0x1ffn), sti, { run: 20_000 }, shutdown],
       [wrmsr(X2APIC_MSR.SIVR, 0x1ffn), sti, hlt, { run: 10 }, shutdown],
     ],

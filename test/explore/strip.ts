@@ -23,7 +23,8 @@ export function canonical(text: string): string {
 const bare = (node: ts.Node): ts.Node => (ts.isParenthesizedExpression(node) ? bare(node.expression) : node);
 const isComma = (node: ts.Node): node is ts.BinaryExpression =>
   ts.isBinaryExpression(node) && node.operatorToken.kind === ts.SyntaxKind.CommaToken;
-const parts = (node: ts.Expression): ts.Node[] => (isComma(node) ? [...parts(node.left), bare(node.right)] : [bare(node)]);
+const parts = (node: ts.Expression): ts.Node[] =>
+  isComma(node) ? [...parts(node.left), bare(node.right)] : [bare(node)];
 const isAnnouncement = (node: ts.Node): boolean => ts.isYieldExpression(node) && /^yield \$at\(/.test(node.getText());
 const temporaryOf = (node: ts.Node): string | null =>
   ts.isIdentifier(node) && TEMPORARY.test(node.text) ? node.text : null;
@@ -99,7 +100,8 @@ class Scope {
   #hold(node: ts.BinaryExpression): { names: string[]; value: string } {
     const names: string[] = [];
     let at: ts.Node = node;
-    for (; ts.isBinaryExpression(at) && temporaryOf(at.left) !== null; at = bare(at.right)) names.push(temporaryOf(at.left)!);
+    for (; ts.isBinaryExpression(at) && temporaryOf(at.left) !== null; at = bare(at.right))
+      names.push(temporaryOf(at.left)!);
     const value = this.dump(at);
     for (const name of names) {
       this.#values.set(name, value);
@@ -136,11 +138,13 @@ class Scope {
 
   #yield(node: ts.YieldExpression): string {
     const call = node.expression && bare(node.expression);
-    if (!node.asteriskToken || !call || !ts.isCallExpression(call)) return `(yield${node.asteriskToken ? '*' : ''} ${call ? this.dump(call) : ''})`;
+    if (!node.asteriskToken || !call || !ts.isCallExpression(call))
+      return `(yield${node.asteriskToken ? '*' : ''} ${call ? this.dump(call) : ''})`;
     const callee = call.expression.getText();
     const [first, second, third] = call.arguments;
     if (callee === '$next') return `${this.dump(first!)}.next()`;
-    if (callee === '$apply') return `${this.dump(first!)}(${this.#list((second as ts.ArrayLiteralExpression).elements)})`;
+    if (callee === '$apply')
+      return `${this.dump(first!)}(${this.#list((second as ts.ArrayLiteralExpression).elements)})`;
     if (callee === '$call') {
       const args = this.#list((third as ts.ArrayLiteralExpression).elements);
       return `${this.dump(first!)}.${(second as ts.StringLiteral).text}(${args})`;
@@ -164,12 +168,15 @@ class Scope {
   }
 
   #list(nodes: readonly ts.Expression[]): string {
-    const spread = (node: ts.Expression) => (ts.isSpreadElement(node) ? this.#lists.get(node.expression.getText()) : undefined);
+    const spread = (node: ts.Expression) =>
+      ts.isSpreadElement(node) ? this.#lists.get(node.expression.getText()) : undefined;
     return nodes.map((node) => spread(node) ?? this.dump(node)).join(', ');
   }
 
   #class(node: ts.ClassLikeDeclaration): string {
-    const heads = [...(node.modifiers ?? []), node.name, ...(node.heritageClauses ?? [])].map((head) => head?.getText());
+    const heads = [...(node.modifiers ?? []), node.name, ...(node.heritageClauses ?? [])].map((head) =>
+      head?.getText(),
+    );
     const members = node.members.filter((member) => !isBridge(member)).map((member) => this.dump(member));
     return `(class ${heads.join(' ')} { ${members.join('\n  ')} })`;
   }

@@ -6,14 +6,15 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { describeSite } from '../../src/explore/preemption.ts';
 import type { ApicTimer } from '../../src/hypervisor/timer.ts';
 import { X2APIC_MSR } from '../../src/x86/names/msrs.ts';
-import { loadPreemptible, type LoadOptions } from '../../transform/load.ts';
+import { loadPreemptible, transformHostCode, type Mutation } from '../../transform/load.ts';
 import type { VmRig } from '../hypervisor/vmRig.ts';
 import type * as Scenarios from './scenarios.ts';
 
 type Loaded = typeof Scenarios;
 const DEADLINE = 20_000;
 
-const load = (options?: LoadOptions) => loadPreemptible<Loaded>('test/explore/scenarios.ts', options);
+const load = (mutation?: Mutation) =>
+  loadPreemptible<Loaded>('test/explore/scenarios.ts', transformHostCode(mutation === undefined ? {} : { mutation }));
 let production: Loaded;
 beforeAll(async () => {
   production = await load();
@@ -145,8 +146,7 @@ describe('an hrtimer that fires on its own CPU as soon as it is queued', () => {
   it('cannot fire there with interrupts off', () => {
     const made = scene(production, 0);
     made.rig.host.cpus[0]!.disableInterrupts();
-    const start = () =>
-      production.preemptedAt(production.preemptible(made.timer, 'startSwTimer'), 5, made.interrupt);
+    const start = () => production.preemptedAt(production.preemptible(made.timer, 'startSwTimer'), 5, made.interrupt);
     expect(start).toThrow('nothing can interrupt CPU 0, in vCPU 0, interrupts off');
   });
 });
@@ -156,12 +156,18 @@ describe('a point that the code never reaches', () => {
     const { timer } = scene(production, 0);
     const start = () =>
       production.preemptedAt(production.preemptible(timer, 'startHvTimer'), { cell: 'ApicTimer.periods' }, () => {});
-    expect(start).toThrow(/never came to \{"cell":"ApicTimer.periods"\}[^]*read ApicTimer.pending in startHvTimer \(src/);
+    expect(start).toThrow(
+      /never came to \{"cell":"ApicTimer.periods"\}[^]*read ApicTimer.pending in startHvTimer \(src/,
+    );
   });
 });
 
 /** Each call flow that moves a deadline, with the moment at which it is called. */
-const flows: { name: string; make: (code: Loaded) => Scene; start: (code: Loaded, made: Scene) => Generator<unknown, unknown, void> }[] = [
+const flows: {
+  name: string;
+  make: (code: Loaded) => Scene;
+  start: (code: Loaded, made: Scene) => Generator<unknown, unknown, void>;
+}[] = [
   {
     name: 'switch_to_hv_timer after a migration',
     make: (code) => blockedScene(code, 1),
@@ -212,11 +218,9 @@ describe.each(flows)('$name', (flow) => {
 describe('without KVM’s second look at pending', () => {
   it('a deadline that fires meanwhile would be carried, and expire, twice', async () => {
     const careless = await load({
-      mutation: {
-        file: 'src/hypervisor/timer.ts',
-        from: /if \(this\.pending > 0\) this\.#cancelHvTimer\(\);\s*else/,
-        to: '',
-      },
+      file: 'src/hypervisor/timer.ts',
+      from: /if \(this\.pending > 0\) this\.#cancelHvTimer\(\);\s*else/,
+      to: '',
     });
     const { failures } = tryAll(careless, flows[0]!);
     expect(failures).toContainEqual(

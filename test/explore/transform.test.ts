@@ -1,10 +1,12 @@
-// What the transform takes, what it refuses, and that it inserts preemptions and nothing else.
+// What the transform takes, what it refuses, and that it inserts preemptions and nothing else: taken back it is the source, and
+// run without preemptions it does the same.
 
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadPreemptible, transformHostCode, type TransformedHostCode } from '../../transform/load.ts';
 import * as plain from './constructs.ts';
+import * as scenarios from './scenarios.ts';
 import { canonical } from './strip.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
@@ -12,12 +14,13 @@ const CONSTRUCTS = 'test/explore/constructs.ts';
 const REFUSED = 'test/explore/refused.ts';
 const lines = (text: string): number => text.split('\n').length;
 
-describe('all of src/host and src/hypervisor', () => {
-  let code: TransformedHostCode;
-  beforeAll(() => {
-    code = transformHostCode();
-  });
+/** All of src/host and src/hypervisor. */
+let code: TransformedHostCode;
+beforeAll(() => {
+  code = transformHostCode();
+});
 
+describe('host code', () => {
   it('can be preempted at each of its cells', () => {
     expect(code.refusals).toEqual([]);
     expect(new Set(code.sites.map(({ cell }) => cell)).size).toBeGreaterThan(20);
@@ -53,19 +56,57 @@ describe('all of src/host and src/hypervisor', () => {
   });
 });
 
+describe('a machine on transformed host code', () => {
+  const STEPS = 200;
+  let split: typeof scenarios;
+  beforeAll(async () => {
+    split = await loadPreemptible<typeof scenarios>('test/explore/scenarios.ts', code);
+  });
+
+  /** What the untransformed code does. */
+  const expected = (name: string): unknown => {
+    const rig = scenarios.rigOf(name);
+    for (let i = 0; i < STEPS && rig.host.step() === 'progress'; i++);
+    expect(rig.userspace.length).toBeGreaterThan(0);
+    return scenarios.outcomeOf(rig);
+  };
+
+  describe.each(Object.keys(scenarios.cases))('with %s', (name) => {
+    it('runs the same to the cycle, by the plain names', () => {
+      const rig = split.rigOf(name);
+      for (let i = 0; i < STEPS && rig.host.step() === 'progress'; i++);
+      expect(split.outcomeOf(rig)).toEqual(expected(name));
+    });
+
+    it('runs the same when each access is announced and nobody preempts', () => {
+      const rig = split.rigOf(name);
+      let accesses = 0;
+      const step = () => split.announced(split.preemptible(rig.host, 'step'), () => accesses++);
+      for (let i = 0; i < STEPS && step() === 'progress'; i++);
+      expect(split.outcomeOf(rig)).toEqual(expected(name));
+      expect(accesses).toBeGreaterThan(50);
+    });
+  });
+});
+
 describe('each construct of the language', () => {
+  let transformed: TransformedHostCode;
   let split: typeof plain;
   beforeAll(async () => {
-    split = await loadPreemptible<typeof plain>(CONSTRUCTS, { files: [CONSTRUCTS] });
+    transformed = transformHostCode({ files: [CONSTRUCTS] });
+    split = await loadPreemptible<typeof plain>(CONSTRUCTS, transformed);
   });
 
-  it.each(Object.keys(plain.cases) as (keyof typeof plain.cases)[])('%s has the value that it has untransformed', (name) => {
-    const value = (code: typeof plain): unknown => (code.cases[name] as plain.Case)(code.newBox());
-    expect(value(split)).toEqual(value(plain));
-  });
+  it.each(Object.keys(plain.cases) as (keyof typeof plain.cases)[])(
+    '%s has the value that it has untransformed',
+    (name) => {
+      const value = (code: typeof plain): unknown => (code.cases[name] as plain.Case)(code.newBox());
+      expect(value(split)).toEqual(value(plain));
+    },
+  );
 
   it('is itself again when the preemptions are taken out', () => {
-    const { texts, sources } = transformHostCode({ files: [CONSTRUCTS] });
+    const { texts, sources } = transformed;
     const file = join(ROOT, CONSTRUCTS);
     expect(canonical(texts.get(file)!)).toBe(canonical(sources.get(file)!));
   });
@@ -76,13 +117,14 @@ describe('what would lose a preemption silently', () => {
     const { refusals } = transformHostCode({ files: [REFUSED] });
     const marked = readFileSync(join(ROOT, REFUSED), 'utf8')
       .split('\n')
-      .flatMap((text, index) => (text.endsWith('// refused') ? [`${REFUSED}:${index + 1}`] : []));
+      .flatMap((text, index) => (/refused( \*\/ |$)/.test(text) ? [`${REFUSED}:${index + 1}`] : []));
     const places = refusals.map((refusal) => refusal.split(': ')[0]!);
     expect([...new Set(places)].sort()).toEqual(marked.sort());
   });
 
   it('keeps host code from being loaded', async () => {
-    await expect(loadPreemptible(REFUSED, { files: [REFUSED] })).rejects.toThrow(
+    const code = transformHostCode({ files: [REFUSED] });
+    await expect(loadPreemptible(REFUSED, code)).rejects.toThrow(
       /cannot be preempted:[^]*refused.ts:\d+: a cell is read by destructuring: write object.field/,
     );
   });
