@@ -9,7 +9,8 @@
 // silently is a refusal, with its line.
 import ts from 'typescript';
 import type { Site } from '../src/explore/preemptible.ts';
-import { bare, Colours, isClosure, isFunction, marked, type FunctionNode, type Scope } from './colours.ts';
+import { bare, Colours, isClosure, isFunction, type FunctionNode, type Scope } from './colours.ts';
+import { hiddenAccesses } from './hiddenAccesses.ts';
 
 export interface Options extends Scope {
   /** Where src/explore/preemptible.ts is imported from. */
@@ -30,12 +31,6 @@ const isStep = (node: ts.Node): node is ts.PrefixUnaryExpression | ts.PostfixUna
   (ts.isPrefixUnaryExpression(node) || ts.isPostfixUnaryExpression(node)) &&
   (node.operator === ts.SyntaxKind.PlusPlusToken || node.operator === ts.SyntaxKind.MinusMinusToken);
 
-const isCellDeclaration = (node: ts.Declaration): boolean =>
-  (ts.isPropertyDeclaration(node) || ts.isPropertySignature(node)) && marked(node.type, 'Cell');
-
-/** The checker's name of a private field has a number in it. */
-const nameInSource = (name: string): string => name.replace(/^__#\d+@/, '');
-
 /** The function's own name, or that of the function around a closure. */
 function nameOf(node: ts.Node): string {
   for (let at = node; ; at = at.parent) {
@@ -53,8 +48,6 @@ export class CellTransform {
   readonly #options: Options;
   readonly #checker: ts.TypeChecker;
   readonly #colours: Colours;
-  /** In a constructor: nobody shares the object yet. */
-  #unshared = false;
   /** The function being written, if accesses are announced in it, and its temporaries. */
   #current: FunctionNode | null = null;
   #temporaries = 0;
@@ -73,6 +66,7 @@ export class CellTransform {
     this.#source = this.#options.program.getSourceFile(file)!;
     this.#current = null;
     this.#sitesHere = [];
+    for (const { node, why } of hiddenAccesses(this.#source, this.#checker, this.#colours)) this.#refuse(node, why);
     const body = this.#write(this.#source);
     this.sites.push(...this.#sitesHere);
     const sites = JSON.stringify(this.#sitesHere);
@@ -128,7 +122,6 @@ export class CellTransform {
       return node.getText();
     if (isFunction(node)) return this.#function(node);
     if (ts.isImportSpecifier(node) || ts.isExportSpecifier(node)) return this.#specifier(node);
-    this.#check(node);
     if (!this.#current) return undefined;
     if (isAssignment(node)) return this.#assignment(node);
     if (isStep(node)) return this.#step(node);
@@ -141,76 +134,23 @@ export class CellTransform {
     return undefined;
   }
 
-  /** What cannot be preempted where it stands. */
-  #check(node: ts.Node): void {
-    if (this.#unshared) return;
-    if (ts.isBindingElement(node) && ts.isObjectBindingPattern(node.parent)) {
-      const name = (node.propertyName ?? node.name).getText();
-      if (this.#cellOf(node.parent, name)) this.#refuse(node, 'a cell is read by destructuring: write object.field');
-    }
-    if (ts.isSpreadAssignment(node)) {
-      for (const { name } of this.#checker.getTypeAtLocation(node.expression).getProperties()) {
-        if (this.#cellOf(node.expression, name)) {
-          this.#refuse(node, `the cell ${nameInSource(name)} is read by a spread: write its fields out`);
-        }
-      }
-    }
-    if (ts.isElementAccessExpression(node)) this.#checkKey(node);
-    if (ts.isPropertyDeclaration(node) && marked(node.type, 'Cell')) this.#checkInterfaces(node);
-    if ((ts.isForOfStatement(node) || ts.isSpreadElement(node)) && this.#colours.container(node.expression)) {
-      this.#refuse(node, 'iterating over a container of cells is many accesses: index it');
-    }
-  }
-
-  /** `object['field']`, or any key that may be a field's name. */
-  #checkKey({ expression, argumentExpression: key }: ts.ElementAccessExpression): void {
-    const type = this.#checker.getTypeAtLocation(key);
-    const names = (type.isUnion() ? type.types : [type]).flatMap((one) => (one.isStringLiteral() ? [one.value] : []));
-    const any = (type.flags & ts.TypeFlags.String) !== 0;
-    for (const { name } of any || names.length > 0 ? this.#checker.getTypeAtLocation(expression).getProperties() : []) {
-      if ((any || names.includes(name)) && this.#cellOf(expression, name)) {
-        this.#refuse(key, `the cell ${name} is reached by a key: write object.${name}`);
-      }
-    }
-  }
-
-  /** Who reaches the field through an interface must see a cell, too. */
-  #checkInterfaces(node: ts.PropertyDeclaration): void {
-    const heritage = ts.isClassLike(node.parent) ? (node.parent.heritageClauses ?? []) : [];
-    const name = node.name.getText();
-    for (const type of heritage.flatMap((clause) => clause.types)) {
-      const above = this.#checker.getTypeAtLocation(type).getProperty(name)?.valueDeclaration;
-      if (above && !isCellDeclaration(above)) {
-        this.#refuse(node, `the cell ${name} is no cell in ${type.expression.getText()}: declare it so there, too`);
-      }
-    }
-  }
-
-  #cellOf(object: ts.Node, name: string): boolean {
-    const declaration = this.#checker.getTypeAtLocation(object).getProperty(name)?.valueDeclaration;
-    return declaration !== undefined && isCellDeclaration(declaration);
-  }
-
   #function(node: FunctionNode): string {
-    const outer = { current: this.#current, temporaries: this.#temporaries, unshared: this.#unshared };
+    const outer = { current: this.#current, temporaries: this.#temporaries };
     const touches = this.#colours.touches(node) && node.body !== undefined;
     this.#current = touches ? node : null;
     this.#temporaries = 0;
-    if (!isClosure(node)) this.#unshared = ts.isConstructorDeclaration(node);
     try {
       if (!touches) return this.#copied(node);
       return this.#colours.sleeps(node) ? this.#head(node, '') + this.#body(node) : this.#twin(node);
     } finally {
       this.#current = outer.current;
       this.#temporaries = outer.temporaries;
-      this.#unshared = outer.unshared;
     }
   }
 
   /** Everything before the body, with the name replaced. Parameters cannot be preempted. */
   #head(node: FunctionNode, suffix: string): string {
     for (const parameter of node.parameters) {
-      this.#checkPattern(parameter.name);
       if (parameter.initializer && this.#write(parameter.initializer) !== parameter.initializer.getText()) {
         this.#refuse(parameter, 'a default value touches a cell: compute it in the body');
       }
@@ -228,15 +168,6 @@ export class CellTransform {
     return star + name.getText() + suffix + text.slice(name.end, node.body!.getStart());
   }
 
-  /** Parameters of twins are copied as they stand. */
-  #checkPattern(name: ts.BindingName): void {
-    const visit = (node: ts.Node): void => {
-      this.#check(node);
-      ts.forEachChild(node, visit);
-    };
-    if (!ts.isIdentifier(name)) visit(name);
-  }
-
   #body(node: FunctionNode): string {
     const body = node.body!;
     const written = ts.isBlock(body) ? this.#write(body).slice(1) : ` return ${this.#write(body)}; }`;
@@ -246,7 +177,6 @@ export class CellTransform {
 
   #twin(node: FunctionNode): string {
     if (isClosure(node)) {
-      for (const { name } of node.parameters) this.#checkPattern(name);
       const body = this.#body(node);
       const parameters = node.parameters.map((parameter) => parameter.getText()).join(', ');
       const self = ts.isArrowFunction(node) && /\bthis\b/.test(node.getText()) ? '.bind(this)' : '';
