@@ -7,7 +7,8 @@
 // access that hardware makes indivisible (test_and_set_bit, xchg) is a function that returns `Atomic<T>`.
 //
 // A cell is accessed as `object.field`, never through destructuring, spread or a string key: the transform refuses these.
-// Constructors and field initialisers run before the object is shared and are not preempted.
+// An interface that has the field marks it, too. Constructors and field initialisers run before the object is shared and are
+// not preempted.
 
 /** A field shared by several activities: `armed: Cell<boolean> = false`. */
 export type Cell<T> = T;
