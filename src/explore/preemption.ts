@@ -38,6 +38,13 @@ export function announced<T>(body: Preemptible<T>, before: (site: Site, index: n
   }
 }
 
+/** Runs a body to its end without a preemption: where there could have been one. */
+export function accessesOf(body: Preemptible<unknown>): readonly Site[] {
+  const sites: Site[] = [];
+  announced(body, (site) => sites.push(site));
+  return sites;
+}
+
 /** What a preempted body did. */
 export interface Preempted<T> {
   readonly result: T;

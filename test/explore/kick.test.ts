@@ -46,7 +46,7 @@ interface Trial {
 
 /** The vCPU is preempted at each access of its way into the guest, or to sleep; the sender sends all at once. */
 function preemptVcpu(code: Loaded, script: Step[] = []): Trial {
-  const { sites } = code.preemptedAt(code.preemptible(scene(code, script).host, 'step'), 0, () => {});
+  const sites = code.accessesOf(code.preemptible(scene(code, script).host, 'step'));
   const lost = sites.flatMap((site, point) => {
     const rig = scene(code, script);
     const { host } = rig;
@@ -64,7 +64,7 @@ function preemptSender(code: Loaded, script: Step[] = []): Trial {
     rig.host.thisCpu = rig.host.cpus[1]!;
     return code.preemptible(sender(rig), 'writeMsr', X2APIC_MSR.ICR, NMI_TO_VCPU_0);
   };
-  const { sites } = code.preemptedAt(send(scene(code, script)), 0, () => {});
+  const sites = code.accessesOf(send(scene(code, script)));
   const lost = sites.flatMap((site, point) => {
     const rig = scene(code, script);
     const { host } = rig;

@@ -8,7 +8,7 @@ import { MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { hlt, sti, wrmsr, type Step } from '../hypervisor/scriptedCpu.ts';
 import { vmRig, type VmRig } from '../hypervisor/vmRig.ts';
 
-export { announced, describeSite, elsewhere, preemptedAt, preemptible } from '../../src/explore/preemption.ts';
+export { accessesOf, announced, elsewhere, preemptedAt, preemptible } from '../../src/explore/preemption.ts';
 export { vmRig };
 
 export const LVTT = { ONESHOT: 0xec, PERIODIC: 0x200ec, DEADLINE: 0x400ec } as const;

@@ -197,7 +197,7 @@ const flows: {
 
 /** Preempts a flow at each of its accesses in turn; the verdicts on those that end badly. */
 function tryAll(code: Loaded, { make, start }: (typeof flows)[number]): { points: number; failures: string[] } {
-  const points = code.preemptedAt(start(code, make(code)), 0, () => {}).sites.length;
+  const points = code.accessesOf(start(code, make(code))).length;
   const failures = Array.from({ length: points }, (_, point) => {
     const made = make(code);
     const { sites, before } = code.preemptedAt(start(code, made), point, made.interrupt);
