@@ -167,6 +167,7 @@ export class Scheduler {
   #makeRunnable(thread: Thread): boolean {
     if (thread.state !== 'blocked') return false;
     thread.state = 'runnable';
+    thread.aboutToBlock = false;
     thread.wokenAt = this.#host.thisCpu.now;
     // The timeout stays with the CPU on which it was started.
     thread.cpu.events.remove(thread.timeout);
