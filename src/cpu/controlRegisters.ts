@@ -1,22 +1,28 @@
 // Writing control registers: which values are legal (SDM vol. 3, 2.5). What a change does to translations, the MMU knows.
-// Used by MOV CR in guest mode and by the hypervisor when it emulates one. What exits is not decided here.
+// Used by MOV CR in guest mode and by the hypervisor when it emulates one or restores a vCPU. What exits is not decided here.
 
 import type { CpuidFeature } from '../x86/names/cpuid.ts';
 import { CR0, CR3, CR4, EFER, XCR0 } from '../x86/names/registers.ts';
 import { stop } from './fault.ts';
+import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
 
-const CR0_DEFINED =
+export const CR0_DEFINED =
   CR0.PE | CR0.MP | CR0.EM | CR0.TS | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.NW | CR0.CD | CR0.PG; // prettier-ignore
 
 const isSet = (value: bigint, bits: bigint): boolean => (value & bits) !== 0n;
 
+/** Why no processor has this value in CR0; null: it may. */
+export function illegalCr0(value: bigint): string | null {
+  if (value >> 32n !== 0n) return 'bits 63:32 of CR0 are reserved';
+  if (isSet(value, CR0.PG) && !isSet(value, CR0.PE)) return 'CR0.PG is set without CR0.PE';
+  return isSet(value, CR0.NW) && !isSet(value, CR0.CD) ? 'CR0.NW is set without CR0.CD' : null;
+}
+
 /** Writes CR0; false means #GP(0). Other reserved bits of the lower half are ignored, as on real processors. */
 export function setCr0(cpu: MicrocodeCpu, value: bigint): boolean {
   const { state, mmu } = cpu;
-  if (value >> 32n !== 0n) return false;
-  if (isSet(value, CR0.PG) && !isSet(value, CR0.PE)) return false;
-  if (isSet(value, CR0.NW) && !isSet(value, CR0.CD)) return false;
+  if (illegalCr0(value) !== null) return false;
   if (!isSet(value, CR0.PG) && isSet(state.cr0, CR0.PG)) {
     // In 64-bit mode paging cannot be turned off; elsewhere not while PCIDs are on.
     if (isSet(state.efer, EFER.LMA) || isSet(state.cr4, CR4.PCIDE)) return false;
@@ -42,14 +48,29 @@ const CR4_FEATURES: readonly (readonly [bit: bigint, feature: CpuidFeature])[] =
   [CR4.PCIDE, 'PCID'], [CR4.OSXSAVE, 'XSAVE'], [CR4.SMEP, 'SMEP'], [CR4.SMAP, 'SMAP'],
 ];
 
+/** Why a processor with these features does not have this value in CR4; null: it may. */
+export function illegalCr4(value: bigint, longMode: boolean, features: Features): string | null {
+  let defined = CR4.PCE;
+  for (const [bit, feature] of CR4_FEATURES) if (features.has(feature)) defined |= bit;
+  const reserved = value & ~defined;
+  if (reserved !== 0n) return `CR4 has ${cr4Bits(reserved)}, which the processor model does not offer`;
+  return longMode && !isSet(value, CR4.PAE) ? 'CR4.PAE is clear in long mode' : null;
+}
+
+/** Bits of CR4 by name, as far as they have one. */
+function cr4Bits(bits: bigint): string {
+  const names: string[] = [];
+  for (const [name, bit] of Object.entries(CR4)) if (isSet(bits, bit)) names.push(name);
+  const unnamed = bits & ~Object.values(CR4).reduce((all, bit) => all | bit);
+  if (unnamed !== 0n) names.push(`0x${unnamed.toString(16)}`);
+  return names.join(', ');
+}
+
 /** Writes CR4; false means #GP(0). */
 export function setCr4(cpu: MicrocodeCpu, value: bigint): boolean {
   const { state, mmu, features } = cpu;
-  let defined = CR4.PCE;
-  for (const [bit, feature] of CR4_FEATURES) if (features.has(feature)) defined |= bit;
-  if (isSet(value, ~defined)) return false;
   const longMode = isSet(state.efer, EFER.LMA);
-  if (longMode && !isSet(value, CR4.PAE)) return false;
+  if (illegalCr4(value, longMode, features) !== null) return false;
   const old = state.cr4;
   if (isSet(value & ~old, CR4.PCIDE) && (!longMode || isSet(state.cr3, CR3.PCID_MASK))) return false;
   state.cr4 = value;
@@ -77,11 +98,17 @@ export function setCr8({ state }: MicrocodeCpu, value: bigint): boolean {
   return true;
 }
 
+/** Why a processor with these features does not have this value in XCR0; null: it may. */
+export function illegalXcr0(value: bigint, features: Features): string | null {
+  const offered = XCR0.X87 | XCR0.SSE | (features.has('AVX') ? XCR0.AVX : 0n);
+  if (isSet(value, ~offered)) return 'XCR0 has state components that the processor model does not offer';
+  if (!isSet(value, XCR0.X87)) return 'XCR0.X87 is clear';
+  return isSet(value, XCR0.AVX) && !isSet(value, XCR0.SSE) ? 'XCR0.AVX is set without XCR0.SSE' : null;
+}
+
 /** Writes XCR0; false means #GP(0). */
 export function setXcr0({ state, features }: MicrocodeCpu, value: bigint): boolean {
-  const offered = XCR0.X87 | XCR0.SSE | (features.has('AVX') ? XCR0.AVX : 0n);
-  if (isSet(value, ~offered) || !isSet(value, XCR0.X87)) return false;
-  if (isSet(value, XCR0.AVX) && !isSet(value, XCR0.SSE)) return false;
+  if (illegalXcr0(value, features) !== null) return false;
   state.xcr0 = value;
   return true;
 }

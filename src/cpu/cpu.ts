@@ -143,6 +143,11 @@ export class Cpu implements Runnable, MemoryContext {
     this.mmu.fragments.complete(value);
   }
 
+  /** An instruction waits for the rest of its device accesses, or for being executed again with all of them. */
+  get halfway(): boolean {
+    return this.mmu.fragments.pending;
+  }
+
   /** Delivers an event at the next entry. */
   inject({ type, vector, errorCode }: Injection): void {
     const { state } = this;

@@ -5,6 +5,7 @@
 import { APIC_BASE, MSR } from '../x86/names/msrs.ts';
 import { EFER, SEGMENT } from '../x86/names/registers.ts';
 import { isCanonicalAddress } from './canonical.ts';
+import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
 import { segmentBase, setSegmentBase } from './segments.ts';
 import type { CpuState } from './state.ts';
@@ -55,14 +56,19 @@ function isLegalPat(value: bigint): boolean {
   return true;
 }
 
+/** The bits of EFER that a processor with these features has. */
+export function definedEfer(features: Features): bigint {
+  let defined = EFER.LME | EFER.LMA;
+  if (features.has('SYSCALL')) defined |= EFER.SCE;
+  if (features.has('NX')) defined |= EFER.NXE;
+  return defined;
+}
+
 const efer: ArchitecturalMsr = {
   read: ({ state }) => state.efer,
   write(cpu, value) {
     const { state, features, mmu } = cpu;
-    let defined = EFER.LME | EFER.LMA;
-    if (features.has('SYSCALL')) defined |= EFER.SCE;
-    if (features.has('NX')) defined |= EFER.NXE;
-    if ((value & ~defined) !== 0n) return false;
+    if ((value & ~definedEfer(features)) !== 0n) return false;
     const changed = (state.efer ^ value) & ~EFER.LMA;
     // Every guest runs with paging on, where LME is fixed.
     if ((changed & EFER.LME) !== 0n) return false;

@@ -100,7 +100,7 @@ export class Host {
 
   /** try_to_wake_up(): true when the thread was blocked. Another CPU that idles, or must preempt, is told by an IPI. */
   wakeUp(thread: Thread): boolean {
-    return this.scheduler.wakeUp(thread);
+    return this.scheduler.wakeUp(thread, this.#stepping);
   }
 
   /** Sends an interrupt to another CPU, as an event that arrives there. A second one before it arrives changes nothing. */

@@ -45,12 +45,18 @@ export class Scheduler {
     return thread;
   }
 
-  /** try_to_wake_up(): true when the thread was blocked, or about to. One access, as p->pi_lock makes it. */
-  wakeUp(thread: Thread): Atomic<boolean> {
+  /**
+   * try_to_wake_up(): true when the thread was blocked, or about to. One access, as p->pi_lock makes it. `running`: somebody's
+   * code runs, and will come by the scheduler.
+   */
+  wakeUp(thread: Thread, running: boolean): Atomic<boolean> {
     if (thread.state === 'running') return thread.stopBlocking();
     if (thread.state !== 'blocked') return false;
-    this.#host.thisCpu.charge(COST.wakeUp);
-    return this.#makeRunnable(thread);
+    const { thisCpu } = this.#host;
+    thisCpu.charge(COST.wakeUp);
+    this.#makeRunnable(thread);
+    if (!running && thread.cpu === thisCpu && thisCpu.thread === null) this.#scheduleOn(thisCpu);
+    return true;
   }
 
   /** Ends a thread wherever it stands: its CPU goes on with the next. */

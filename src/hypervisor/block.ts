@@ -59,7 +59,7 @@ function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
 /** kvm_vcpu_check_block(). */
 function shouldStopBlocking(vcpu: Vcpu): boolean {
   if (isRunnable(vcpu)) return true;
-  if (vcpu.lapic.timer.hasPendingTimer()) return true;
+  if (vcpu.lapic.timer.hasPendingTimer() || vcpu.signalPending) return true;
   return vcpu.requests.check(KVM_REQ.UNBLOCK);
 }
 

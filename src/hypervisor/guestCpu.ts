@@ -31,6 +31,8 @@ export interface GuestCpu {
   skip(): void;
   /** Answers the pending port or MMIO access; the next entry executes the instruction again with it. Writes answer 0. */
   complete(value: bigint): void;
+  /** An instruction stands between two device accesses, or is to be executed again with the answers: nothing may be injected. */
+  readonly halfway: boolean;
   /** Delivers an event at the next entry. */
   inject(event: Injection): void;
   /** RFLAGS.IF is set, no interrupt shadow, no event queued. */

@@ -5,6 +5,7 @@
 // runs. Whenever the thread loses the CPU in between it is put, and loaded again where the thread goes on. Nothing is done
 // for that at entries and exits: what belongs to a CPU and not to an entry hangs on load and put.
 
+import type { Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { HostEvent, type EventOwner } from '../host/queue.ts';
@@ -15,6 +16,8 @@ import type { Vcpu } from './vcpu.ts';
 /** The preempt notifier of one vCPU, with its VMCS's place. */
 export class VcpuLoad implements PreemptNotifier, EventOwner {
   readonly name: string;
+  /** Between vcpu_load and vcpu_put, where KVM_RUN holds vcpu->mutex too. */
+  loaded: Cell<boolean> = false;
   readonly #vcpu: Vcpu;
   /** loaded_vmcs->cpu: where the VMCS may still be held by the processor; null: nowhere. */
   #vmcsCpu: PhysicalCpu | null = null;
@@ -31,6 +34,7 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
     const { thisCpu } = this.#vcpu.vm.host;
     thisCpu.disablePreemption();
     thisCpu.thread!.registerPreemptNotifier(this);
+    this.loaded = true;
     this.#archLoad(thisCpu);
     thisCpu.enablePreemption();
   }
@@ -40,6 +44,7 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
     const { thisCpu } = this.#vcpu.vm.host;
     thisCpu.disablePreemption();
     thisCpu.thread!.unregisterPreemptNotifier(this);
+    this.loaded = false;
     thisCpu.enablePreemption();
   }
 

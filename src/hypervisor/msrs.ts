@@ -17,8 +17,11 @@ export interface MsrRecord {
   readonly saved: boolean;
   /** The value; null is #GP. */
   read(vcpu: Vcpu): bigint | null;
-  /** False is #GP, and nothing has changed. */
-  write(vcpu: Vcpu, value: bigint): boolean;
+  /**
+   * False is #GP, and nothing has changed. `hostInitiated`: the VMM restores a vCPU (msr_data.host_initiated); where nothing
+   * is said of it, it makes no difference.
+   */
+  write(vcpu: Vcpu, value: bigint, hostInitiated: boolean): boolean;
 }
 
 /** The name of any MSR that has one; its number in hexadecimal otherwise. */
@@ -45,12 +48,22 @@ const processor = (index: number, reset = 0n): MsrRecord =>
 const constant = (index: number, reset: bigint, writes: 'ignored' | 'refused'): MsrRecord =>
   named(index, { reset, saved: false, read: () => reset, write: () => writes === 'ignored' });
 
-/** IA32_TSC and IA32_TSC_ADJUST are one state: a write of either moves both (SDM vol. 3, 18.17.3). */
+/** IA32_TSC and IA32_TSC_ADJUST are one state: a guest's write of either moves both (SDM vol. 3, 18.17.3). */
 function moveTsc(vcpu: Vcpu, by: bigint): void {
-  vcpu.tsc.offset += by;
   vcpu.tscAdjust = (vcpu.tscAdjust + by) & MASK;
-  vcpu.syncTsc();
-  vcpu.lapic.timer.tscMoved();
+  vcpu.setTscOffset(vcpu.tsc.offset + by);
+}
+
+/** A VMM restores the two one by one. */
+function writeTsc(vcpu: Vcpu, value: bigint, hostInitiated: boolean): boolean {
+  if (hostInitiated) vcpu.vm.tscSync.synchronize(vcpu, value);
+  else moveTsc(vcpu, value - vcpu.guestTsc());
+  return true;
+}
+function writeTscAdjust(vcpu: Vcpu, value: bigint, hostInitiated: boolean): boolean {
+  if (hostInitiated) vcpu.tscAdjust = value;
+  else moveTsc(vcpu, value - vcpu.tscAdjust);
+  return true;
 }
 
 /** Microcode revision 1.0, in the upper half. */
@@ -63,30 +76,23 @@ const UMWAIT_CONTROL_BITS = 0xffff_fffdn;
 
 /* prettier-ignore */
 const RECORDS: readonly MsrRecord[] = [
-  named(MSR.TSC, {
-    reset: 0n, saved: true,
-    read: (vcpu) => vcpu.guestTsc(),
-    write: (vcpu, value) => { moveTsc(vcpu, value - vcpu.guestTsc()); return true; },
-  }),
-  named(MSR.TSC_ADJUST, {
-    reset: 0n, saved: true,
-    read: (vcpu) => vcpu.tscAdjust,
-    write: (vcpu, value) => { moveTsc(vcpu, value - vcpu.tscAdjust); return true; },
-  }),
+  named(MSR.TSC, { reset: 0n, saved: true, read: (vcpu) => vcpu.guestTsc(), write: writeTsc }),
+  named(MSR.TSC_ADJUST, { reset: 0n, saved: true, read: (vcpu) => vcpu.tscAdjust, write: writeTscAdjust }),
   named(MSR.APIC_BASE, {
     reset: APIC_BASE.DEFAULT_ADDRESS | APIC_BASE.EN, saved: true,
     read: ({ lapic }) => lapic.base,
-    write: ({ lapic }, value) => lapic.writeBase(value),
+    write: ({ lapic }, value, hostInitiated) => lapic.writeBase(value, hostInitiated),
   }),
-  named(MSR.TSC_DEADLINE, {
-    reset: 0n, saved: true,
-    read: ({ lapic }) => lapic.timer.getLapicTscdeadlineMsr(),
-    write: ({ lapic }, value) => { lapic.timer.setLapicTscdeadlineMsr(value); return true; },
-  }),
+  // Restored in this order: the page is there before the deadline that is published in it.
   named(KVM_MSR.LAZY_TSCDEADLINE, {
     reset: 0n, saved: true,
     read: ({ vm, lapic }) => (vm.pvFeatures.has('lazy-tscdeadline') ? lapic.timer.lazy.readMsr() : null),
     write: ({ vm, lapic }, value) => vm.pvFeatures.has('lazy-tscdeadline') && lapic.timer.lazy.writeMsr(value),
+  }),
+  named(MSR.TSC_DEADLINE, {
+    reset: 0n, saved: true,
+    read: ({ lapic }) => lapic.timer.getLapicTscdeadlineMsr(),
+    write: ({ lapic }, value, hostInitiated) => { lapic.timer.setLapicTscdeadlineMsr(value, hostInitiated); return true; },
   }),
   named(MSR.UMWAIT_CONTROL, {
     reset: 0n, saved: true,
@@ -143,7 +149,7 @@ export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): 
     return vcpu.lapic.writeMsrWords(index, low, high);
   }
   const record = MSRS.get(index);
-  if (record !== undefined) return record.write(vcpu, joinWords(low, high));
+  if (record !== undefined) return record.write(vcpu, joinWords(low, high), false);
   vcpu.vm.diagnostics.note('msr-write', index, '#GP(0)', vcpu);
   return false;
 }

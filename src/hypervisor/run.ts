@@ -77,8 +77,22 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
     if (disposition === TO_USERSPACE) return leaveToUserspace(vcpu);
     vcpu.requests.clear(KVM_REQ.UNBLOCK);
     if (timer.hasPendingTimer()) timer.injectApicTimerIrqs();
+    if (mustReturn(vcpu)) return leaveBySignal(vcpu);
     if (vcpu.cpu.needResched) yield RESCHED;
   }
+}
+
+/** A signal waits, and no instruction stands half way: complete_userspace_io() comes before -EINTR. */
+function mustReturn(vcpu: Vcpu): boolean {
+  return vcpu.signalPending && !vcpu.guest.halfway;
+}
+
+/** kvm_handle_signal_exit(). */
+function leaveBySignal(vcpu: Vcpu): UserspaceExit {
+  vcpu.stat.signalExits++;
+  vcpu.signalPending = false;
+  vcpu.userspace = { reason: 'INTR' };
+  return leaveToUserspace(vcpu);
 }
 
 function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
@@ -138,7 +152,8 @@ function finishExit(vcpu: Vcpu, reason: number): Fastpath {
 
 /** kvm_vcpu_exit_request(): something came up between the service of requests and the entry. */
 function exitRequested(vcpu: Vcpu): boolean {
-  return vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending || vcpu.cpu.needResched;
+  if (vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending) return true;
+  return vcpu.cpu.needResched || mustReturn(vcpu);
 }
 
 /** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */
@@ -167,9 +182,14 @@ function vmxEnter(vcpu: Vcpu): number {
   cpu.charge(COST.vmEntry);
   waitLapicExpire(vcpu);
   vcpu.syncTsc();
-  if (hvTimer === null || !hvTimer.armed) return Infinity;
-  cpu.charge(COST.vmwrite);
-  return hvTimer.update(cpu.now);
+  let timerEnd = Infinity;
+  if (hvTimer !== null && hvTimer.armed) {
+    cpu.charge(COST.vmwrite);
+    timerEnd = hvTimer.update(cpu.now);
+  }
+  // The instruction that stands half way is finished, and none behind it.
+  if (vcpu.signalPending) vcpu.endGuestModeAt(cpu.now + 1);
+  return timerEnd;
 }
 
 /** kvm_wait_lapic_expire(): a timer interrupt about to be taken waits for its deadline, which the timer may be early for. */

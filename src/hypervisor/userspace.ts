@@ -18,6 +18,8 @@ export type UserspaceExit =
       readonly write: boolean;
       readonly value: bigint;
     }
+  /** A signal for the vCPU's thread: nothing is to be served. */
+  | { readonly reason: 'INTR' }
   /** Triple fault. */
   | { readonly reason: 'SHUTDOWN' }
   /** The hypervisor or the processor met what they do not implement. */

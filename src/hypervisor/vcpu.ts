@@ -73,6 +73,7 @@ export class VcpuStat {
   hypercalls = 0;
   /** Loads on another physical CPU than the last. */
   migrations = 0;
+  signalExits = 0;
   pfTaken = 0;
   invlpg = 0;
 }
@@ -106,6 +107,8 @@ export class Vcpu implements EventOwner, LapicOwner {
   preempted: Cell<boolean> = false;
   /** The thread that runs it; null until it is started. */
   thread: Thread | null = null;
+  /** signal_pending(current): KVM_RUN returns with INTR as soon as no instruction stands half way. */
+  signalPending: Cell<boolean> = false;
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
   /** What userspace answered to it (the data page of struct kvm_run). */
@@ -158,6 +161,13 @@ export class Vcpu implements EventOwner, LapicOwner {
     this.tsc.store(this.cpu.now, state.views.u32, (state.base + OFFSET.tsc) >>> 2);
   }
 
+  /** kvm_vcpu_write_tsc_offset(): guest TSC minus host cycles. An armed deadline, which is a guest TSC, moves along. */
+  setTscOffset(offset: bigint): void {
+    this.tsc.offset = offset;
+    this.syncTsc();
+    this.lapic.timer.tscMoved();
+  }
+
   hrtimer(owner: HrtimerOwner, kind: string): Hrtimer {
     return new Hrtimer(this.vm.host, owner, kind);
   }
@@ -194,6 +204,18 @@ export class Vcpu implements EventOwner, LapicOwner {
     if (this.mode !== VCPU_MODE.IN_GUEST) return false;
     this.mode = VCPU_MODE.EXITING_GUEST;
     return true;
+  }
+
+  /** pthread_kill() from the VMM: whether it blocks or runs its guest, its thread returns from KVM_RUN soon. */
+  signal(): void {
+    this.signalPending = true;
+    if (this.thread !== null && this.vm.host.wakeUp(this.thread)) return;
+    if (this.#exitingGuestMode()) this.endGuestModeAt(this.cpu.now);
+  }
+
+  /** smp_send_reschedule(vcpu->cpu): guest mode ends when its CPU has come to this position. */
+  endGuestModeAt(position: number): void {
+    if (!this.#kickIpi.queued) this.cpu.events.insert(this.#kickIpi, position);
   }
 
   /** The reschedule IPI has no handler of its own: taking it made the vCPU leave guest mode. */

@@ -3,7 +3,7 @@
 
 import type { Arena } from '../cpu/arena.ts';
 import type { SecondStage } from '../cpu/secondStage.ts';
-import { DEFAULT_PHYSICAL_ADDRESS_BITS } from '../cpu/features.ts';
+import { DEFAULT_PHYSICAL_ADDRESS_BITS, type Features } from '../cpu/features.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import type { Host } from '../host/host.ts';
 import { Probes } from '../trace/probes.ts';
@@ -18,6 +18,7 @@ import type { LapicFeatures, LapicVm } from './lapic/owner.ts';
 import { KVM_QUIRKS, type LapicQuirks } from './lapic/quirks.ts';
 import { Memslots } from './memslots.ts';
 import { KVM_PARAMS, type KvmParams } from './params.ts';
+import { TscSync } from './tscSync.ts';
 import { Vcpu } from './vcpu.ts';
 
 export interface VmOptions {
@@ -56,7 +57,10 @@ export class Vm implements LapicVm {
   readonly params: KvmParams;
   readonly tscKhz: number;
   readonly apicBusCycleNs: number;
+  readonly tscSync: TscSync;
   readonly bspId = 0;
+  /** What CPUID offers, as the processor asks it. */
+  readonly features: Features;
   readonly lapicFeatures: LapicFeatures;
 
   constructor(options: VmOptions) {
@@ -78,6 +82,7 @@ export class Vm implements LapicVm {
     this.quirks = quirks;
     this.params = { ...KVM_PARAMS, ...options.params };
     this.tscKhz = host.tscKhz;
+    this.tscSync = new TscSync(host.tscKhz);
     this.apicBusCycleNs = apicBusCycleNs;
     this.cpuid = new CpuidTable({
       ...(options.model === undefined ? {} : { model: options.model }),
@@ -86,6 +91,10 @@ export class Vm implements LapicVm {
       tscKhz: host.tscKhz,
       apicBusKhz: NS_PER_MS / apicBusCycleNs,
     });
+    this.features = {
+      has: (feature) => this.cpuid.offers(feature),
+      physicalAddressBits: DEFAULT_PHYSICAL_ADDRESS_BITS,
+    };
     this.lapicFeatures = {
       x2apic: this.cpuid.offers('X2APIC'),
       tscDeadline: this.cpuid.offers('TSC_DEADLINE'),

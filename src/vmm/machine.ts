@@ -88,6 +88,8 @@ export class Machine implements Userspace {
   readonly console = new GuestConsole();
   readonly ports = new PortBus();
   readonly mmio = new MmioBus();
+  /** Between `pause` and `resume`. */
+  paused = false;
   /** How the machine ended; null while it can go on. */
   result: RunResult | null = null;
   active: Vcpu | null = null;
@@ -145,6 +147,7 @@ export class Machine implements Userspace {
    */
   step(maxCycles = Infinity): RunResult | null {
     if (this.result !== null) return this.result;
+    if (this.paused) throw new Error('the machine is paused: resume() comes before it can run');
     if (Number.isNaN(maxCycles)) throw new RangeError('maxCycles is a number of cycles or Infinity, not NaN');
     this.host.stopAt = maxCycles;
     const outcome = this.host.step();
@@ -161,6 +164,38 @@ export class Machine implements Userspace {
       if (result !== null) return result;
       if (until?.(this)) return { kind: 'until' };
     }
+  }
+
+  /**
+   * Makes every vCPU leave KVM_RUN by a signal, after which its state can be read and written (src/hypervisor/state). The host
+   * goes on meanwhile, up to the position of the vCPU that returned last, so that all are left at one moment. Returns the
+   * result if the machine ended on the way.
+   */
+  pause(): RunResult | null {
+    if (this.result !== null || this.paused) return this.result;
+    this.paused = true;
+    this.host.stopAt = Infinity;
+    for (const vcpu of this.vm.vcpus) vcpu.signal();
+    const inKvmRun = (): boolean => this.vm.vcpus.some((vcpu) => vcpu.signalPending);
+    while (this.result === null && inKvmRun() && this.host.step() !== 'idle');
+    if (this.result === null) this.#gather();
+    return this.result;
+  }
+
+  /** The CPUs of the vCPUs, which idle now, wait for the one that is furthest ahead. */
+  #gather(): void {
+    const cpus = this.vm.vcpus.map(({ cpu }) => cpu);
+    const latest = Math.max(...cpus.map(({ now }) => now));
+    this.host.stopAt = latest;
+    while (this.host.step() === 'progress');
+    for (const cpu of cpus) cpu.now = Math.max(cpu.now, latest);
+  }
+
+  /** Lets the vCPUs go on. */
+  resume(): void {
+    if (!this.paused) return;
+    this.paused = false;
+    for (const { thread } of this.vm.vcpus) if (thread !== null) this.host.wakeUp(thread);
   }
 
   /** Ends the machine: its vCPUs stop where they stand. The first result counts. */

@@ -7,7 +7,7 @@ import { vcpuRun } from '../hypervisor/run.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { SETTLE } from '../host/host.ts';
-import type { Sleep } from '../host/sleep.ts';
+import { block, type Sleep } from '../host/sleep.ts';
 import type { MmioBus } from './mmio.ts';
 import type { PortBus } from './ports.ts';
 import type { RunResult } from './result.ts';
@@ -19,6 +19,8 @@ export interface Userspace {
   readonly mmio: MmioBus;
   /** Set once the machine has ended. */
   readonly result: RunResult | null;
+  /** vCPU threads that come out of KVM_RUN by a signal wait until it is over. */
+  readonly paused: boolean;
   /** The vCPU whose access is being served. */
   active: Vcpu | null;
   end(result: RunResult): void;
@@ -33,10 +35,16 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
     }
     // Devices see accesses in the order of time.
     if (vcpu.vm.host.isAhead(vcpu.cpu)) yield SETTLE;
+    if (exit.reason === 'INTR') yield* waitWhilePaused(userspace, vcpu);
     userspace.active = vcpu;
     serve(userspace, vcpu, exit);
     userspace.active = null;
   }
+}
+
+function* waitWhilePaused(userspace: Userspace, { vm: { host } }: Vcpu): Sleep<void> {
+  host.endStep();
+  while (userspace.paused) yield* block('the machine to go on');
 }
 
 function tripleFault({ guest }: Vcpu): TripleFault {
@@ -72,6 +80,8 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       );
       return;
     }
+    case 'INTR':
+      return;
     case 'SHUTDOWN':
       userspace.end({ kind: 'triple-fault', vcpu: reportVcpu(vcpu), fault: tripleFault(vcpu) });
       return;

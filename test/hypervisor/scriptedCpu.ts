@@ -28,6 +28,7 @@ export class ScriptedCpu implements GuestCpu {
   readonly controls = new Controls();
   used = 0;
   stopped: { what: string; hint: string } | null = null;
+  halfway = false;
   /** What is left of the script; when it is empty the guest spins for ever. */
   readonly script: Step[];
   /** Events that the guest took. */

@@ -41,6 +41,15 @@ export class InitSipiEvents {
     this.#notify();
   }
 
+  /** A VMM says what is pending; the vCPU does not run, and nobody is to be kicked. */
+  restoreInit(pending: boolean): void {
+    if (pending) this.#set(INIT);
+    else this.#testAndClear(INIT);
+  }
+  restoreSipi(): void {
+    this.#set(SIPI);
+  }
+
   /**
    * Takes what is pending, in the vCPU's own context. INIT goes first; it leaves an application processor waiting for a
    * SIPI and a bootstrap processor running. A SIPI counts only while one is waited for. Where INIT is blocked it stays

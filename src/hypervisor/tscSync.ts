@@ -1,0 +1,40 @@
+// The TSCs of a VM's vCPUs when a VMM writes them: kvm_synchronize_tsc (Linux 6.16 arch/x86/kvm/x86.c).
+//
+// Theory: a VMM restores vCPU after vCPU, and reads and writes each TSC at another moment, so values that were one clock come
+// back as several. KVM assumes that they were one: a value within a second of what the last write would read by now gets
+// that write's offset. The price: vCPUs whose clocks differed by less, on purpose, are in step afterwards.
+
+import type { Vcpu } from './vcpu.ts';
+
+interface TscWrite {
+  readonly value: bigint;
+  readonly offset: bigint;
+  /** Host position. */
+  readonly at: number;
+}
+
+export class TscSync {
+  readonly #second: bigint;
+  /** kvm->arch.last_tsc_write and cur_tsc_offset; null until userspace has set a TSC. */
+  #last: TscWrite | null = null;
+
+  constructor(tscKhz: number) {
+    this.#second = BigInt(tscKhz) * 1000n;
+  }
+
+  /** A host-initiated write of IA32_TSC. */
+  synchronize(vcpu: Vcpu, value: bigint): void {
+    const at = vcpu.now();
+    const offset = this.#matching(value, at) ?? BigInt.asUintN(64, value - BigInt(at));
+    this.#last = { value, offset, at };
+    vcpu.setTscOffset(offset);
+  }
+
+  /** The offset of the last write, if this value continues it. */
+  #matching(value: bigint, at: number): bigint | null {
+    if (this.#last === null) return null;
+    const expected = this.#last.value + BigInt(at - this.#last.at);
+    const apart = value - expected;
+    return apart < this.#second && apart > -this.#second ? this.#last.offset : null;
+  }
+}
