@@ -210,10 +210,7 @@ describe('a value that no vCPU can have', () => {
     ['cs: l and db are both set', ({ cs }) => ({ cs: { ...cs, db: 1 } })],
     ['cs: it cannot be unusable', ({ cs }) => ({ cs: { ...cs, unusable: 1 } })],
     ['ds: it is usable but not present', ({ ds }) => ({ ds: { ...ds, present: 0 } })],
-    [
-      'ds: limit 0x1000 is not whole pages, but g is set',
-      ({ ds }) => ({ ds: { ...ds, limit: 0x1000, g: 1 } }),
-    ],
+    ['ds: limit 0x1000 is not whole pages, but g is set', ({ ds }) => ({ ds: { ...ds, limit: 0x1000, g: 1 } })],
     ['ss: dpl is 4, which does not fit 2 bits', ({ ss }) => ({ ss: { ...ss, dpl: 4 } })],
     ['fs: base 0x8000000000000 is not canonical', ({ fs }) => ({ fs: { ...fs, base: 1n << 51n } })],
     ['tr: type 9 is not that of a busy TSS (11)', ({ tr }) => ({ tr: { ...tr, type: 9 } })],
