@@ -84,6 +84,11 @@ export class Host {
     this.scheduler = new Scheduler(this, slice);
   }
 
+  /** Whether `step` is under way: the caller is code that the host runs. */
+  get stepping(): boolean {
+    return this.#stepping;
+  }
+
   get threads(): readonly Thread[] {
     return this.scheduler.threads;
   }

@@ -49,6 +49,13 @@ function queueException(vcpu: Vcpu, vector: number, errorCode: number | null): v
   vcpu.requests.make(KVM_REQ.EVENT);
 }
 
+/** kvm_queue_interrupt(): an acknowledged interrupt is delivered at the next entry, before anything else. */
+export function queueInterrupt({ events: { interrupt } }: Vcpu, vector: number, soft: boolean): void {
+  interrupt.injected = true;
+  interrupt.soft = soft;
+  interrupt.vector = vector;
+}
+
 /** kvm_inject_gp(vcpu, 0). */
 export function injectGp(vcpu: Vcpu): void {
   queueException(vcpu, VECTOR.GP, 0);
@@ -94,9 +101,7 @@ export function checkAndInjectEvents(vcpu: Vcpu): void {
   if (vector === NONE) return;
   if (canInject && guest.interruptible()) {
     vcpu.lapic.acknowledge(vector);
-    interrupt.injected = true;
-    interrupt.soft = false;
-    interrupt.vector = vector;
+    queueInterrupt(vcpu, vector, false);
     injectInterrupt(vcpu, false);
     vector = vcpu.lapic.pendingInterrupt();
   }

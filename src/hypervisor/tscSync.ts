@@ -4,6 +4,7 @@
 // back as several. KVM assumes that they were one: a value within a second of what the last write would read by now gets
 // that write's offset. The price: vCPUs whose clocks differed by less, on purpose, are in step afterwards.
 
+import type { Cell } from '../host/cells.ts';
 import type { Vcpu } from './vcpu.ts';
 
 interface TscWrite {
@@ -16,7 +17,7 @@ interface TscWrite {
 export class TscSync {
   readonly #second: bigint;
   /** kvm->arch.last_tsc_write and cur_tsc_offset; null until userspace has set a TSC. */
-  #last: TscWrite | null = null;
+  #last: Cell<TscWrite | null> = null;
 
   constructor(tscKhz: number) {
     this.#second = BigInt(tscKhz) * 1000n;
@@ -32,9 +33,9 @@ export class TscSync {
 
   /** The offset of the last write, if this value continues it. */
   #matching(value: bigint, at: number): bigint | null {
-    if (this.#last === null) return null;
-    const expected = this.#last.value + BigInt(at - this.#last.at);
-    const apart = value - expected;
-    return apart < this.#second && apart > -this.#second ? this.#last.offset : null;
+    const last = this.#last;
+    if (last === null) return null;
+    const apart = value - (last.value + BigInt(at - last.at));
+    return apart < this.#second && apart > -this.#second ? last.offset : null;
   }
 }

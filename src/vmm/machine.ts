@@ -172,6 +172,7 @@ export class Machine implements Userspace {
    * result if the machine ended on the way.
    */
   pause(): RunResult | null {
+    if (this.host.stepping) throw new Error('pause() was called by a device or a probe: call it between two steps');
     if (this.result !== null || this.paused) return this.result;
     this.paused = true;
     this.host.stopAt = Infinity;

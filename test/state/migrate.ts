@@ -1,5 +1,6 @@
 // Moves a guest: all vCPU groups and memory out of one machine, into the same one after it was scrambled, or into another.
 
+import { KVM_REQ } from '../../src/hypervisor/requests.ts';
 import { resetVcpu } from '../../src/hypervisor/reset.ts';
 import { vcpuStateFromJson, vcpuStateToJson } from '../../src/hypervisor/state/json.ts';
 import { restoreVcpu, saveVcpu, type VcpuState } from '../../src/hypervisor/state/vcpuState.ts';
@@ -52,7 +53,7 @@ export function scramble(machine: Machine): void {
     vcpu.setTscOffset(0x1234_5678n);
     vcpu.tscAdjust = 77n;
     vcpu.mpState = 'init-received';
-    vcpu.requests.clear(14);
+    vcpu.requests.clear(KVM_REQ.EVENT);
   }
   machine.vm.memory.write(0, new Uint8Array(machine.memory).fill(0xcc));
 }

@@ -15,7 +15,7 @@ describe('a vCPU in KVM_RUN', () => {
     machine.run({ maxCycles: 50_000 });
     const vcpu = machine.vm.vcpus[0]!;
     const message =
-      /^KVM_GET_MP_STATE of vCPU 0: it is in guest mode, at rip 0x10000[0-9a-f]; pause the machine first, so that KVM_RUN returns \(EBUSY\)$/;
+      /^KVM_GET_MP_STATE of vCPU 0: it is in guest mode, at rip 0x10000[0-9a-f]; pause the machine before, so that KVM_RUN returns \(EBUSY\)$/;
     expect(() => saveVcpu(vcpu)).toThrow(message);
     machine.pause();
     const saved = saveVcpu(vcpu);
@@ -28,7 +28,7 @@ describe('a vCPU in KVM_RUN', () => {
     const machine = await bootGuest(`testl %edi, %edi; jz 1f; sti; hlt; 1: ${SPIN.replaceAll('1', '2')}`, { vcpus: 2 });
     machine.run({ maxCycles: 100_000 });
     expect(() => getRegs(machine.vm.vcpus[1]!)).toThrow(
-      'KVM_GET_REGS of vCPU 1: vCPU 1 is halted, no timer is armed; pause the machine first',
+      'KVM_GET_REGS of vCPU 1: vCPU 1 is halted, no timer is armed; pause the machine before',
     );
   });
 
@@ -74,6 +74,22 @@ describe('a paused machine', () => {
     expect(machine.pause()).toBeNull();
     machine.resume();
     expect(machine.run().kind).toBe('deadlock');
+  });
+});
+
+describe('pause()', () => {
+  it('called by a device is refused, and nothing is paused', async () => {
+    const machine = await bootGuest(`movl $1, %eax; outl %eax, $0x99; ${POWER_OFF}`);
+    const refused: string[] = [];
+    machine.probes.subscribe(() => {
+      try {
+        machine.pause();
+      } catch (error) {
+        refused.push((error as Error).message);
+      }
+    });
+    expect(machine.run().kind).toBe('power-off');
+    expect(new Set(refused)).toEqual(new Set(['pause() was called by a device or a probe: call it between two steps']));
   });
 });
 

@@ -20,6 +20,7 @@ const GUESTS: [name: string, options: Partial<BootOptions>][] = [
   ['priority', {}],
   ['warp', { vcpus: 4 }],
   ['ipi', { vcpus: 4 }],
+  ['ipi', { vcpus: 4, hostCpus: 2 }],
   ['lazy', { vcpus: 2, features: ['lazy-tscdeadline'] }],
 ];
 

@@ -76,7 +76,13 @@ export function setFpu(vcpu: Vcpu, fpu: Fpu): void {
     const { state } = vcpu.guest;
     write128(state, 'st', fpr, 2);
     write128(state, 'vec', xmm, 4);
-    Object.assign(state, { fcw, fsw, fop: lastOpcode, fip: lastIp, fdp: lastDp, mxcsr, ftw: fullTags(fpu) });
+    state.fcw = fcw;
+    state.fsw = fsw;
+    state.ftw = fullTags(fpu);
+    state.fop = lastOpcode;
+    state.fip = lastIp;
+    state.fdp = lastDp;
+    state.mxcsr = mxcsr;
   });
 }
 

@@ -26,7 +26,7 @@ export function vcpuIoctl<T>(vcpu: Vcpu, name: string, run: (refuse: (why: strin
   if (vcpu.load.loaded) {
     throw new VcpuStateError(
       'EBUSY',
-      `KVM_${name} of ${vcpu.name}: ${standing(vcpu)}; pause the machine first, so that KVM_RUN returns`,
+      `KVM_${name} of ${vcpu.name}: ${standing(vcpu)}; pause the machine before, so that KVM_RUN returns`,
     );
   }
   const { host } = vcpu.vm;

@@ -3,6 +3,7 @@
 import { CR0_DEFINED, illegalCr0, illegalCr4 } from '../../cpu/controlRegisters.ts';
 import { definedEfer } from '../../cpu/msrs.ts';
 import { CR0, CR3, CR4, EFER, SEGMENT } from '../../x86/names/registers.ts';
+import { queueInterrupt } from '../inject.ts';
 import { mayWriteBase } from '../lapic/base.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { Vcpu } from '../vcpu.ts';
@@ -78,7 +79,7 @@ export function getSregs(vcpu: Vcpu): Sregs {
 export function setSregs(vcpu: Vcpu, sregs: Sregs): void {
   vcpuIoctl(vcpu, 'SET_SREGS', (refuse) => {
     check(vcpu, sregs, refuse);
-    const { guest, lapic, events, requests } = vcpu;
+    const { guest, lapic, requests } = vcpu;
     const { state } = guest;
     lapic.writeBase(sregs.apicBase, true);
     for (const name of FIELD_NAMES) setSegment(state, SEGMENT_FIELDS[name], sregs[name]);
@@ -97,7 +98,7 @@ export function setSregs(vcpu: Vcpu, sregs: Sregs): void {
     guest.registersReplaced();
 
     const vector = firstBit(sregs.interruptBitmap);
-    if (vector !== null) Object.assign(events.interrupt, { injected: true, soft: false, vector });
+    if (vector !== null) queueInterrupt(vcpu, vector, false);
     requests.make(KVM_REQ.EVENT);
   });
 }

@@ -75,17 +75,18 @@ export function setVcpuEvents(vcpu: Vcpu, saved: VcpuEvents): void {
     const { exception, interrupt, nmi } = saved;
     const trap = isTrap(saved);
     guest.state.pendingDb = trap ? 1 : 0;
-    Object.assign(events.exception, {
-      injected: exception.injected,
-      pending: exception.pending && !trap,
-      vector: exception.nr,
-      errorCode: exception.hasErrorCode ? exception.errorCode : null,
-    });
-    Object.assign(events.interrupt, { injected: interrupt.injected, soft: interrupt.soft, vector: interrupt.nr });
+    events.exception.injected = exception.injected;
+    events.exception.pending = exception.pending && !trap;
+    events.exception.vector = exception.nr;
+    events.exception.errorCode = exception.hasErrorCode ? exception.errorCode : null;
+    events.interrupt.injected = interrupt.injected;
+    events.interrupt.soft = interrupt.soft;
+    events.interrupt.vector = interrupt.nr;
     guest.state.shadow =
       ((interrupt.shadow & SHADOW_INT.MOV_SS) !== 0 ? SHADOW.MOV_SS : 0) |
       ((interrupt.shadow & SHADOW_INT.STI) !== 0 ? SHADOW.STI : 0);
-    Object.assign(events.nmi, { injected: nmi.injected, pending: nmi.pending });
+    events.nmi.injected = nmi.injected;
+    events.nmi.pending = nmi.pending;
     guest.state.nmiBlocked = nmi.masked ? 1 : 0;
     if (saved.sipiVector !== null) lapic.events.sipiVector = saved.sipiVector;
     lapic.events.restoreInit(saved.smi.latchedInit);
