@@ -273,6 +273,14 @@ describe('a value that no vCPU can have', () => {
     );
   });
 
+  it('a state without all groups is refused, and changes nothing', async () => {
+    const vcpu = await vcpuOf();
+    const { sregs: _sregs, msrs: _msrs, ...rest } = saveVcpu(vcpu);
+    const saved = { ...rest, regs: { ...rest.regs, rax: 1n } };
+    expect(() => restoreVcpu(vcpu, saved as never)).toThrow('the saved state of vCPU 0 has no sregs, msrs (EINVAL)');
+    expect(getRegs(vcpu).rax).toBe(0n);
+  });
+
   it('another host’s frequency is refused', async () => {
     const saved = saveVcpu(await vcpuOf());
     const target = await vcpuOf({ tscKhz: 2_000_000 });

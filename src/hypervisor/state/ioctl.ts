@@ -21,8 +21,11 @@ export class VcpuStateError extends Error {
   }
 }
 
+/** Throws EINVAL, with the ioctl and the vCPU in front of the reason. */
+export type Refuse = (why: string) => never;
+
 /** Runs an ioctl, called by its name without KVM_. Throws VcpuStateError while the vCPU is in KVM_RUN. */
-export function vcpuIoctl<T>(vcpu: Vcpu, name: string, run: (refuse: (why: string) => never) => T): T {
+export function vcpuIoctl<T>(vcpu: Vcpu, name: string, run: (refuse: Refuse) => T): T {
   if (vcpu.load.loaded) {
     throw new VcpuStateError(
       'EBUSY',
@@ -52,7 +55,7 @@ function standing(vcpu: Vcpu): string {
 }
 
 /** Throws unless each is an unsigned 64-bit bigint. */
-export function requireU64(values: Readonly<Record<string, bigint>>, refuse: (why: string) => never): void {
+export function requireU64(values: Readonly<Record<string, bigint>>, refuse: Refuse): void {
   for (const [name, value] of Object.entries(values)) {
     if (typeof value !== 'bigint' || value < 0n || value >> 64n !== 0n) {
       refuse(`${name} is ${String(value)}, not an unsigned 64-bit bigint`);
@@ -61,11 +64,7 @@ export function requireU64(values: Readonly<Record<string, bigint>>, refuse: (wh
 }
 
 /** Throws unless each is an unsigned number of at most so many bits. */
-export function requireBits(
-  bits: number,
-  values: Readonly<Record<string, number>>,
-  refuse: (why: string) => never,
-): void {
+export function requireBits(bits: number, values: Readonly<Record<string, number>>, refuse: Refuse): void {
   for (const [name, value] of Object.entries(values)) {
     if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits) {
       refuse(`${name} is ${String(value)}, which does not fit ${bits === 1 ? 'one bit' : `${bits} bits`}`);

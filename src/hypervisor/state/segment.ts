@@ -4,7 +4,7 @@ import { isCanonicalAddress } from '../../cpu/canonical.ts';
 import { readSegment, writeSegment } from '../../cpu/segments.ts';
 import type { CpuState } from '../../cpu/state.ts';
 import { DPL_SHIFT, SEGMENT, SEGMENT_ATTRIBUTE, SYSTEM_TYPE } from '../../x86/names/registers.ts';
-import { requireBits, requireU64 } from './ioctl.ts';
+import { requireBits, requireU64, type Refuse } from './ioctl.ts';
 
 /** `limit` in bytes, inclusive, whatever `g` says; the others are the descriptor's fields, flags 0 or 1. */
 export interface KvmSegment {
@@ -59,7 +59,7 @@ const LARGEST_BYTE_LIMIT = 0xf_ffff;
  * Refuses what no segment register can hold: KVM_SET_SREGS takes it, and VM entry fails (SDM vol. 3, 27.3.1.2). `name` is a
  * field of struct kvm_sregs.
  */
-export function checkSegment(name: string, index: number, segment: KvmSegment, refuse: (why: string) => never): void {
+export function checkSegment(name: string, index: number, segment: KvmSegment, refuse: Refuse): void {
   const no = (why: string): never => refuse(`${name}: ${why}`);
   const { base, limit, selector, type, dpl, g, l, db, s, present, unusable } = segment;
   requireU64({ base }, no);

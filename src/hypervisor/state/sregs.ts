@@ -7,7 +7,7 @@ import { queueInterrupt } from '../inject.ts';
 import { mayWriteBase } from '../lapic/base.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { requireBits, requireU64, vcpuIoctl } from './ioctl.ts';
+import { requireBits, requireU64, vcpuIoctl, type Refuse } from './ioctl.ts';
 import { checkSegment, getSegment, setSegment, type KvmSegment } from './segment.ts';
 
 /** struct kvm_dtable. */
@@ -116,7 +116,7 @@ function firstBit(bitmap: readonly bigint[]): number | null {
 }
 
 /** kvm_is_valid_sregs(), and what VM entry would refuse. */
-function check(vcpu: Vcpu, sregs: Sregs, refuse: (why: string) => never): void {
+function check(vcpu: Vcpu, sregs: Sregs, refuse: Refuse): void {
   const { cr0, cr2, cr3, cr4, cr8, efer, apicBase, interruptBitmap, gdt, idt, cs } = sregs;
   requireU64({ cr0, cr2, cr3, cr4, cr8, efer, apicBase, 'gdt.base': gdt.base, 'idt.base': idt.base }, refuse);
   requireBits(16, { 'gdt.limit': gdt.limit, 'idt.limit': idt.limit }, refuse);

@@ -8,7 +8,7 @@ import { DR6, SHADOW } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { requireBits, requireU64, vcpuIoctl } from './ioctl.ts';
+import { requireBits, requireU64, vcpuIoctl, type Refuse } from './ioctl.ts';
 
 export interface VcpuEvents {
   readonly exception: {
@@ -98,7 +98,7 @@ export function setVcpuEvents(vcpu: Vcpu, saved: VcpuEvents): void {
 const isTrap = ({ exception, exceptionHasPayload, exceptionPayload }: VcpuEvents): boolean =>
   exception.pending && exception.nr === VECTOR.DB && exceptionHasPayload && exceptionPayload === DR6.BS;
 
-function check(saved: VcpuEvents, refuse: (why: string) => never): void {
+function check(saved: VcpuEvents, refuse: Refuse): void {
   const { exception, interrupt, nmi, sipiVector, smi, exceptionPayload } = saved;
   requireBits(8, { 'exception.nr': exception.nr, 'interrupt.nr': interrupt.nr }, refuse);
   requireBits(32, { 'exception.errorCode': exception.errorCode }, refuse);

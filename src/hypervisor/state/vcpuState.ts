@@ -21,7 +21,7 @@ import { nameOfMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { getDebugregs, setDebugregs, type Debugregs } from './debugregs.ts';
 import { getFpu, setFpu, type Fpu } from './fpu.ts';
-import { vcpuIoctl } from './ioctl.ts';
+import { vcpuIoctl, VcpuStateError } from './ioctl.ts';
 import { getLapic, setLapic, type LapicState } from './lapicState.ts';
 import { getMpState, setMpState, type KvmMpState } from './mpState.ts';
 import { getMsrs, setMsrs, type MsrEntry } from './msrs.ts';
@@ -66,6 +66,7 @@ export function saveVcpu(vcpu: Vcpu): VcpuState {
  * the first group that does not fit this vCPU; groups before it are set then.
  */
 export function restoreVcpu(vcpu: Vcpu, saved: VcpuState): void {
+  checkGroups(vcpu, saved);
   checkTscKhz(vcpu, saved.tscKhz);
   setMpState(vcpu, saved.mpState);
   setRegs(vcpu, saved.regs);
@@ -76,6 +77,18 @@ export function restoreVcpu(vcpu: Vcpu, saved: VcpuState): void {
   setLapic(vcpu, saved.lapic);
   setAllMsrs(vcpu, saved.msrs);
   setVcpuEvents(vcpu, saved.vcpuEvents);
+}
+
+/* prettier-ignore */
+const GROUPS: readonly (keyof VcpuState)[] = [
+  'mpState', 'regs', 'sregs', 'fpu', 'xcrs', 'debugregs', 'lapic', 'msrs', 'vcpuEvents',
+];
+
+/** What was read from a file may lack a group. */
+function checkGroups(vcpu: Vcpu, saved: VcpuState): void {
+  const missing = GROUPS.filter((group) => saved[group] === undefined);
+  if (missing.length === 0) return;
+  throw new VcpuStateError('EINVAL', `the saved state of ${vcpu.name} has no ${missing.join(', ')}`);
 }
 
 /** KVM_SET_TSC_KHZ, where there is no TSC scaling. */
