@@ -17,6 +17,13 @@ export type FastpathDesign = (typeof FASTPATH_DESIGNS)[number];
 export const KVM_MODULES = ['kvm_intel', 'kvm_amd'] as const;
 export type KvmModule = (typeof KVM_MODULES)[number];
 
+/**
+ * Which version of the lazy TSC deadline the host speaks (seed 002; pv/lazyProtocol.ts): that of the RFC's second posting
+ * (10 Jul 2023), of its third (17 Jul 2023), or the one without their races.
+ */
+export const LAZY_VERSIONS = ['v2', 'v3', 'fixed'] as const;
+export type LazyVersion = (typeof LAZY_VERSIONS)[number];
+
 export interface KvmParams {
   readonly module: KvmModule;
   /** kvm_intel.preemption_timer: the VMX preemption timer carries deadlines of a running vCPU; SVM has none. */
@@ -26,6 +33,7 @@ export interface KvmParams {
   readonly haltPollNs: number;
   /** kvm.lapic_timer_advance: the host's timer is set earlier than the guest's deadline, by as much as the way takes. */
   readonly lapicTimerAdvance: boolean;
+  readonly lazyTscdeadline: LazyVersion;
 }
 
 export const KVM_PARAMS: KvmParams = {
@@ -34,4 +42,5 @@ export const KVM_PARAMS: KvmParams = {
   fastpath: 'reenter',
   haltPollNs: 200_000,
   lapicTimerAdvance: true,
+  lazyTscdeadline: 'fixed',
 };

@@ -29,7 +29,7 @@ export const KVM_REQ = {
   TLB_FLUSH_CURRENT: ARCH_BASE + 26,
   TLB_FLUSH_GUEST: ARCH_BASE + 27,
   APF_READY: ARCH_BASE + 28,
-  /** The page of the lazy TSC deadline must be looked at before entry. Number 33 is free upstream; the series took it. */
+  /** The lazy TSC deadline has fired: look at its page before entry. Number 33 is free upstream; the series took it. */
   LAZY_TSCDEADLINE: ARCH_BASE + 33,
 } as const;
 

@@ -160,6 +160,7 @@ function exitRequested(vcpu: Vcpu): boolean {
 function serviceRequests(vcpu: Vcpu): void {
   const { requests } = vcpu;
   if (requests.check(KVM_REQ.MIGRATE_TIMER)) vcpu.lapic.timer.migrate();
+  if (requests.check(KVM_REQ.LAZY_TSCDEADLINE)) vcpu.lapic.timer.lazy.requested();
   // process_nmi(): the NMI is counted already; it has to be looked for.
   if (requests.check(KVM_REQ.NMI)) requests.make(KVM_REQ.EVENT);
 }

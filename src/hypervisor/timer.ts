@@ -76,6 +76,7 @@ export class ApicTimer implements HrtimerOwner {
     this.tscdeadline = value;
     this.lazy.update(value, hostInitiated);
     this.startApicTimer();
+    if (this.pending > 0) this.lazy.clear('expired');
   }
 
   /** RDMSR of IA32_TSC_DEADLINE. */
@@ -179,9 +180,10 @@ export class ApicTimer implements HrtimerOwner {
 
   /** kvm_lapic_expired_hv_timer(): the preemption timer ended guest mode. In the vCPU's context. */
   expiredHvTimer(): void {
-    if (!this.hvTimerInUse) return;
+    if (!this.hvTimerInUse || this.lazy.replacesHvExpiry()) return;
     this.apicTimerExpired(false);
     this.#cancelHvTimer();
+    this.lazy.hvTimerExpired();
     if (!this.#periodic || this.period === 0) return;
     this.#advancePeriodicTargetExpiration();
     this.restartApicTimer();
@@ -197,10 +199,10 @@ export class ApicTimer implements HrtimerOwner {
     this.hvTimerInUse = false;
   }
 
-  /** A deadline that lies in the past when it is armed. */
+  /** A deadline that has passed when it is handed to a timer. */
   #expireAtOnce(): void {
     this.apicTimerExpired(false);
-    this.lazy.clear('expired');
+    this.lazy.passedBeforeStart();
   }
 
   #traceHvTimer(): void {
@@ -266,6 +268,7 @@ export class ApicTimer implements HrtimerOwner {
   /** apic_timer_fn(): the hrtimer's callback, in hard interrupt context on the physical CPU that started it. */
   onHrtimer(timer: Hrtimer | LapicHrtimer): HrtimerRestart {
     this.apicTimerExpired(true);
+    this.lazy.timerFnExpired();
     if (!this.#periodic || this.period === 0) return 'norestart';
     this.#advancePeriodicTargetExpiration();
     timer.expires = this.targetExpiration;
@@ -279,6 +282,15 @@ export class ApicTimer implements HrtimerOwner {
     this.pending++;
     this.lapic.owner.requests.make(KVM_REQ.UNBLOCK);
     if (fromTimerFn) this.lapic.owner.kick();
+  }
+
+  /** Expires now, whatever the deadline: what a debugger asks for. */
+  expireNow(): void {
+    this.#hrtimer.cancel();
+    if (this.hvTimerInUse) this.#cancelHvTimer();
+    this.apicTimerExpired(true);
+    // Nobody is to wait for a deadline that was not waited for.
+    this.expiredTscdeadline = 0n;
   }
 
   /**
@@ -310,8 +322,7 @@ export class ApicTimer implements HrtimerOwner {
   /** kvm_inject_apic_timer_irqs(): turns an expiry into an interrupt, in the vCPU's context, before entry or while it blocks. */
   injectApicTimerIrqs(): void {
     if (this.pending === 0) return;
-    // A lazy deadline that the guest has extended is armed anew, unless that has passed as well.
-    if (this.lazy.kick() && this.pending === 0) return;
+    if (this.lazy.replacesInterrupt()) return;
     localDeliver(this.lapic, APIC.LVTT);
     this.pending = 0;
     if (this.#periodic) return;

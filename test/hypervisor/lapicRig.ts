@@ -13,8 +13,8 @@ import type {
   MpState,
 } from '../../src/hypervisor/lapic/owner.ts';
 import { NONE } from '../../src/hypervisor/lapic/priority.ts';
-import { KVM_PARAMS, type KvmParams } from '../../src/hypervisor/params.ts';
 import { KVM_QUIRKS, type LapicQuirks } from '../../src/hypervisor/lapic/quirks.ts';
+import { KVM_PARAMS, type KvmParams } from '../../src/hypervisor/params.ts';
 import { KVM_REQ, Requests } from '../../src/hypervisor/requests.ts';
 import { Probes, type ProbeName } from '../../src/trace/probes.ts';
 import { APIC_BASE, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
@@ -124,8 +124,9 @@ export class RigVcpu implements LapicOwner {
     return this.vm.time;
   }
   guestTsc(): bigint {
-    return BigInt(this.vm.time) + TSC_OFFSET;
+    return BigInt(this.vm.time) + this.tscOffset;
   }
+  tscOffset = TSC_OFFSET;
   hrtimer(owner: HrtimerOwner): LapicHrtimer {
     const timer = new RigTimer(owner);
     this.timer.push(timer);
@@ -136,7 +137,10 @@ export class RigVcpu implements LapicOwner {
   }
   kick(): void {
     this.kicks++;
+    this.onKick();
   }
+  /** What a vCPU on another CPU does as soon as it is kicked, before the kicker goes on. */
+  onKick: () => void = () => {};
   injectNmi(): void {
     this.log.push('nmi');
   }
@@ -159,6 +163,7 @@ export class RigVcpu implements LapicOwner {
   runLoop(eoi = true): void {
     this.requests.clear(KVM_REQ.UNBLOCK);
     this.lapic.timer.injectApicTimerIrqs();
+    if (this.requests.check(KVM_REQ.LAZY_TSCDEADLINE)) this.lapic.timer.lazy.requested();
     if (this.lapic.timer.lazy.stale) this.lapic.timer.lazy.refresh();
     for (let v = this.lapic.pendingInterrupt(); v !== NONE; v = this.lapic.pendingInterrupt()) {
       this.lapic.acknowledge(v);
@@ -182,6 +187,7 @@ export class RigVcpu implements LapicOwner {
 export interface RigOptions {
   vcpus?: number;
   quirks?: Partial<LapicQuirks>;
+  params?: Partial<KvmParams>;
   features?: Partial<LapicFeatures>;
   /** vcpu_ids when they are not 0, 1, 2, ... */
   ids?: number[];
@@ -196,8 +202,8 @@ export class Rig implements LapicVm {
   readonly memory = new RigMemory();
   readonly apicMap = new ApicMap();
   readonly quirks: LapicQuirks;
-  /** Timers fire when they are due: what they gain by being early is timerAdvance.test.ts's. */
-  readonly params: KvmParams = { ...KVM_PARAMS, lapicTimerAdvance: false };
+  /** Timers fire when they are due, unless a test wants them early (timerAdvance.test.ts). */
+  readonly params: KvmParams;
   readonly tscKhz = TSC_KHZ;
   readonly apicBusCycleNs: number;
   readonly bspId: number;
@@ -205,8 +211,9 @@ export class Rig implements LapicVm {
   readonly lapics: Lapic[] = [];
   readonly eois: string[] = [];
 
-  constructor({ vcpus = 1, quirks = {}, features = {}, ids, busNs = 1, raw = false }: RigOptions = {}) {
+  constructor({ vcpus = 1, quirks = {}, params = {}, features = {}, ids, busNs = 1, raw = false }: RigOptions = {}) {
     this.quirks = { ...KVM_QUIRKS, ...quirks };
+    this.params = { ...KVM_PARAMS, lapicTimerAdvance: false, ...params };
     this.apicBusCycleNs = busNs;
     const vcpuIds = ids ?? Array.from({ length: vcpus }, (_, i) => i);
     this.bspId = vcpuIds[0]!;

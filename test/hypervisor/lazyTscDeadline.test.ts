@@ -131,16 +131,22 @@ describe('transition', () => {
     expect([guest.armed, guest.pending]).toEqual([armed, pending]);
   });
 
-  it.each(both)('13: %s, the vCPU blocks: the same deadline, or expired and cleared', (from) => {
+  it.each(both)('13: %s, the vCPU blocks: the same deadline', (from) => {
     const { guest, T } = guestIn(from);
     guest.vcpu.lapic.timer.startSwTimer();
     expect([stateOf(guest), guest.hostTimer]).toEqual([from, T]);
-    // The preemption timer does not count while the vCPU is preempted: here nothing fired at T.
+  });
+
+  // The preemption timer does not count while the vCPU is preempted: here nothing fired at T.
+  it.each(['A', 'L'] as const)('13: %s, the vCPU blocks after the deadline: it has fired', (from) => {
+    const { guest, T, P } = guestIn(from);
     guest.vcpu.timer[0]!.cancel();
     guest.passTo(T + 1n);
     guest.vcpu.lapic.timer.startSwTimer();
-    expect([stateOf(guest), guest.vcpu.lapic.timer.pending]).toEqual(['I', 1]);
-    expect(guest.runTo(guest.now)).toHaveLength(1);
+    expect([guest.vcpu.lapic.timer.pending, guest.hostTimer]).toEqual([1, null]);
+    expect(guest.runTo(T + 1n)).toHaveLength(from === 'A' ? 1 : 0);
+    expect(stateOf(guest)).toBe(from === 'A' ? 'I' : 'A');
+    expect(guest.runTo(P + 9000n)).toEqual(from === 'A' ? [] : [P]);
   });
 });
 
@@ -314,14 +320,88 @@ describe('hazard', () => {
     expect(guest.runTo(guest.now + 50n)).toHaveLength(1);
   });
 
+  it.each([-5000n, 5000n])('11: the guest moves its TSC by %i: what is armed and pending moves with it', (by) => {
+    const { guest, T, P } = guestIn('L');
+    guest.vcpu.tscOffset += by;
+    guest.vcpu.lapic.timer.tscMoved();
+    guest.runTo(guest.now);
+    if (guest.now < T) expect([stateOf(guest), guest.hostTimer]).toEqual(['L', T]);
+    // Both words are guest TSCs: what has passed by the new time has passed.
+    const due = guest.now < P ? P : guest.now;
+    const before = guest.vcpu.taken.map(({ tsc }) => tsc);
+    expect([...before, ...guest.runTo(P + 9000n)]).toEqual([due]);
+    expect(stateOf(guest)).toBe('I');
+  });
+
   it('12: a pending of all ones is just a deadline that never comes', () => {
     const { guest, T } = guestIn('A');
     guest.setNextEvent(2n ** 64n - 1n);
     expect(guest.runTo(T + 1_000_000n)).toEqual([]);
     expect(guest.armed).toBe(2n ** 64n - 1n);
+    expect(guest.lazy.counters.rearms).toBe(1);
     const next = guest.now + 10n;
     guest.setNextEvent(next);
     expect(guest.runTo(next)).toEqual([next]);
+  });
+});
+
+describe('hazard 12, words that the guest spoils', () => {
+  it.each([0n, 1n, 2n ** 64n - 1n])('armed = %i decides nothing: the host compares with its own copy', (word) => {
+    const { guest, P } = guestIn('L');
+    guest.rig.memory.setU64(GPA, word);
+    expect(guest.runTo(P + 9000n)).toEqual([P]);
+    expect(guest.armed).toBe(0n);
+  });
+
+  it('a pending of 0 is a deadline that was not put off', () => {
+    const { guest, T } = guestIn('L');
+    guest.storePending(0n);
+    expect(guest.runTo(T + 9000n)).toEqual([T]);
+  });
+});
+
+describe('hazard 13, a vCPU goes offline and comes back', () => {
+  /** As Linux takes a CPU down: the device is shut down, then the page is given back. */
+  function goOffline(guest: LazyGuest): void {
+    guest.mask();
+    guest.writeDeadline(0n);
+    guest.offline();
+  }
+
+  it('zeroed, enabled, registered: the first deadline traps and ends', () => {
+    const { guest } = guestIn('L');
+    goOffline(guest);
+    expect(guest.online()).toBe(true);
+    guest.unmask();
+    const next = guest.now + 700n;
+    guest.setNextEvent(next);
+    expect([guest.traps, guest.runTo(next + 9000n)]).toEqual([2, [next]]);
+  });
+
+  it('offline: what is written where the page was stays as it is', () => {
+    const { guest, P } = guestIn('L');
+    goOffline(guest);
+    guest.rig.memory.setU64(GPA, 0x1111n);
+    guest.storePending(0x2222n);
+    guest.unmask();
+    guest.writeDeadline(guest.now + 100n);
+    guest.runTo(P + 9000n);
+    expect([guest.armed, guest.pending]).toEqual([0x1111n, 0x2222n]);
+  });
+
+  it('registered before the page is enabled, with old words in it: a deadline may be skipped, so the order matters', () => {
+    const { guest } = guestIn('A');
+    guest.vcpu.reset(true); // no last word to the page: armed is stale
+    guest.vcpu.write(0x80f, 0x1ff);
+    guest.unmask();
+    const next = guest.now + 5000n;
+    guest.setNextEvent(next);
+    expect([guest.traps, guest.runTo(next + 9000n)]).toEqual([0, []]);
+    // The right order heals it.
+    guest.online();
+    const right = guest.now + 700n;
+    guest.setNextEvent(right);
+    expect(guest.runTo(right)).toEqual([right]);
   });
 });
 

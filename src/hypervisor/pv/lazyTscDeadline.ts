@@ -21,9 +21,9 @@
 // pattern: guest store pending, load armed; host store armed, load pending). It does not: the timer's callback only
 // counts the expiry and kicks; kick() runs in the vCPU's own context, before the next entry, and before any interrupt is
 // injected. So the guest's handler never sees an armed that has passed, and the interrupt of an extended deadline is not
-// raised early on any path (V2 raised it; V3 still did for the software timer).
+// raised early on any path. V2 and V3 came by elsewhere: lazyProtocol.ts has what they did, for whoever wants to see it.
 //
-// Further than V3: the mapping follows memory slots. While the page cannot be written, cachedArmed is the truth; the page
+// Further than they: the mapping follows memory slots. While the page cannot be written, cachedArmed is the truth; the page
 // is brought up to date before the next entry (`stale`, `refresh`), and a deadline that fires meanwhile is an ordinary one.
 // Enabling publishes a deadline that is armed already, so that a restored vCPU may get its two MSRs in any order. A guest's
 // WRMSR whose value is not in `pending` did not come from set_next_event (a kernel before or after this one, say): what
@@ -31,7 +31,9 @@
 
 import type { Cell } from '../../host/cells.ts';
 import type { GuestPage } from '../lapic/owner.ts';
+import { KVM_REQ } from '../requests.ts';
 import type { ApicTimer } from '../timer.ts';
+import { LAZY_PROTOCOLS, type LazyProtocol } from './lazyProtocol.ts';
 
 /** struct kvm_lazy_tscdeadline: byte offsets; u32 flags at 16 and padding follow. */
 export const LAZY_TSCDEADLINE = { ARMED: 0, PENDING: 8, SIZE: 64, ALIGNMENT: 64 } as const;
@@ -51,7 +53,7 @@ export interface LazyCounters {
   /** ... and were armed anew for a later pending one. */
   rearms: number;
   clears: Record<ClearCause, number>;
-  /** Interrupts at `armed` although the guest may have postponed: the page could not be read. */
+  /** Interrupts at `armed` although the guest had postponed, or the page could not be read. */
   spurious: number;
 }
 
@@ -60,7 +62,10 @@ type LazyOp = 'init' | 'exit' | 'update' | 'kick' | 'rearm' | 'clear' | 'refresh
 export class LazyTscDeadline {
   readonly #timer: ApicTimer;
   readonly #page: GuestPage;
-  /** Address | 1; 0: disabled. */
+  readonly #protocol: LazyProtocol;
+  /** The page is mapped. */
+  enabled: Cell<boolean> = false;
+  /** Address | 1; 0: none. What RDMSR answers. */
   msrVal: Cell<bigint> = 0n;
   /** The host's trusted copy of armed: what the page says, or will say once it can be written. */
   cachedArmed: Cell<bigint> = 0n;
@@ -79,10 +84,7 @@ export class LazyTscDeadline {
   constructor(timer: ApicTimer, page: GuestPage) {
     this.#timer = timer;
     this.#page = page;
-  }
-
-  get enabled(): boolean {
-    return this.msrVal !== 0n;
+    this.#protocol = LAZY_PROTOCOLS[timer.lapic.owner.vm.params.lazyTscdeadline];
   }
 
   /** RDMSR of MSR_KVM_LAZY_TSCDEADLINE. */
@@ -107,8 +109,9 @@ export class LazyTscDeadline {
       this.#page.deactivate();
       return false;
     }
+    this.enabled = true;
     this.msrVal = value;
-    this.#publish(this.#timer.getLapicTscdeadlineMsr());
+    if (this.#protocol.publishesOnInit) this.#publish(this.#timer.getLapicTscdeadlineMsr());
     this.#trace('init');
     return true;
   }
@@ -118,7 +121,8 @@ export class LazyTscDeadline {
     if (!this.enabled) return;
     this.#trace('exit');
     this.#page.deactivate();
-    this.msrVal = 0n;
+    this.enabled = false;
+    if (!this.#protocol.keepsAddress) this.msrVal = 0n;
     this.cachedArmed = 0n;
     this.#unpublished = false;
     this.#unrelated = 0n;
@@ -137,17 +141,45 @@ export class LazyTscDeadline {
     this.counters.updates++;
     this.#publish(deadline);
     const pending = this.#pending();
-    this.#unrelated = hostInitiated || pending === deadline ? 0n : pending;
+    const related = hostInitiated || pending === deadline || !this.#protocol.sparesUnrelated;
+    this.#unrelated = related ? 0n : pending;
     this.#trace('update');
   }
 
+  /** kvm_lapic_expired_hv_timer(), before the expiry. True: the guest wanted a later deadline, and nothing has expired. */
+  replacesHvExpiry(): boolean {
+    return this.#protocol.hvTimer === 'before' && this.kick();
+  }
+
+  /** ... and behind the expiry. */
+  hvTimerExpired(): void {
+    if (this.#protocol.hvTimer !== 'behind') return;
+    // An expiry that is not injected yet is forgotten when the later deadline is armed.
+    const swallowed = this.#timer.pending > 0;
+    if (this.kick() && !swallowed) this.counters.spurious++;
+  }
+
+  /** apic_timer_fn(), behind the expiry and the kick. */
+  timerFnExpired(): void {
+    if (this.#protocol.timerFnRequests && this.enabled) this.#timer.lapic.owner.requests.make(KVM_REQ.LAZY_TSCDEADLINE);
+  }
+
+  /** KVM_REQ_LAZY_TSCDEADLINE, before an entry: the interrupt has been raised. */
+  requested(): void {
+    if (this.kick()) this.counters.spurious++;
+  }
+
+  /** kvm_inject_apic_timer_irqs(). True: the guest wanted a later deadline, and that has not passed. */
+  replacesInterrupt(): boolean {
+    return this.#protocol.atInjection && this.kick() && this.#timer.pending === 0;
+  }
+
   /**
-   * The timer has expired, and the vCPU is about to turn that into an interrupt. True: the guest wanted a later deadline,
-   * which is armed now (or has passed as well; then an expiry is pending again). False: the interrupt is due.
+   * The armed deadline has fired. True: the guest wanted a later one, which is armed now (or has passed as well; then an
+   * expiry is pending again). False: the interrupt is due.
    */
   kick(): boolean {
-    const fired = this.cachedArmed;
-    if (fired === 0n) return false;
+    if (this.cachedArmed === 0n) return false;
     this.counters.kicks++;
     this.#trace('kick');
     if (!this.#page.valid() && !this.refresh()) {
@@ -155,6 +187,7 @@ export class LazyTscDeadline {
       this.clear('fired');
       return false;
     }
+    const fired = this.#protocol.compares === 'copy' ? this.cachedArmed : this.#page.readU64(LAZY_TSCDEADLINE.ARMED);
     const pending = this.#pending();
     if (pending <= fired || pending === this.#unrelated) {
       this.clear('fired');
@@ -164,6 +197,22 @@ export class LazyTscDeadline {
     this.#timer.setLapicTscdeadlineMsr(pending);
     this.#trace('rearm');
     return true;
+  }
+
+  /** The armed deadline had passed when it was handed from one timer to another. */
+  passedBeforeStart(): void {
+    if (!this.#protocol.atInjection) this.clear('expired');
+  }
+
+  /** debugfs: "force to kick the timer, to rescue the vCPU". On the vCPU's CPU, in interrupt context. */
+  forceKick(): void {
+    if (!this.enabled) return;
+    if (this.#protocol.atInjection) {
+      this.#timer.expireNow();
+      return;
+    }
+    this.#timer.lapic.owner.requests.make(KVM_REQ.LAZY_TSCDEADLINE);
+    this.#timer.lapic.owner.kick();
   }
 
   /** No timer is behind armed any more, so the next set_next_event must trap. */
