@@ -83,8 +83,8 @@ export { exitName } from './cpu/vmexit.ts';
 
 // Experiments.
 export type { Experiment, GuestLoader } from './lab/experiment.ts';
-export { lazyTscDeadline } from './lab/lazyTscDeadline.ts';
-export type { LazyComparison, LazyRun } from './lab/lazyTscDeadline.ts';
+export { BRIEF_LAZY, compareLazy, LAZY_DESIGNS, lazyTscDeadline, runLazy } from './lab/lazyTscDeadline.ts';
+export type { LazyComparison, LazyDesign, LazyExtent, LazyLoad, LazyRun } from './lab/lazyTscDeadline.ts';
 export { ipiFastpath } from './lab/ipiFastpath.ts';
 export type { IpiComparison, IpiRun } from './lab/ipiFastpath.ts';
 export { timerLatency } from './lab/timerLatency.ts';

@@ -6,9 +6,11 @@ import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuMode
 import {
   FASTPATH_DESIGNS,
   KVM_MODULES,
+  LAZY_VERSIONS,
   type FastpathDesign,
   type KvmModule,
   type KvmParams,
+  type LazyVersion,
 } from '../hypervisor/params.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { Image } from '../vmm/image.ts';
@@ -50,6 +52,11 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     name: 'timer',
     value: 'NAME',
     help: 'what carries deadlines of a running vCPU: hv, the preemption timer (default), or sw, an hrtimer',
+  },
+  {
+    name: 'lazy',
+    value: 'NAME',
+    help: `version of lazy-tscdeadline: ${LAZY_VERSIONS.join(', ')} (default: fixed, without the races of the others)`,
   },
   {
     name: 'param',
@@ -145,6 +152,7 @@ export const maxCycles = (args: Arguments, wishes: Wishes): number =>
 
 const TIMERS: Readonly<Record<string, boolean>> = { hv: true, sw: false };
 const isModule = (name: string): name is KvmModule => (KVM_MODULES as readonly string[]).includes(name);
+const isVersion = (name: string): name is LazyVersion => (LAZY_VERSIONS as readonly string[]).includes(name);
 const isDesign = (name: string): name is FastpathDesign => (FASTPATH_DESIGNS as readonly string[]).includes(name);
 
 function kvmParams(args: Arguments): Partial<KvmParams> {
@@ -161,11 +169,15 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
     throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
     throw new UsageError(`--timer knows hv and sw, not '${timer}'`);
+  const lazy = args.text('lazy');
+  if (lazy !== undefined && !isVersion(lazy))
+    throw new UsageError(`--lazy knows ${LAZY_VERSIONS.join(', ')}, not '${lazy}'`);
   return {
     ...Object.assign({}, ...args.texts('param').map(parameter)),
     ...(module !== undefined && { module }),
     ...(fastpath !== undefined && { fastpath }),
     ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
+    ...(lazy !== undefined && { lazyTscdeadline: lazy }),
   };
 }
 

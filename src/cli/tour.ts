@@ -2,7 +2,8 @@
 // look at; every line shown is from the run itself.
 
 import { join } from 'node:path';
-import { lazyTscDeadline } from '../lab/lazyTscDeadline.ts';
+import { COST_MODELS } from '../host/costs.ts';
+import { BRIEF_LAZY, compareLazy } from '../lab/lazyTscDeadline.ts';
 import { ExitLines, type ExitLine } from '../trace/exitLines.ts';
 import { Probes } from '../trace/probes.ts';
 import { Machine } from '../vmm/machine.ts';
@@ -139,7 +140,7 @@ async function fault(): Promise<string[]> {
 async function lazy(): Promise<string[]> {
   return [
     ...heading('5. What a paravirtual feature saves', 'trapline lab lazy-tscdeadline'),
-    ...drawLazy(await lazyTscDeadline.run(ownGuest))
+    ...drawLazy(compareLazy(await ownGuest('lazy'), COST_MODELS['skylake-2020'], BRIEF_LAZY))
       .split('\n')
       .map((line) => `  ${line}`.trimEnd()),
     '',

@@ -1,4 +1,4 @@
-// A guest of an experiment: run to its end, and the samples that it leaves in its memory.
+// A guest of an experiment: what it is told before it starts, its run to the end, and what it leaves in its memory.
 
 import type { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResult } from '../vmm/result.ts';
@@ -7,6 +7,8 @@ import type { VcpuReport } from '../vmm/vcpuReport.ts';
 const BYTES = 4;
 /** No experiment's guest runs for so long, in cycles: half a minute of the guest's time. */
 const PATIENCE = 75_000_000_000;
+/** PERCPU_SIZE of asm/percpu.s. */
+const PERCPU_SIZE = 256;
 
 /** A guest did not end by switching its machine off, so that there is nothing to compare. Says where each thread stands. */
 export class GuestStopped extends Error {
@@ -62,9 +64,29 @@ function threadLines({ vm, host, image }: Machine, result: RunResult): string[] 
 }
 
 /** `count` 32-bit numbers at a symbol of the guest, whose addresses are physical ones. */
-export function samplesOf({ image, vm }: Machine, symbol: string, count: number): Uint32Array {
+export function samplesOf(machine: Machine, symbol: string, count: number): Uint32Array {
+  return words(machine, symbol, addressOf(machine, symbol), count);
+}
+
+/** The same of a per-CPU variable, on one vCPU. */
+export function samplesOfVcpu(machine: Machine, vcpu: number, symbol: string, count: number): Uint32Array {
+  return words(machine, symbol, addressOf(machine, symbol) + vcpu * PERCPU_SIZE, count);
+}
+
+/** Tells a guest that has not started a number, in the 8 bytes at a symbol. */
+export function tell(machine: Machine, symbol: string, value: number): void {
+  if (!machine.vm.memory.writeU64(addressOf(machine, symbol), BigInt(value)))
+    throw new Error(`the guest's ${symbol} is not in its memory`);
+}
+
+function addressOf({ image }: Machine, symbol: string): number {
   const found = image.symbols.find(symbol);
-  const bytes = found && vm.memory.read(Number(found.address), BYTES * count);
+  if (found === null) throw new Error(`the guest has no symbol ${symbol}`);
+  return Number(found.address);
+}
+
+function words({ vm }: Machine, symbol: string, address: number, count: number): Uint32Array {
+  const bytes = vm.memory.read(address, BYTES * count);
   if (!bytes) throw new Error(`the guest has no array ${symbol} of ${count} samples in its memory`);
-  return new Uint32Array(bytes.buffer);
+  return new Uint32Array(bytes.buffer, bytes.byteOffset, count);
 }

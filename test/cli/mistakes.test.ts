@@ -48,6 +48,7 @@ describe('usage: status 2', () => {
     [['run', hello, '--pin', '1'], 'vCPU 0 is pinned to CPU 1, but the host has only CPU 0'],
     [['run', hello, '--host-cpus', '0'], '--host-cpus takes a whole number from 1 to 256'],
     [['run', hello, '--timer', 'sand'], "--timer knows hv and sw, not 'sand'"],
+    [['run', hello, '--lazy', 'v4'], "--lazy knows v2, v3, fixed, not 'v4'"],
     [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows lazy-tscdeadline"],
     [['run', hello, '--costs', 'free'], "--costs knows skylake-2020, unit, not 'free'"],
     [['run', hello, '--max-cycles', '0'], '--max-cycles takes a whole number from 1'],

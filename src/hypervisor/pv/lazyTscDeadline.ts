@@ -201,7 +201,9 @@ export class LazyTscDeadline {
 
   /** The armed deadline had passed when it was handed from one timer to another. */
   passedBeforeStart(): void {
-    if (!this.#protocol.atInjection) this.clear('expired');
+    if (this.#protocol.atInjection || this.cachedArmed === 0n) return;
+    if (this.#pending() > this.cachedArmed) this.counters.spurious++;
+    this.clear('expired');
   }
 
   /** debugfs: "force to kick the timer, to rescue the vCPU". On the vCPU's CPU, in interrupt context. */
