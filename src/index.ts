@@ -35,6 +35,7 @@ export type { CpuModel, CpuModelName } from './hypervisor/cpuModels.ts';
 export type { Diagnostic } from './hypervisor/diagnostics.ts';
 export { KVM_QUIRKS } from './hypervisor/lapic/quirks.ts';
 export type { LapicQuirks } from './hypervisor/lapic/quirks.ts';
+export type { LazyView, LazyWords } from './hypervisor/pv/lazyDebugfs.ts';
 export { nameOfMsr } from './hypervisor/msrs.ts';
 export { VcpuStateError } from './hypervisor/state/ioctl.ts';
 export type { VcpuStateErrno } from './hypervisor/state/ioctl.ts';

@@ -14,12 +14,13 @@ import { help, readArguments, UsageError, type Command } from './command.ts';
 import { costs } from './costs.ts';
 import { isa } from './isa.ts';
 import { lab } from './lab.ts';
+import { lazy } from './lazy.ts';
 import { packageFolder } from './load.ts';
 import { run } from './run.ts';
 import { tour } from './tour.ts';
 import { trace } from './trace.ts';
 
-const COMMANDS: readonly Command[] = [run, trace, lab, costs, tour, asm, disasm, isa];
+const COMMANDS: readonly Command[] = [run, trace, lazy, lab, costs, tour, asm, disasm, isa];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));

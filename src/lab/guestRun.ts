@@ -63,30 +63,30 @@ function threadLines({ vm, host, image }: Machine, result: RunResult): string[] 
   ];
 }
 
-/** `count` 32-bit numbers at a symbol of the guest, whose addresses are physical ones. */
-export function samplesOf(machine: Machine, symbol: string, count: number): Uint32Array {
-  return words(machine, symbol, addressOf(machine, symbol), count);
+/** `count` 32-bit numbers at a symbol of the guest, whose addresses are physical ones; of a per-CPU variable, on vCPU `vcpu`. */
+export function samplesOf(machine: Machine, symbol: string, count: number, vcpu = 0): Uint32Array {
+  const address = addressOf(machine, symbol);
+  const bytes = address === null ? null : machine.vm.memory.read(address + vcpu * PERCPU_SIZE, BYTES * count);
+  if (bytes === null) throw new Error(`the guest has no array ${symbol} of ${count} samples in its memory`);
+  return new Uint32Array(bytes.buffer);
 }
 
-/** The same of a per-CPU variable, on one vCPU. */
-export function samplesOfVcpu(machine: Machine, vcpu: number, symbol: string, count: number): Uint32Array {
-  return words(machine, symbol, addressOf(machine, symbol) + vcpu * PERCPU_SIZE, count);
+/** The number in the 8 bytes at a symbol. */
+export function told(machine: Machine, symbol: string): number {
+  const address = addressOf(machine, symbol);
+  const value = address === null ? null : machine.vm.memory.readU64(address);
+  if (value === null) throw new Error(`the guest has no number ${symbol} in its memory`);
+  return Number(value);
 }
 
 /** Tells a guest that has not started a number, in the 8 bytes at a symbol. */
 export function tell(machine: Machine, symbol: string, value: number): void {
-  if (!machine.vm.memory.writeU64(addressOf(machine, symbol), BigInt(value)))
-    throw new Error(`the guest's ${symbol} is not in its memory`);
+  const address = addressOf(machine, symbol);
+  if (address === null || !machine.vm.memory.writeU64(address, BigInt(value)))
+    throw new Error(`the guest has no number ${symbol} in its memory`);
 }
 
-function addressOf({ image }: Machine, symbol: string): number {
+function addressOf({ image }: Machine, symbol: string): number | null {
   const found = image.symbols.find(symbol);
-  if (found === null) throw new Error(`the guest has no symbol ${symbol}`);
-  return Number(found.address);
-}
-
-function words({ vm }: Machine, symbol: string, address: number, count: number): Uint32Array {
-  const bytes = vm.memory.read(address, BYTES * count);
-  if (!bytes) throw new Error(`the guest has no array ${symbol} of ${count} samples in its memory`);
-  return new Uint32Array(bytes.buffer, bytes.byteOffset, count);
+  return found === null ? null : Number(found.address);
 }

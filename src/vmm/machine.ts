@@ -12,6 +12,7 @@ import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
 import type { KvmParams } from '../hypervisor/params.ts';
+import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDebugfs.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
@@ -218,6 +219,18 @@ export class Machine implements Userspace {
   /** What the guest asked for in vain. */
   get diagnostics(): readonly Diagnostic[] {
     return this.vm.diagnostics.list;
+  }
+
+  /** The lazy TSC deadline of each vCPU, as its file in debugfs shows it. */
+  get lazyDeadlines(): readonly LazyView[] {
+    return this.vm.vcpus.map(lazyView);
+  }
+
+  /** Forces a kick of a vCPU's lazy TSC deadline; the machine goes on with it. False: its guest has not opened the page. */
+  kickLazyDeadline(vcpu: number): boolean {
+    const found = this.vm.vcpus[vcpu];
+    if (found === undefined) throw new RangeError(`there is no vCPU ${vcpu}, only 0 to ${this.vm.vcpus.length - 1}`);
+    return this.result === null && forceLazyKick(found);
   }
 
   /** One number for registers, memory and time: equal for equal runs. */

@@ -10,6 +10,7 @@ import {
   compareLazy,
   countOf,
   lazyDesigns,
+  lazyTscDeadline,
   savedOf,
   type LazyComparison,
   type LazyDesign,
@@ -73,6 +74,12 @@ describe('the load', () => {
     const cycles = data.equalTime.map((run) => run.cycles);
     expect(Math.max(...cycles) - Math.min(...cycles)).toBeLessThan(100_000);
   });
+});
+
+it('its table for a spreadsheet has every row under every version', () => {
+  const rows = lazyTscDeadline.rows(data);
+  expect(rows.length).toBeGreaterThan(60);
+  for (const row of rows) expect(Object.keys(row)).toEqual(['table', 'name', 'off', 'v2', 'v3', 'fixed']);
 });
 
 describe('the feature', () => {

@@ -206,6 +206,15 @@ export class LazyTscDeadline {
     this.clear('expired');
   }
 
+  /** What the page says, and where it is; the words are null while it cannot be read. Null: it is not mapped. */
+  words(): { readonly gpa: bigint; readonly pending: bigint | null; readonly armed: bigint | null } | null {
+    if (!this.enabled) return null;
+    const gpa = this.msrVal - ENABLED;
+    if (!this.#page.valid()) return { gpa, pending: null, armed: null };
+    const [pending, armed] = [LAZY_TSCDEADLINE.PENDING, LAZY_TSCDEADLINE.ARMED].map((at) => this.#page.readU64(at));
+    return { gpa, pending: pending!, armed: armed! };
+  }
+
   /** debugfs: "force to kick the timer, to rescue the vCPU". On the vCPU's CPU, in interrupt context. */
   forceKick(): void {
     if (!this.enabled) return;
