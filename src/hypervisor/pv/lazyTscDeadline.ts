@@ -219,6 +219,7 @@ export class LazyTscDeadline {
   forceKick(): void {
     if (!this.enabled) return;
     if (this.#protocol.atInjection) {
+      this.#publish(this.cachedArmed); // whatever the page says by now
       this.#timer.expireNow();
       return;
     }
