@@ -72,6 +72,14 @@ describe('docs/tracing.md', () => {
     expect(linesOf(out).map(timeless).join('\n')).toContain(shown.join('\n'));
   });
 
+  it('shows what lazy prints, numbers and states aside', async () => {
+    const shape = (shown: string): string =>
+      shown.replace(/\d+/g, 'N').replace(/armed$|extended$/gm, 'STATE').replace(/ +/g, ' '); // prettier-ignore
+    const [, shown] = /^npx trapline lazy .*\n([\s\S]*?)^```$/m.exec(text)!;
+    const { out } = await trapline.run(...'lazy guests/lazy.s --feature lazy-tscdeadline --at 21M'.split(' '));
+    expect(shape(out)).toBe(shape(shown!));
+  });
+
   it('has commands that run', async () => {
     for (const [, line] of text.matchAll(/^npx trapline (.*)$/gm)) {
       expect((await trapline.run(...line!.split(' '))).status, line).toBe(0);

@@ -98,6 +98,33 @@ describe.each(LAZY_VERSIONS)('%s', (version) => {
   });
 });
 
+describe('hazard 11, a guest that writes its TSC while it waits', () => {
+  /** Waits up to 10 000, then moves its clock. */
+  const moved = (to: bigint): VmRig => putOff('fixed', [{ run: 8000 }, wrmsr(MSR.TSC, to), { run: 70_000 }]);
+
+  it('forwards, beyond armed and not beyond pending: is interrupted at pending, by the new time', () => {
+    const rig = moved(T + 10_000n);
+    expect(rig.guests[0]!.delivered).toHaveLength(1);
+    expect(counters(rig)).toMatchObject({ rearms: 1, spurious: 0 });
+    const { time } = rig.events.find(({ name }) => name === 'kvm_inj_virq')!;
+    expect(Number(rig.vm.vcpus[0]!.tsc.at(time) - P)).toBeGreaterThanOrEqual(-Number(TICK));
+    expect(time).toBeLessThan(Number(P) - 10_000);
+  });
+
+  it('forwards, beyond both: is interrupted at once', () => {
+    const rig = moved(P + 10_000n);
+    expect(rig.guests[0]!.delivered).toHaveLength(1);
+    expect(rig.events.find(({ name }) => name === 'kvm_inj_virq')!.time).toBeLessThan(Number(T));
+  });
+});
+
+it('hazard 14: nothing nested is offered, so there is no guest of the guest to whom the page could be shown', () => {
+  const { cpuid } = putOff('fixed', running).vm;
+  const asker = { id: 0, apicEnabled: true, cr4: 0n };
+  expect(cpuid.answer(1, 0, asker).ecx & (1 << 5)).toBe(0); // VMX
+  expect(cpuid.answer(0x8000_0001, 0, asker).ecx & (1 << 2)).toBe(0); // SVM
+});
+
 describe('hazard 2, a vCPU that runs on another CPU as soon as it is kicked', () => {
   /** Its handler sets the next deadline before the callback of the timer goes on. */
   function race(lazyTscdeadline: LazyVersion): { guest: LazyGuest; next: bigint } {
