@@ -103,6 +103,7 @@ export class LazyTscDeadline {
   /** Maps the page and publishes what is armed. A page that was mapped before is let go first. */
   init(value: bigint): boolean {
     this.exit();
+    this.msrVal = 0n;
     const gpa = value - ENABLED;
     if ((gpa & MISALIGNED) !== 0n) return false;
     if (!this.#page.activate(gpa, LAZY_TSCDEADLINE.SIZE)) {
@@ -169,9 +170,14 @@ export class LazyTscDeadline {
     if (this.kick()) this.counters.spurious++;
   }
 
+  /** Whether an expiry has to become an interrupt where it can be judged: in kvm_inject_apic_timer_irqs(). */
+  get judgesExpiries(): boolean {
+    return this.enabled && this.#protocol.atInjection;
+  }
+
   /** kvm_inject_apic_timer_irqs(). True: the guest wanted a later deadline, and that has not passed. */
   replacesInterrupt(): boolean {
-    return this.#protocol.atInjection && this.kick() && this.#timer.pending === 0;
+    return this.judgesExpiries && this.kick() && this.#timer.pending === 0;
   }
 
   /**
@@ -201,7 +207,7 @@ export class LazyTscDeadline {
 
   /** The armed deadline had passed when it was handed from one timer to another. */
   passedBeforeStart(): void {
-    if (this.#protocol.atInjection || this.cachedArmed === 0n) return;
+    if (this.judgesExpiries || this.cachedArmed === 0n) return;
     if (this.#pending() > this.cachedArmed) this.counters.spurious++;
     this.clear('expired');
   }
@@ -218,7 +224,7 @@ export class LazyTscDeadline {
   /** debugfs: "force to kick the timer, to rescue the vCPU". On the vCPU's CPU, in interrupt context. */
   forceKick(): void {
     if (!this.enabled) return;
-    if (this.#protocol.atInjection) {
+    if (this.judgesExpiries) {
       this.#publish(this.cachedArmed); // whatever the page says by now
       this.#timer.expireNow();
       return;
