@@ -16,7 +16,8 @@ import { wrapped } from './prose.ts';
 const NAME = 22;
 const SHARE = 6;
 const COUNT = 9;
-const CAUSE = 44;
+const CAUSE = 42;
+const EACH = 8;
 const CYCLES_PER_MS = 2_500_000;
 
 type Runs = readonly LazyRun[];
@@ -46,6 +47,18 @@ export function drawLazy(data: LazyComparison): string {
     '',
     `Varied: ${varied}.`,
     `Differs from the author's test: ${differs}.`,
+  ]);
+}
+
+/** The same for a first look: one table, and what was saved. */
+export function drawLazyBriefly({ guest, equalTransactions, equalTime, published }: LazyComparison): string {
+  return wrapped([
+    `lazy TSC deadline: ${guest} without the feature, and with each version of it`,
+    '',
+    `For ${equalTransactions[0]!.transactions} transactions`,
+    ...drawCounts(equalTransactions),
+    '',
+    ...drawSaved(equalTransactions, equalTime, published[0]!),
   ]);
 }
 
@@ -85,20 +98,27 @@ function drawCounts(runs: Runs): string[] {
 function drawCauses(runs: Runs): string[] {
   const each = (run: LazyRun, count: number): string => (count / run.transactions).toFixed(3);
   const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0);
-  const [off] = runs;
-  const row = (name: string, asked: number, written: (run: LazyRun) => number): string =>
-    left(name, CAUSE) +
-    each(off!, asked).padStart(COUNT) +
-    runs.map((run) => each(run, written(run)).padStart(COUNT)).join('');
+  const half = (of: (run: LazyRun) => number): string => runs.map((run) => each(run, of(run)).padStart(EACH)).join('');
+  const row = (name: string, asked: (run: LazyRun) => number, written: (run: LazyRun) => number): string =>
+    `${left(name, CAUSE)}${half(asked)}  ${half(written)}`;
+  const names = runs.map(({ design }) => design.padStart(EACH)).join('');
   return [
-    `${'Deadlines of a transaction, by cause'.padEnd(CAUSE)}${'set'.padStart(COUNT)}   of which written to the MSR`,
-    `${''.padEnd(CAUSE + COUNT)}${runs.map(({ design }) => design.padStart(COUNT)).join('')}`,
+    `${'Deadlines of a transaction, by cause'.padEnd(CAUSE)}${'set'.padStart(EACH)}${''.padEnd(names.length - EACH + 2)}written to the MSR`,
+    `${''.padEnd(CAUSE)}${names}  ${names}`,
     ...LAZY_CAUSES.map((cause, i) =>
-      row(cause, Math.max(...runs.map(({ asked }) => asked[i]!)), ({ written }) => written[i]!),
+      row(
+        cause,
+        ({ asked }) => asked[i]!,
+        ({ written }) => written[i]!,
+      ),
     ),
-    row('together', sum(off!.asked), ({ written }) => sum(written)),
-    left('retransmit timer armed', CAUSE) + each(off!, off!.rtoArmed).padStart(COUNT),
-    left('  ... into another bucket of the wheel', CAUSE) + each(off!, off!.rtoMoved).padStart(COUNT),
+    row(
+      'together',
+      ({ asked }) => sum(asked),
+      ({ written }) => sum(written),
+    ),
+    left('retransmit timer armed', CAUSE) + half(({ rtoArmed }) => rtoArmed),
+    left('  ... into another bucket of the wheel', CAUSE) + half(({ rtoMoved }) => rtoMoved),
     'The wheel programs nothing by itself: it is asked on the way into idle.',
   ];
 }

@@ -10,7 +10,7 @@ import { Machine } from '../vmm/machine.ts';
 import type { RunResult } from '../vmm/result.ts';
 import { UsageError, type Command } from './command.ts';
 import { ownGuest } from './lab.ts';
-import { drawLazy } from './labLazy.ts';
+import { drawLazyBriefly } from './labLazy.ts';
 import { packageFolder } from './load.ts';
 import { describeOutcome } from './outcome.ts';
 import { exitLineText, TRACE_HEAD } from './trace.ts';
@@ -140,7 +140,7 @@ async function fault(): Promise<string[]> {
 async function lazy(): Promise<string[]> {
   return [
     ...heading('5. What a paravirtual feature saves', 'trapline lab lazy-tscdeadline'),
-    ...drawLazy(compareLazy(await ownGuest('lazy'), COST_MODELS['skylake-2020'], BRIEF_LAZY))
+    ...drawLazyBriefly(compareLazy(await ownGuest('lazy'), COST_MODELS['skylake-2020'], BRIEF_LAZY))
       .split('\n')
       .map((line) => `  ${line}`.trimEnd()),
     '',
