@@ -145,9 +145,9 @@ export const lazyTscDeadline: Experiment<LazyComparison> = {
         table: `${what} saved in percent, by deadlines per expiry`,
         name: rearmsPerExpiry.toFixed(1),
         off: 0,
-        v2: saved.v2[what],
+        v2: rounded(saved.v2[what]),
         v3: '',
-        fixed: saved.fixed[what],
+        fixed: rounded(saved.fixed[what]),
       })),
     ),
   ],
@@ -295,6 +295,7 @@ export function savedOf(off: LazyRun, on: LazyRun, name: string): number {
   return before === 0 ? 0 : 100 * (1 - countOf(on, name) / on.transactions / before);
 }
 
+const rounded = (percent: number): number => Number(percent.toFixed(2));
 const total = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 function tableRows(table: string, runs: readonly LazyRun[]): Row[] {
