@@ -1,5 +1,6 @@
 // What an administrator or an experiment chooses about the hypervisor: module parameters of kvm and kvm_intel, and designs
-// of one mechanism that are compared with each other. The defaults are those of Linux 6.16.
+// of one mechanism that are compared with each other. The defaults are those of Linux 6.16, but
+// for APIC virtualisation, which is off until it is asked for.
 
 /**
  * Where an IPI that the guest sends is handled (seed 004; ipiFastpath.ts):
@@ -26,6 +27,8 @@ export interface KvmParams {
   readonly haltPollNs: number;
   /** kvm.lapic_timer_advance: the host's timer is set earlier than the guest's deadline, by as much as the way takes. */
   readonly lapicTimerAdvance: boolean;
+  /** kvm_intel.enable_apicv: APIC virtualisation and posted interrupts, for guests in x2APIC mode. KVM's default is on; here it is off. */
+  readonly apicv: boolean;
 }
 
 export const KVM_PARAMS: KvmParams = {
@@ -34,4 +37,5 @@ export const KVM_PARAMS: KvmParams = {
   fastpath: 'reenter',
   haltPollNs: 200_000,
   lapicTimerAdvance: true,
+  apicv: false,
 };

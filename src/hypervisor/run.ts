@@ -9,8 +9,10 @@
 // lets `Host.step` return. Neither changes what happens.
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
+import { processPostedInterrupts } from '../cpu/virtualApic.ts';
 import { COST } from '../host/costs.ts';
 import { RESCHED, SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
+import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
 import type { Sleep } from '../host/sleep.ts';
 import { vcpuBlock } from './block.ts';
 import { CONTINUE, TO_USERSPACE, type Disposition, type ExitHandler } from './exits/handler.ts';
@@ -63,7 +65,7 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
         else if (host.stepIsOver) yield SLICE;
         vmxExit(vcpu, reason);
         fastpath = fastpathExplained(vcpu, reason);
-        if (fastpath === FASTPATH.REENTER_GUEST && exitRequested(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
+        if (fastpath === FASTPATH.REENTER_GUEST && !mayReenter(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
       } while (fastpath === FASTPATH.REENTER_GUEST);
 
       const told = reasonAfterRun(vcpu, reason);
@@ -123,6 +125,7 @@ function prepareEntry(vcpu: Vcpu): Disposition | null {
   cpu.disableInterrupts();
   vcpu.mode = VCPU_MODE.IN_GUEST;
   cpu.charge(COST.srcu);
+  if (vcpu.apicv !== null) vcpu.apicv.syncPirToIrr();
   if (exitRequested(vcpu)) {
     vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
     cpu.enableInterrupts();
@@ -154,6 +157,12 @@ function finishExit(vcpu: Vcpu, reason: number): Fastpath {
 function exitRequested(vcpu: Vcpu): boolean {
   if (vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending) return true;
   return vcpu.cpu.needResched || mustReturn(vcpu);
+}
+
+/** Between two entries of the inner loop: what was posted is synced, and nobody wants the outer loop. */
+function mayReenter(vcpu: Vcpu): boolean {
+  if (vcpu.apicv !== null) vcpu.apicv.syncPirToIrr();
+  return !exitRequested(vcpu);
 }
 
 /** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */
@@ -193,16 +202,19 @@ function vmxEnter(vcpu: Vcpu): number {
 }
 
 /** kvm_wait_lapic_expire(): a timer interrupt about to be taken waits for its deadline, which the timer may be early for. */
-function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu }: Vcpu): void {
-  if (timer.expiredTscdeadline === 0n || !interrupt.injected) return;
-  cpu.now += timer.waitLapicExpire(interrupt.vector);
+function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu, apicv }: Vcpu): void {
+  if (timer.expiredTscdeadline === 0n) return;
+  if (apicv !== null && apicv.active) {
+    if (timer.isRequested) cpu.now += timer.waitLapicExpire(timer.vector);
+  } else if (interrupt.injected) cpu.now += timer.waitLapicExpire(interrupt.vector);
 }
 
 /**
  * Guest mode: returns the reason of the exit; AHEAD when this CPU must settle before it goes on, BUDGET when only the
  * host's step is over. Either way the guest has not noticed, and the next call goes on.
  */
-function vmxRun({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): ExitReason {
+function vmxRun(vcpu: Vcpu, timerEnd: number): ExitReason {
+  const { cpu, guest, vm: { host } } = vcpu; // prettier-ignore
   const horizon = host.horizon(cpu);
   const quantumEnd = horizon + host.quantum;
   const end = Math.min(cpu.events.next, timerEnd, quantumEnd, host.stopAt, cpu.now + STEP_UNITS);
@@ -216,8 +228,23 @@ function vmxRun({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): ExitReaso
   }
   // Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1).
   if (cpu.now >= timerEnd) return EXIT.PREEMPTION_TIMER;
-  if (cpu.interruptPending) return EXIT.EXTERNAL_INTERRUPT;
+  if (cpu.interruptPending && !isPostedOnly(vcpu)) return EXIT.EXTERNAL_INTERRUPT;
   return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
+}
+
+/**
+ * Whether the interrupts that wait are notifications of posted interrupts alone: the processor has then taken them, and
+ * guest mode goes on. Whose notification it is does not matter: the descriptor of the current VMCS is looked at.
+ */
+function isPostedOnly({ cpu, guest }: Vcpu): boolean {
+  const apic = guest.controls.virtualApic;
+  if (apic === null || apic.postedInterrupts === null) return false;
+  while (cpu.interruptPending) {
+    if (vectorOf(cpu.events.first!) !== HOST_VECTORS['posted interrupt']) return false;
+    cpu.events.take(cpu.now);
+    processPostedInterrupts(guest.state, apic, apic.postedInterrupts);
+  }
+  return true;
 }
 
 /** vmx_vcpu_run(), from the exit on: the trace, and what became of the injected event. */

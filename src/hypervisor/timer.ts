@@ -13,6 +13,7 @@ import { countToCycles, cyclesToCount, divideCount, microsecondsToCycles, type C
 import type { Lapic } from './lapic/lapic.ts';
 import { localDeliver, timerModeMask } from './lapic/lvt.ts';
 import type { LapicHrtimer } from './lapic/owner.ts';
+import { testVector } from './lapic/priority.ts';
 import { APIC, LVT } from './lapic/registers.ts';
 import { LazyTscDeadline } from './pv/lazyTscDeadline.ts';
 import { KVM_REQ } from './requests.ts';
@@ -197,6 +198,12 @@ export class ApicTimer implements HrtimerOwner {
     this.hvTimerInUse = false;
   }
 
+  /** With APIC virtualisation nothing but IRR is needed. A lazy deadline is judged first, in the outer loop. */
+  get #injectsAtOnce(): boolean {
+    const { apicv } = this.lapic.owner;
+    return apicv !== null && apicv.active && !this.lazy.enabled;
+  }
+
   /** A deadline that lies in the past when it is armed. */
   #expireAtOnce(): void {
     this.apicTimerExpired(false);
@@ -276,9 +283,22 @@ export class ApicTimer implements HrtimerOwner {
   apicTimerExpired(fromTimerFn: boolean): void {
     if (this.pending > 0) return;
     if (this.tscDeadlineMode || this.hvTimerInUse) this.expiredTscdeadline = this.tscdeadline;
+    if (!fromTimerFn && this.#injectsAtOnce) {
+      this.#injectPendingTimerIrqs();
+      return;
+    }
     this.pending++;
     this.lapic.owner.requests.make(KVM_REQ.UNBLOCK);
     if (fromTimerFn) this.lapic.owner.kick();
+  }
+
+  /** The vector in LVTT. */
+  get vector(): number {
+    return this.lapic.register(APIC.LVTT) & LVT.VECTOR;
+  }
+  /** That vector is in IRR: how lapic_timer_int_injected() asks with APIC virtualisation. */
+  get isRequested(): boolean {
+    return testVector(this.lapic.regs, APIC.IRR, this.vector);
   }
 
   /**
@@ -287,7 +307,7 @@ export class ApicTimer implements HrtimerOwner {
    * timer's grain adds; here no interrupt is early.
    */
   waitLapicExpire(vector: number): number {
-    if (vector !== (this.lapic.register(APIC.LVTT) & LVT.VECTOR)) return 0;
+    if (vector !== this.vector) return 0;
     const { owner } = this.lapic;
     const delta = Number(owner.guestTsc() - this.expiredTscdeadline);
     this.expiredTscdeadline = 0n;
@@ -312,8 +332,13 @@ export class ApicTimer implements HrtimerOwner {
     if (this.pending === 0) return;
     // A lazy deadline that the guest has extended is armed anew, unless that has passed as well.
     if (this.lazy.kick() && this.pending === 0) return;
-    localDeliver(this.lapic, APIC.LVTT);
+    this.#injectPendingTimerIrqs();
     this.pending = 0;
+  }
+
+  /** kvm_apic_inject_pending_timer_irqs(). */
+  #injectPendingTimerIrqs(): void {
+    localDeliver(this.lapic, APIC.LVTT);
     if (this.#periodic) return;
     this.tscdeadline = 0n;
     this.targetExpiration = 0;

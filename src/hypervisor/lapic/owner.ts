@@ -27,6 +27,20 @@ export interface HvTimer {
   cancel(): void;
 }
 
+/** APIC virtualisation, where the processor has it and it is used: kvm_x86_ops.sync_pir_to_irr and its kin. */
+export interface Apicv {
+  /** apic->apicv_active: the processor delivers interrupts by itself. */
+  readonly active: boolean;
+  /** Posts a vector from any physical CPU. */
+  deliverPostedInterrupt(vector: number): void;
+  /** Moves what was posted to IRR. */
+  syncPirToIrr(): void;
+  /** ISR was changed by the hypervisor. */
+  hwapicIsrUpdate(): void;
+  /** The register page has other contents: what was posted before is forgotten. */
+  stateRestored(): void;
+}
+
 /** A range of guest memory, inside one page, that the host reads and writes by itself: what the lazy deadline needs of it. */
 export interface GuestPage {
   /** False for a range without memory behind it. */
@@ -54,6 +68,8 @@ export interface LapicOwner {
   readonly features: LapicFeatures;
   /** Null where the processor has none, or it may not be used. */
   readonly hvTimer: HvTimer | null;
+  /** Null where the processor has none, or it may not be used. */
+  readonly apicv: Apicv | null;
   mpState: Cell<MpState>;
 
   /** ktime_get(): position of the calling physical CPU, in host cycles. */
