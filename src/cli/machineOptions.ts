@@ -69,6 +69,11 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     help: 'cycles for which a vCPU keeps a host CPU that others wait for (default: 2.8 ms)',
   },
   {
+    name: 'apicv',
+    value: 'on|off',
+    help: 'APIC virtualisation and posted interrupts, for guests in x2APIC mode (default: off)',
+  },
+  {
     name: 'max-cycles',
     value: 'N',
     help: 'stop after N cycles of virtual time, k, M and G for thousands, millions, billions; default: no limit',
@@ -143,6 +148,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
 export const maxCycles = (args: Arguments, wishes: Wishes): number =>
   args.number('max-cycles', 1, Number.MAX_SAFE_INTEGER) ?? wishes.maxCycles ?? Infinity;
 
+const SWITCH: Readonly<Record<string, boolean>> = { on: true, off: false };
 const TIMERS: Readonly<Record<string, boolean>> = { hv: true, sw: false };
 const isModule = (name: string): name is KvmModule => (KVM_MODULES as readonly string[]).includes(name);
 const isDesign = (name: string): name is FastpathDesign => (FASTPATH_DESIGNS as readonly string[]).includes(name);
@@ -151,14 +157,19 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
   const fastpath = args.text('fastpath');
   const timer = args.text('timer');
   const module = args.text('module');
+  const apicv = args.text('apicv');
   if (module !== undefined && !isModule(module))
     throw new UsageError(`--module knows ${KVM_MODULES.join(' and ')}, not '${module}'`);
   if (module === 'kvm_amd' && timer === 'hv')
     throw new UsageError(
       '--timer hv is the preemption timer of VMX: kvm_amd has none, so leave it out or take --timer sw',
     );
+  if (module === 'kvm_amd' && apicv === 'on')
+    throw new UsageError("--apicv on is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out");
   if (fastpath !== undefined && !isDesign(fastpath))
     throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
+  if (apicv !== undefined && !Object.hasOwn(SWITCH, apicv))
+    throw new UsageError(`--apicv knows on and off, not '${apicv}'`);
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
     throw new UsageError(`--timer knows hv and sw, not '${timer}'`);
   return {
@@ -166,6 +177,7 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
     ...(module !== undefined && { module }),
     ...(fastpath !== undefined && { fastpath }),
     ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
+    ...(apicv !== undefined && { apicv: SWITCH[apicv]! }),
   };
 }
 

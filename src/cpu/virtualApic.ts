@@ -135,7 +135,12 @@ function virtualizeSelfIpi(state: CpuState, { page }: VirtualApic, vector: numbe
   return 'end';
 }
 
-function trap(state: CpuState, reason: typeof EXIT.TPR_BELOW_THRESHOLD | typeof EXIT.EOI_INDUCED | typeof EXIT.APIC_WRITE, qualification = 0n): 'trap' { // prettier-ignore
+function trap(
+  state: CpuState,
+  reason: typeof EXIT.TPR_BELOW_THRESHOLD | typeof EXIT.EOI_INDUCED | typeof EXIT.APIC_WRITE,
+  qualification = 0n,
+): 'trap' {
+  // prettier-ignore
   leaveGuest(state, reason, 0, qualification);
   return 'trap';
 }

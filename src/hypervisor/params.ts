@@ -1,6 +1,6 @@
 // What an administrator or an experiment chooses about the hypervisor: module parameters of kvm and kvm_intel, and designs
-// of one mechanism that are compared with each other. The defaults are those of Linux 6.16, but
-// for APIC virtualisation, which is off until it is asked for.
+// of one mechanism that are compared with each other. The defaults are those of Linux 6.16, but for APIC virtualisation, which
+// is off until it is asked for.
 
 /**
  * Where an IPI that the guest sends is handled (seed 004; ipiFastpath.ts):
@@ -27,7 +27,7 @@ export interface KvmParams {
   readonly haltPollNs: number;
   /** kvm.lapic_timer_advance: the host's timer is set earlier than the guest's deadline, by as much as the way takes. */
   readonly lapicTimerAdvance: boolean;
-  /** kvm_intel.enable_apicv: APIC virtualisation and posted interrupts, for guests in x2APIC mode. KVM's default is on; here it is off. */
+  /** kvm_intel.enable_apicv: APIC virtualisation and posted interrupts, for guests in x2APIC mode. */
   readonly apicv: boolean;
 }
 
