@@ -89,8 +89,8 @@ export class GuestMode {
     if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this.#cpu));
     if (!fragments) {
       if (state.pendingDb !== 0) return this.#deliver(() => deliverSingleStep(this.#cpu));
-      if (controls.interruptWindow && this.#cpu.interruptible()) return this.#window(EXIT.INTERRUPT_WINDOW);
-      if (controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0) return this.#window(EXIT.NMI_WINDOW);
+      if (this.#interruptWindowOpens()) return this.#window(EXIT.INTERRUPT_WINDOW);
+      if (this.#nmiWindowOpens()) return this.#window(EXIT.NMI_WINDOW);
       const apic = controls.virtualApic;
       if (apic !== null && this.#takesVirtualInterrupt(apic)) {
         return this.#deliver(() => deliverVirtualInterrupt(this.#cpu, takeVirtualInterrupt(state, apic)));
@@ -101,17 +101,25 @@ export class GuestMode {
     return this.#runBlock(block);
   }
 
+  #interruptWindowOpens(): boolean {
+    return this.#cpu.controls.interruptWindow && this.#cpu.interruptible();
+  }
+  #nmiWindowOpens(): boolean {
+    const { state, controls } = this.#cpu;
+    return controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0;
+  }
+
   /** A pending virtual interrupt is delivered at this boundary (SDM vol. 3, 29.2.2). */
   #takesVirtualInterrupt(apic: VirtualApic): boolean {
     const { state, controls } = this.#cpu;
     return isVirtualInterruptPending(state, apic) && !controls.interruptWindow && this.#cpu.interruptible();
   }
 
-  /** Something ends HLT: an event that the hypervisor injects, or a virtual interrupt. */
+  /** Something ends HLT: an event that the hypervisor injects, a virtual interrupt, or a window for the other kind. */
   #wakesUp(): boolean {
     const { state, controls } = this.#cpu;
     if (state.activity !== ACTIVITY.HALTED) return false;
-    if (isValid(state.entryEvent)) return true;
+    if (isValid(state.entryEvent) || this.#interruptWindowOpens() || this.#nmiWindowOpens()) return true;
     return controls.virtualApic !== null && this.#takesVirtualInterrupt(controls.virtualApic);
   }
 

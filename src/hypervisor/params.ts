@@ -29,6 +29,10 @@ export interface KvmParams {
   readonly lapicTimerAdvance: boolean;
   /** kvm_intel.enable_apicv: APIC virtualisation and posted interrupts, for guests in x2APIC mode. */
   readonly apicv: boolean;
+  /** kvm.pi_inject_timer: an hrtimer on another CPU posts the timer's interrupt to a vCPU that runs. Wants apicv and hltInGuest. */
+  readonly piInjectTimer: boolean;
+  /** KVM_X86_DISABLE_EXITS_HLT: the guest halts its physical CPU by itself. */
+  readonly hltInGuest: boolean;
 }
 
 export const KVM_PARAMS: KvmParams = {
@@ -38,4 +42,6 @@ export const KVM_PARAMS: KvmParams = {
   haltPollNs: 200_000,
   lapicTimerAdvance: true,
   apicv: false,
+  piInjectTimer: false,
+  hltInGuest: false,
 };

@@ -11,6 +11,7 @@
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { processPostedInterrupts } from '../cpu/virtualApic.ts';
 import { COST } from '../host/costs.ts';
+import { RUNS } from '../host/cpu.ts';
 import { RESCHED, SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
 import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
 import type { Sleep } from '../host/sleep.ts';
@@ -215,6 +216,7 @@ function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu, apicv }
  */
 function vmxRun(vcpu: Vcpu, timerEnd: number): ExitReason {
   const { cpu, guest, vm: { host } } = vcpu; // prettier-ignore
+  if (cpu.guestHalt !== RUNS) leaveGuestHalt(vcpu);
   const horizon = host.horizon(cpu);
   const quantumEnd = horizon + host.quantum;
   const end = Math.min(cpu.events.next, timerEnd, quantumEnd, host.stopAt, cpu.now + STEP_UNITS);
@@ -224,12 +226,27 @@ function vmxRun(vcpu: Vcpu, timerEnd: number): ExitReason {
     reason = guest.enter((end - cpu.now) | 0, Math.max(Math.min(horizon, end) - cpu.now, -1) | 0);
     cpu.now += guest.used;
     host.stepUnits += guest.used;
+    if (reason === EXIT.HLT && !guest.controls.hltExiting) return haltInGuest(vcpu, timerEnd);
     if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) return reason;
   }
   // Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1).
   if (cpu.now >= timerEnd) return EXIT.PREEMPTION_TIMER;
   if (cpu.interruptPending && !isPostedOnly(vcpu)) return EXIT.EXTERNAL_INTERRUPT;
   return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
+}
+
+/** HLT that does not exit: the CPU stands still in guest mode until something arrives here, or the preemption timer ends. */
+function haltInGuest({ cpu }: Vcpu, timerEnd: number): ExitReason {
+  cpu.guestHalt = timerEnd;
+  return EXIT.AHEAD;
+}
+
+/** The CPU of a halted guest goes on where something happens; whether that wakes the guest, the processor decides. */
+function leaveGuestHalt(vcpu: Vcpu): void {
+  const { cpu } = vcpu;
+  cpu.now = cpu.position;
+  cpu.guestHalt = RUNS;
+  vcpu.syncTsc();
 }
 
 /**

@@ -156,13 +156,19 @@ export class ApicTimer implements HrtimerOwner {
     if (!this.startHvTimer()) this.startSwTimer();
   }
 
+  /** kvm_can_use_hv_timer(): there is one, and no timer interrupts are posted. */
+  get canUseHvTimer(): boolean {
+    const { hvTimer, apicv } = this.lapic.owner;
+    return hvTimer !== null && !(apicv !== null && apicv.canPostTimerInterrupt);
+  }
+
   /**
    * start_hv_timer(): the preemption timer carries the deadline. False where there is none, nothing is armed, or the deadline
    * is too far away for it. A periodic one stays there even if it has passed: its exit computes the next.
    */
   startHvTimer(): boolean {
     const { hvTimer } = this.lapic.owner;
-    if (hvTimer === null || this.tscdeadline === 0n) return false;
+    if (hvTimer === null || !this.canUseHvTimer || this.tscdeadline === 0n) return false;
     const set = hvTimer.set(this.tscdeadline, this.advance.cycles);
     if (set === null) return false;
     this.hvTimerInUse = true;
@@ -202,6 +208,17 @@ export class ApicTimer implements HrtimerOwner {
   get #injectsAtOnce(): boolean {
     const { apicv } = this.lapic.owner;
     return apicv !== null && apicv.active && !this.lazy.enabled;
+  }
+
+  get #usesPostedInterrupt(): boolean {
+    const { apicv } = this.lapic.owner;
+    return apicv !== null && apicv.usePostedTimerInterrupt && !this.lazy.enabled;
+  }
+
+  /** A posted interrupt reaches a guest that runs without an entry to wait at: who posts it waits for the deadline. */
+  #waitUntilExpired(): void {
+    if (this.expiredTscdeadline === 0n || this.advance.ns === 0) return;
+    this.lapic.owner.delay(this.waitLapicExpire(this.vector));
   }
 
   /** A deadline that lies in the past when it is armed. */
@@ -259,6 +276,9 @@ export class ApicTimer implements HrtimerOwner {
 
   /** KVM_REQ_MIGRATE_TIMER: a queued hrtimer follows the vCPU to the calling physical CPU. */
   migrate(): void {
+    const { apicv } = this.lapic.owner;
+    // Wherever it is, it posts.
+    if (apicv !== null && apicv.canPostTimerInterrupt) return;
     const expires = this.#hrtimer.expires;
     if (this.#hrtimer.cancel()) this.#hrtimer.start(expires);
   }
@@ -284,6 +304,11 @@ export class ApicTimer implements HrtimerOwner {
     if (this.pending > 0) return;
     if (this.tscDeadlineMode || this.hvTimerInUse) this.expiredTscdeadline = this.tscdeadline;
     if (!fromTimerFn && this.#injectsAtOnce) {
+      this.#injectPendingTimerIrqs();
+      return;
+    }
+    if (this.#usesPostedInterrupt) {
+      this.#waitUntilExpired();
       this.#injectPendingTimerIrqs();
       return;
     }

@@ -139,6 +139,7 @@ export class Vcpu implements EventOwner, LapicOwner {
     const { module, preemptionTimer } = vm.params;
     this.svm = module === 'kvm_amd';
     this.hvTimer = preemptionTimer && !this.svm ? new VmxHvTimer(this) : null;
+    this.guest.controls.hltExiting = !vm.params.hltInGuest;
     this.lapic = new Lapic(this);
     this.apicv = vm.params.apicv && !this.svm ? new VmxApicv(this) : null;
   }
@@ -172,11 +173,15 @@ export class Vcpu implements EventOwner, LapicOwner {
   }
 
   hrtimer(owner: HrtimerOwner, kind: string): Hrtimer {
-    return new Hrtimer(this.vm.host, owner, kind);
+    return new Hrtimer(this.vm.host, owner, kind, 'hard', false);
   }
 
   guestPage(): GuestPageCache {
     return new GuestPageCache(this.vm.memslots);
+  }
+
+  delay(cycles: number): void {
+    this.vm.host.thisCpu.now += cycles;
   }
 
   /** What CPUID depends on, for this vCPU in its current state. */

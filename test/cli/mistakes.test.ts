@@ -51,6 +51,8 @@ describe('usage: status 2', () => {
       ['run', hello, '--module', 'kvm_amd', '--apicv', 'on'],
       "--apicv on is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out",
     ],
+    [['run', hello, '--hlt-exits', '1'], "--hlt-exits knows on and off, not '1'"],
+    [['run', hello, '--housekeeping', '1'], 'CPU 1 cannot keep house for a host that has 1: add one, or name another'],
     [['run', hello, '--apicv', 'maybe'], "--apicv knows on and off, not 'maybe'"],
     [['run', hello, '--timer', 'sand'], "--timer knows hv and sw, not 'sand'"],
     [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows lazy-tscdeadline"],

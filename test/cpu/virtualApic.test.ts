@@ -132,6 +132,19 @@ describe('delivery of virtual interrupts', () => {
     expect(system.read(system.gpr(GPR.RSP))).toBe(BigInt(AT.CODE + 1));
   });
 
+  it('ends HLT through a window, too, for an interrupt that is injected', () => {
+    cpu.controls.hltExiting = false;
+    cpu.controls.interruptWindow = true;
+    writeRflags(state, RFLAGS.FIXED);
+    expect(run([STI, 0xf4], 5)).toBe('INTERRUPT_WINDOW');
+    expect([state.activity, rip(), cpu.used]).toEqual([ACTIVITY.HALTED, 2, 2]);
+    cpu.controls.interruptWindow = false;
+    expect(exitName(cpu.enter(5, Infinity))).toBe('HLT');
+    cpu.inject({ type: 'external', vector: 0x51, errorCode: null });
+    cpu.enter(1, Infinity);
+    expect([handledVector(state.rip), state.activity]).toEqual([0x51, ACTIVITY.ACTIVE]);
+  });
+
   it('does not end HLT with interrupts off', () => {
     cpu.controls.hltExiting = false;
     writeRflags(state, RFLAGS.FIXED);

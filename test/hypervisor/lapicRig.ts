@@ -135,6 +135,7 @@ export class RigVcpu implements LapicOwner {
   guestPage(): GuestPage {
     return new RigPage(this.vm.memory);
   }
+  delay(): void {}
   kick(): void {
     this.kicks++;
   }

@@ -31,6 +31,10 @@ export interface HvTimer {
 export interface Apicv {
   /** apic->apicv_active: the processor delivers interrupts by itself. */
   readonly active: boolean;
+  /** kvm_can_post_timer_interrupt(): the timer need not be on the vCPU's own CPU, and the preemption timer is not used. */
+  readonly canPostTimerInterrupt: boolean;
+  /** kvm_use_posted_timer_interrupt(): that, and the guest runs just now. */
+  readonly usePostedTimerInterrupt: boolean;
   /** Posts a vector from any physical CPU. */
   deliverPostedInterrupt(vector: number): void;
   /** Moves what was posted to IRR. */
@@ -81,6 +85,8 @@ export interface LapicOwner {
   /** A cache of one guest page (gfn_to_pfn_cache), inactive. */
   guestPage(): GuestPage;
 
+  /** ndelay(), on the calling physical CPU, in cycles. */
+  delay(cycles: number): void;
   /** kvm_vcpu_kick(): wakes a blocked vCPU, or makes a running one leave guest mode. */
   kick(): void;
   /** kvm_inject_nmi(): queues an NMI and makes KVM_REQ_NMI. */

@@ -42,6 +42,15 @@ export class VmxApicv implements EventOwner {
     this.controls.postedInterrupts = this.piDesc;
   }
 
+  get canPostTimerInterrupt(): boolean {
+    const { piInjectTimer, hltInGuest } = this.#vcpu.vm.params;
+    return piInjectTimer && this.active && hltInGuest;
+  }
+
+  get usePostedTimerInterrupt(): boolean {
+    return this.canPostTimerInterrupt && this.#vcpu.mode === VCPU_MODE.IN_GUEST;
+  }
+
   /** vmx_refresh_apicv_exec_ctrl(): the mode of the APIC has changed. In the vCPU's context. */
   refresh(): void {
     const { lapic, guest, requests } = this.#vcpu;
