@@ -113,11 +113,12 @@ export class Machine implements Userspace {
     }
     this.image = image;
     this.memory = memory;
-    const { hostCpus = vcpus, housekeeping = 0 } = options;
-    if (housekeeping >= hostCpus)
+    const { hostCpus = vcpus, housekeeping } = options;
+    if (housekeeping !== undefined && housekeeping >= hostCpus) {
       throw new BootError(
         `CPU ${housekeeping} cannot keep house for a host that has ${hostCpus}: add one, or name another`,
       );
+    }
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
     this.probes = options.probes ?? new Probes();
     this.processor = new Processor({
