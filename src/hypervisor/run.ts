@@ -9,11 +9,9 @@
 // lets `Host.step` return. Neither changes what happens.
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
-import { processPostedInterrupts } from '../cpu/virtualApic.ts';
 import { COST } from '../host/costs.ts';
 import { RUNS } from '../host/cpu.ts';
 import { RESCHED, SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
-import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
 import type { Sleep } from '../host/sleep.ts';
 import { vcpuBlock } from './block.ts';
 import { CONTINUE, TO_USERSPACE, type Disposition, type ExitHandler } from './exits/handler.ts';
@@ -32,6 +30,7 @@ import { KVM_REQ } from './requests.ts';
 import { describedExit, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
+import { haltInGuest, isPostedOnly, leaveGuestHalt } from './vmx/nonRoot.ts';
 
 /**
  * KVM_RUN: runs the guest until userspace has something to do, and says what. vcpu_enter_guest() stands in the loop itself,
@@ -233,35 +232,6 @@ function vmxRun(vcpu: Vcpu, timerEnd: number): ExitReason {
   if (cpu.now >= timerEnd) return EXIT.PREEMPTION_TIMER;
   if (cpu.interruptPending && !isPostedOnly(vcpu)) return EXIT.EXTERNAL_INTERRUPT;
   return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
-}
-
-/** HLT that does not exit: the CPU stands still in guest mode until something arrives here, or the preemption timer ends. */
-function haltInGuest({ cpu }: Vcpu, timerEnd: number): ExitReason {
-  cpu.guestHalt = timerEnd;
-  return EXIT.AHEAD;
-}
-
-/** The CPU of a halted guest goes on where something happens; whether that wakes the guest, the processor decides. */
-function leaveGuestHalt(vcpu: Vcpu): void {
-  const { cpu } = vcpu;
-  cpu.now = cpu.position;
-  cpu.guestHalt = RUNS;
-  vcpu.syncTsc();
-}
-
-/**
- * Whether the interrupts that wait are notifications of posted interrupts alone: the processor has then taken them, and
- * guest mode goes on. Whose notification it is does not matter: the descriptor of the current VMCS is looked at.
- */
-function isPostedOnly({ cpu, guest }: Vcpu): boolean {
-  const apic = guest.controls.virtualApic;
-  if (apic === null || apic.postedInterrupts === null) return false;
-  while (cpu.interruptPending) {
-    if (vectorOf(cpu.events.first!) !== HOST_VECTORS['posted interrupt']) return false;
-    cpu.events.take(cpu.now);
-    processPostedInterrupts(guest.state, apic, apic.postedInterrupts);
-  }
-  return true;
 }
 
 /** vmx_vcpu_run(), from the exit on: the trace, and what became of the injected event. */

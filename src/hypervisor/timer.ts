@@ -5,14 +5,15 @@
 // `pending` counts up and the vCPU is asked to stop blocking or to leave guest mode; the vCPU itself then turns `pending`
 // into an interrupt, in its run loop before the next entry. So whatever an expiry means (is the entry masked, did the guest
 // extend a lazy deadline) is decided in the vCPU's own context, never while its guest runs. An expiry while one is pending
-// is lost: ticks coalesce. Times: `tscdeadline` is a guest TSC, exact; targets and periods are host cycles.
+// is lost: ticks coalesce. With APIC virtualisation an expiry in the vCPU's context is an interrupt at once, and one on
+// another CPU may be posted to a guest that runs; a lazy deadline takes the longer way even then. Times: `tscdeadline` is a guest TSC, exact; targets and periods are host cycles.
 
 import type { Cell } from '../host/cells.ts';
 import type { Hrtimer, HrtimerOwner, HrtimerRestart } from '../host/hrtimer.ts';
 import { countToCycles, cyclesToCount, divideCount, microsecondsToCycles, type CountClock } from './lapic/busClock.ts';
 import type { Lapic } from './lapic/lapic.ts';
 import { localDeliver, timerModeMask } from './lapic/lvt.ts';
-import type { LapicHrtimer } from './lapic/owner.ts';
+import type { Apicv, LapicHrtimer } from './lapic/owner.ts';
 import { testVector } from './lapic/priority.ts';
 import { APIC, LVT } from './lapic/registers.ts';
 import { LazyTscDeadline } from './pv/lazyTscDeadline.ts';
@@ -168,7 +169,7 @@ export class ApicTimer implements HrtimerOwner {
    */
   startHvTimer(): boolean {
     const { hvTimer } = this.lapic.owner;
-    if (hvTimer === null || !this.canUseHvTimer || this.tscdeadline === 0n) return false;
+    if (hvTimer === null || this.tscdeadline === 0n || !this.canUseHvTimer) return false;
     const set = hvTimer.set(this.tscdeadline, this.advance.cycles);
     if (set === null) return false;
     this.hvTimerInUse = true;
@@ -204,15 +205,18 @@ export class ApicTimer implements HrtimerOwner {
     this.hvTimerInUse = false;
   }
 
-  /** With APIC virtualisation nothing but IRR is needed. A lazy deadline is judged first, in the outer loop. */
-  get #injectsAtOnce(): boolean {
-    const { apicv } = this.lapic.owner;
-    return apicv !== null && apicv.active && !this.lazy.enabled;
-  }
-
-  get #usesPostedInterrupt(): boolean {
-    const { apicv } = this.lapic.owner;
-    return apicv !== null && apicv.usePostedTimerInterrupt && !this.lazy.enabled;
+  /**
+   * Whether an expiry is an interrupt at once, and then makes it one: in the vCPU's own context, where IRR is all that is
+   * needed, or posted to a guest that runs. A lazy deadline is judged first, in the outer loop.
+   */
+  #injectAtOnce(apicv: Apicv, fromTimerFn: boolean): boolean {
+    if (this.lazy.enabled) return false;
+    if (fromTimerFn || !apicv.active) {
+      if (!apicv.usePostedTimerInterrupt) return false;
+      this.#waitUntilExpired();
+    }
+    this.#injectPendingTimerIrqs();
+    return true;
   }
 
   /** A posted interrupt reaches a guest that runs without an entry to wait at: who posts it waits for the deadline. */
@@ -303,15 +307,8 @@ export class ApicTimer implements HrtimerOwner {
   apicTimerExpired(fromTimerFn: boolean): void {
     if (this.pending > 0) return;
     if (this.tscDeadlineMode || this.hvTimerInUse) this.expiredTscdeadline = this.tscdeadline;
-    if (!fromTimerFn && this.#injectsAtOnce) {
-      this.#injectPendingTimerIrqs();
-      return;
-    }
-    if (this.#usesPostedInterrupt) {
-      this.#waitUntilExpired();
-      this.#injectPendingTimerIrqs();
-      return;
-    }
+    const { apicv } = this.lapic.owner;
+    if (apicv !== null && this.#injectAtOnce(apicv, fromTimerFn)) return;
     this.pending++;
     this.lapic.owner.requests.make(KVM_REQ.UNBLOCK);
     if (fromTimerFn) this.lapic.owner.kick();
