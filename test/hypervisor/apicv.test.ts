@@ -223,6 +223,12 @@ describe('a guest in x2APIC mode', () => {
     expect([controls.cr8LoadExiting, controls.cr8StoreExiting]).toEqual([false, false]);
   });
 
+  it('has what was posted to it in its saved APIC', () => {
+    const { target } = still();
+    target.apicv!.deliverPostedInterrupt(0x41);
+    expect(getLapicState(target.lapic)[APIC.IRR + 0x20]).toBe(2);
+  });
+
   it('keeps its interrupt in service when its APIC is saved and restored', () => {
     const { target } = still();
     target.apicv!.deliverPostedInterrupt(0x51);

@@ -67,6 +67,20 @@ describe('a vCPU that has halted in guest mode', () => {
     expect(posted.counters.vcpus[1]!.exits).toBeLessThan(100);
   });
 
+  it.each([
+    ['halted', HALTS],
+    ['with posted timer interrupts', POSTED],
+  ])('can be stopped and go on, %s', async (_, params) => {
+    const [first] = casesOfFile(file('ipi.s'));
+    const machine = await boot('ipi.s', params);
+    for (let at = 100_003; at < 1_000_000; at += 100_003) {
+      machine.run({ maxCycles: at });
+      expect(machine.pause()).toBe(null);
+      machine.resume();
+    }
+    expect(brokenPromises(machine, runCase(machine, first!), first!)).toEqual([]);
+  });
+
   it('is told of as halted, when nothing will ever wake it', async () => {
     const machine = await boot('lostwakeup.s', HALTS);
     const result = machine.run();
