@@ -16,6 +16,7 @@ import {
 import type { GuestOptions } from '../src/testing/bootGuest.ts';
 import { Probes } from '../src/trace/probes.ts';
 import type { Image } from '../src/vmm/image.ts';
+import { exitStatus } from '../src/vmm/result.ts';
 import type { Machine } from '../src/vmm/machine.ts';
 
 const FOLDER = fileURLToPath(new URL('../guests', import.meta.url));
@@ -50,6 +51,12 @@ function ran(image: Image, guest: GuestCase, options: GuestOptions = {}): string
   const machine = bootCase(image, guest, options);
   runCase(machine, guest);
   return trace(machine);
+}
+
+/** The console, where a guest that promises no exact line has no numbers. */
+function withoutTimes({ console }: Machine, { directives }: GuestCase): string {
+  const exact = directives.expect.every((line) => !line.includes('*'));
+  return exact ? console.text : console.text.replace(/\d+/g, 'N');
 }
 
 function watched(): Probes {
@@ -88,6 +95,21 @@ describe.each(FILES)('%s', (file) => {
       const machine = bootCase(await image, guest, { params: { module: 'kvm_amd' } });
       expect(brokenPromises(machine, runCase(machine, guest), guest)).toEqual([]);
       expect(machine.counters.byReason.has('PREEMPTION_TIMER')).toBe(false);
+    });
+
+    it(`${guest.name} does the same on a virtualised APIC, however it is cut`, async () => {
+      const apicv: GuestOptions = { params: { apicv: true } };
+      const [off, on] = [bootCase(await image, guest), bootCase(await image, guest, apicv)];
+      const [without, result] = [runCase(off, guest), runCase(on, guest)];
+      expect([result.kind, exitStatus(result)]).toEqual([without.kind, exitStatus(without)]);
+      expect(brokenPromises(on, result, guest)).toEqual([]);
+      expect(withoutTimes(on, guest)).toBe(withoutTimes(off, guest));
+
+      const small: GuestOptions = { ...apicv, memory: guest.directives.memory ?? SMALL };
+      const once = ran(await image, guest, { ...small, probes: watched() });
+      const machine = bootCase(await image, guest, small);
+      runInSlices(machine, guest, SLICE);
+      expect(trace(machine), `in slices of ${SLICE}`).toBe(once);
     });
 
     if ((guest.directives.vcpus ?? 1) === 1) continue;

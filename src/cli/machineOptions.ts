@@ -24,8 +24,9 @@ const CPU_NAMES = Object.keys(CPU_MODELS).join(', ');
 const PARAMETERS: Readonly<Record<string, (value: string) => Partial<KvmParams> | null>> = {
   halt_poll_ns: (value) => (/^\d{1,9}$/.test(value) ? { haltPollNs: Number(value) } : null),
   lapic_timer_advance: (value) => (/^[YN01]$/i.test(value) ? { lapicTimerAdvance: /[Y1]/i.test(value) } : null),
+  pi_inject_timer: (value) => (/^[YN01]$/i.test(value) ? { piInjectTimer: /[Y1]/i.test(value) } : null),
 };
-const PARAMETER_NAMES = 'halt_poll_ns (200000), lapic_timer_advance (Y)';
+const PARAMETER_NAMES = 'halt_poll_ns (200000), lapic_timer_advance (Y), pi_inject_timer (N)';
 const features = (): string => Object.keys(PV_FEATURES).join(', ');
 
 export const MACHINE_OPTIONS: readonly Option[] = [
@@ -76,6 +77,21 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     help: 'cycles for which a vCPU keeps a host CPU that others wait for (default: 2.8 ms)',
   },
   {
+    name: 'housekeeping',
+    value: 'N',
+    help: 'the host CPU that keeps the timers of all others (default: each keeps its own)',
+  },
+  {
+    name: 'apicv',
+    value: 'on|off',
+    help: 'APIC virtualisation and posted interrupts, for guests in x2APIC mode (default: off)',
+  },
+  {
+    name: 'hlt-exits',
+    value: 'on|off',
+    help: 'off: the guest halts its CPU by itself, without an exit (default: on)',
+  },
+  {
     name: 'max-cycles',
     value: 'N',
     help: 'stop after N cycles of virtual time, k, M and G for thousands, millions, billions; default: no limit',
@@ -122,6 +138,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   const quantum = args.number('quantum', 1, 1_000_000_000);
   const hostCpus = args.number('host-cpus', 1, MOST_HOST_CPUS);
   const slice = args.number('slice', 1, Number.MAX_SAFE_INTEGER);
+  const housekeeping = args.number('housekeeping', 0, MOST_HOST_CPUS - 1);
   const pin = args.text('pin');
   const costs = args.text('costs');
   const seed = args.number('seed', 0, MOST_SEED);
@@ -139,6 +156,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(quantum !== undefined && { quantum }),
     ...(hostCpus !== undefined && { hostCpus }),
     ...(slice !== undefined && { slice }),
+    ...(housekeeping !== undefined && { housekeeping }),
     ...(pin !== undefined && { pin: pinning(pin) }),
     ...(costs !== undefined && { costs }),
     ...(seed !== undefined && { seed }),
@@ -159,12 +177,16 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
   const fastpath = args.text('fastpath');
   const timer = args.text('timer');
   const module = args.text('module');
+  const apicv = onOff(args, 'apicv');
+  const hltExits = onOff(args, 'hlt-exits');
   if (module !== undefined && !isModule(module))
     throw new UsageError(`--module knows ${KVM_MODULES.join(' and ')}, not '${module}'`);
   if (module === 'kvm_amd' && timer === 'hv')
     throw new UsageError(
       '--timer hv is the preemption timer of VMX: kvm_amd has none, so leave it out or take --timer sw',
     );
+  if (module === 'kvm_amd' && apicv)
+    throw new UsageError("--apicv on is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out");
   if (fastpath !== undefined && !isDesign(fastpath))
     throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
@@ -178,7 +200,17 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
     ...(fastpath !== undefined && { fastpath }),
     ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
     ...(lazy !== undefined && { lazyTscdeadline: lazy }),
+    ...(apicv !== undefined && { apicv }),
+    ...(hltExits !== undefined && { hltInGuest: !hltExits }),
   };
+}
+
+/** An option that is `on` or `off`; undefined when it is not given. */
+function onOff(args: Arguments, name: string): boolean | undefined {
+  const text = args.text(name);
+  if (text === undefined) return undefined;
+  if (text === 'on' || text === 'off') return text === 'on';
+  throw new UsageError(`--${name} knows on and off, not '${text}'`);
 }
 
 /** `halt_poll_ns=0`. */

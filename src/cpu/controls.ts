@@ -1,6 +1,8 @@
 // VM-execution controls: what a guest does that makes the CPU exit (SDM vol. 3, 24.6). The hypervisor owns and sets them;
 // microcode and event delivery ask them. Nothing here acts.
 
+import type { VirtualApic } from './virtualApic.ts';
+
 /** Bits of CR0 or CR4 that the hypervisor owns: the guest reads them from `shadow`, and exits when it would change them. */
 export interface OwnedBits {
   mask: bigint;
@@ -64,6 +66,8 @@ export class Controls {
   cr8LoadExiting = true;
   cr8StoreExiting = true;
   movDrExiting = false;
+  /** APIC virtualisation and the TPR shadow; null: all their controls are 0. */
+  virtualApic: VirtualApic | null = null;
   /** Exit as soon as an external interrupt could be delivered. */
   interruptWindow = false;
   /** Exit as soon as an NMI could be delivered. */

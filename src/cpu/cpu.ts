@@ -18,6 +18,7 @@ import { is64BitCode, segmentAttributes } from './segments.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
 import { addUnits } from './units.ts';
+import { virtualizePpr } from './virtualApic.ts';
 import { readExit } from './vmexit.ts';
 
 /** An event for the next entry (SDM vol. 3, 26.6). */
@@ -110,6 +111,8 @@ export class Cpu implements Runnable, MemoryContext {
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
     this.mmu.fragments.resetReplay();
     state.vectoringEvent = 0;
+    const { virtualApic } = this.controls;
+    if (virtualApic !== null) virtualizePpr(state, virtualApic);
     const reason = this.guestMode.run();
     this.used = budget - state.budget;
     addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -state.budget);

@@ -72,6 +72,12 @@ export function deliverEntryEvent(cpu: MicrocodeCpu): boolean {
   return true;
 }
 
+/** Delivers a virtual interrupt, which is in service already, through the IDT. */
+export function deliverVirtualInterrupt(cpu: MicrocodeCpu, vector: number): void {
+  const info = interruption(EVENT_TYPE.EXTERNAL, vector);
+  deliver(cpu, { info, errorCode: 0, returnRip: cpu.state.rip, length: 0, resume: false });
+}
+
 /** INT n, INT3, INTO and INT1, of `length` bytes at state.rip. INT3, INTO and INT1 may exit as the exceptions they are. */
 export function deliverSoftwareEvent(cpu: MicrocodeCpu, type: EventType, vector: number, length: number): void {
   const info = interruption(type, vector);

@@ -29,6 +29,8 @@ export const STATUS = {
   RESYNC: 5,
   /** The record's microcode exits: the exit fields are filled. */
   EXIT: 6,
+  /** The record's microcode is done, and then exits: the exit fields are filled. */
+  TRAP: 8,
   /** What the record, or a call of it, raised is kept in the CPU: an exception, an exit or a stop. */
   RAISED: 7,
 } as const;

@@ -22,12 +22,15 @@ export const EXIT = {
   MWAIT_INSTRUCTION: 36,
   MONITOR_INSTRUCTION: 39,
   PAUSE_INSTRUCTION: 40,
+  TPR_BELOW_THRESHOLD: 43,
+  EOI_INDUCED: 45,
   EPT_VIOLATION: 48,
   EPT_MISCONFIG: 49,
   RDTSCP: 51,
   PREEMPTION_TIMER: 52,
   WBINVD: 54,
   XSETBV: 55,
+  APIC_WRITE: 56,
   /** The budget is used up: exactly that many units were executed. */
   BUDGET: -1,
   /** An instruction that observes time stands past the horizon: run again when this CPU is the one furthest behind. */
@@ -78,6 +81,10 @@ export type Exit = ExitPlace &
     | { readonly reason: 'HLT' | 'INVD' | 'RDPMC' | 'RDTSC' | 'RDTSCP' | 'VMCALL' | 'PAUSE_INSTRUCTION' | 'WBINVD' }
     | { readonly reason: 'MWAIT_INSTRUCTION' | 'MONITOR_INSTRUCTION' | 'XSETBV' }
     | { readonly reason: 'INVLPG'; readonly gva: bigint }
+    | { readonly reason: 'TPR_BELOW_THRESHOLD' }
+    | { readonly reason: 'EOI_INDUCED'; readonly vector: number }
+    /** `offset`: of the register in the APIC page. */
+    | { readonly reason: 'APIC_WRITE'; readonly offset: number }
     | {
         readonly reason: 'CR_ACCESS';
         readonly cr: number;

@@ -5,10 +5,10 @@
 // behind it in the block cost. Whoever leaves in the middle gives back the record's `remaining`. Nothing is thrown through
 // WebAssembly: signals are kept (`keep`), generated code leaves with STATUS.RAISED, and then they are acted on here.
 
-import { RFLAGS } from '../x86/names/registers.ts';
+import { ACTIVITY, RFLAGS } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Blocks } from './blocks.ts';
-import { deliverEntryEvent, deliverFault, deliverSingleStep } from './delivery.ts';
+import { deliverEntryEvent, deliverFault, deliverSingleStep, deliverVirtualInterrupt } from './delivery.ts';
 import { STATUS } from './emit.ts';
 import { EXIT, type ExitReason } from './exit.ts';
 import { exitSignal, guestFault, setFault, stopSignal } from './fault.ts';
@@ -21,6 +21,7 @@ import { microcodeShape, readOperands, RecordOperands } from './operands.ts';
 import { RECORD } from './records.ts';
 import { OFFSET } from './state.ts';
 import { addUnits } from './units.ts';
+import { isVirtualInterruptPending, takeVirtualInterrupt, type VirtualApic } from './virtualApic.ts';
 
 /** `shadow`: the instruction that the shadow covers is being executed; it ends when that retires. */
 const SHADOW_AGEING = 0x40;
@@ -81,19 +82,45 @@ export class GuestMode {
   /** One step of the run loop: an event, or generated code until it leaves. */
   #advance(): Step {
     const { state, controls, mmu } = this.#cpu;
-    if (state.activity !== 0) return EXIT.HLT;
+    if (state.activity !== 0 && !this.#wakesUp()) return EXIT.HLT;
     if (state.budget <= 0) return EXIT.BUDGET;
     const fragments = mmu.fragments.pending;
     // Fragments beside an event are those of its delivery, which exited and now goes on.
     if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this.#cpu));
     if (!fragments) {
       if (state.pendingDb !== 0) return this.#deliver(() => deliverSingleStep(this.#cpu));
-      if (controls.interruptWindow && this.#cpu.interruptible()) return this.#window(EXIT.INTERRUPT_WINDOW);
-      if (controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0) return this.#window(EXIT.NMI_WINDOW);
+      if (this.#interruptWindowOpens()) return this.#window(EXIT.INTERRUPT_WINDOW);
+      if (this.#nmiWindowOpens()) return this.#window(EXIT.NMI_WINDOW);
+      const apic = controls.virtualApic;
+      if (apic !== null && this.#takesVirtualInterrupt(apic)) {
+        return this.#deliver(() => deliverVirtualInterrupt(this.#cpu, takeVirtualInterrupt(state, apic)));
+      }
     }
     const block = this.#fetch.find();
     if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0) return this.#runOne();
     return this.#runBlock(block);
+  }
+
+  #interruptWindowOpens(): boolean {
+    return this.#cpu.controls.interruptWindow && this.#cpu.interruptible();
+  }
+  #nmiWindowOpens(): boolean {
+    const { state, controls } = this.#cpu;
+    return controls.nmiWindow && state.nmiBlocked === 0 && state.shadow === 0;
+  }
+
+  /** A pending virtual interrupt is delivered at this boundary (SDM vol. 3, 29.2.2). */
+  #takesVirtualInterrupt(apic: VirtualApic): boolean {
+    const { state, controls } = this.#cpu;
+    return isVirtualInterruptPending(state, apic) && !controls.interruptWindow && this.#cpu.interruptible();
+  }
+
+  /** Something ends HLT: an event that the hypervisor injects, a virtual interrupt, or a window for the other kind. */
+  #wakesUp(): boolean {
+    const { state, controls } = this.#cpu;
+    if (state.activity !== ACTIVITY.HALTED) return false;
+    if (isValid(state.entryEvent) || this.#interruptWindowOpens() || this.#nmiWindowOpens()) return true;
+    return controls.virtualApic !== null && this.#takesVirtualInterrupt(controls.virtualApic);
   }
 
   #window(reason: ExitReason): ExitReason {
@@ -142,10 +169,11 @@ export class GuestMode {
         state.pendingDb = 0;
       }
     }
-    if (left !== CONTINUE) return left;
+    // What leaves has not retired, but for a trap.
+    if (left !== CONTINUE && state.status !== STATUS.TRAP) return left;
     if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
     this.#cpu.mmu.fragments.drop();
-    return CONTINUE;
+    return left;
   }
 
   /** Keeps `rest` units out of the budget, which generated code reckons time from. */
@@ -169,6 +197,8 @@ export class GuestMode {
         return EXIT.AHEAD;
       case STATUS.EXIT:
         state.budget += this.#remaining(state.lastRecord); // RIP is the record's already
+        return state.exitReason as ExitReason;
+      case STATUS.TRAP:
         return state.exitReason as ExitReason;
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);
@@ -246,8 +276,8 @@ export class GuestMode {
     const outcome = shape.run(this.#cpu, operands);
     if (outcome === 'next') return 0;
     if (outcome === 'exit') return STATUS.EXIT;
-    if (outcome === 'end') this.#fetch.setRip(record, operands.length);
+    if (outcome === 'end' || outcome === 'trap') this.#fetch.setRip(record, operands.length);
     state.budget += this.#remaining(record) - 1;
-    return STATUS.MICROCODE;
+    return outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE;
   }
 }

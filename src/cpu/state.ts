@@ -79,6 +79,7 @@ const architectural = {
   st: array(u64, 16),           // x87 stack, 16 bytes a register
   vec: array(u64, 64),          // 16 vector registers of 32 bytes
   entryEvent: u32, entryErrorCode: u32, entryLength: u32,      // VM-entry interruption information, VMX layout
+  rvi: u8, svi: u8,             // guest interrupt status: highest virtual vector requested, in service (virtualApic.ts)
   vectoringEvent: u32, vectoringErrorCode: u32,                 // IDT-vectoring information of the last exit
   exitReason: i32, exitLength: u32, exitQualification: u64, exitGpa: u64, exitGva: u64, exitValue: u64, exitInfo: u32,
   fragmentCount: u32, fragmentDone: u32, fragmentNext: u32,

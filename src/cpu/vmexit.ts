@@ -104,6 +104,10 @@ export function readExit(state: CpuState): Exit {
     }
     case 'IO_INSTRUCTION':
       return ioAccess(state);
+    case 'EOI_INDUCED':
+      return { ...place, reason, vector: Number(state.exitQualification) };
+    case 'APIC_WRITE':
+      return { ...place, reason, offset: Number(state.exitQualification) };
     case 'MSR_READ':
       return { ...place, reason, index: state.gpr32(GPR.RCX) };
     case 'MSR_WRITE': {
@@ -128,6 +132,7 @@ export function readExit(state: CpuState): Exit {
     case 'INTERRUPT_WINDOW':
     case 'NMI_WINDOW':
     case 'PREEMPTION_TIMER':
+    case 'TPR_BELOW_THRESHOLD':
     case 'HLT':
     case 'INVD':
     case 'RDPMC':

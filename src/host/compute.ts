@@ -1,6 +1,6 @@
 // Thread code of which only the time matters.
 
-import { SETTLE, type Host } from './host.ts';
+import { SETTLE, SLICE, type Host } from './host.ts';
 import type { Sleep } from './sleep.ts';
 
 /**
@@ -13,8 +13,10 @@ export function* spinUntil(host: Host, until: number, done: () => boolean): Slee
     if (cpu.now >= until) return;
     const interrupt = cpu.interruptsEnabled ? cpu.events.next : Infinity;
     // Never ahead of the others: what they do is seen when it happens.
-    cpu.now = Math.min(until, interrupt, host.stopAt, Math.max(host.horizon(cpu), cpu.now + 1));
-    yield SETTLE;
+    const next = Math.min(until, interrupt, Math.max(host.horizon(cpu), cpu.now + 1));
+    // Cut short by the end of a run it keeps its turn, and its time: else the cut would decide who goes first.
+    cpu.now = Math.max(cpu.now, Math.min(next, host.stopAt));
+    yield cpu.now < next ? SLICE : SETTLE;
   }
 }
 

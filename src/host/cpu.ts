@@ -9,6 +9,9 @@ import { COST, PRIMITIVE_COUNT, type CostModel } from './costs.ts';
 import { LocalTimer } from './localTimer.ts';
 import type { Thread } from './thread.ts';
 
+/** `guestHalt` of a CPU whose guest has not halted. */
+export const RUNS = -1;
+
 export class PhysicalCpu {
   readonly id: number;
   /** Position in time, in cycles: the host TSC of this CPU. An idle CPU's stays where it went idle; see `position`. */
@@ -19,6 +22,11 @@ export class PhysicalCpu {
   thread: Thread | null = null;
   /** The current-VMCS pointer: whose guest this processor would enter; whose it is, is the hypervisor's business. */
   currentVmcs: object | null = null;
+  /**
+   * The guest that runs here has halted without leaving guest mode: until its next event, or this position if that is
+   * earlier. RUNS: it has not.
+   */
+  guestHalt = RUNS;
   /** TIF_NEED_RESCHED: the running thread makes room at its next preemption point. */
   needResched = false;
   /** EFLAGS.IF of the host: hard interrupts are taken only while it is set. */
@@ -44,9 +52,10 @@ export class PhysicalCpu {
     this.localTimer = new LocalTimer(this);
   }
 
-  /** Where this CPU stands for the rule that the one furthest behind runs: an idle one stands at its next event. */
+  /** Where this CPU stands for the rule that the one furthest behind runs: an idle or halted one stands at its next event. */
   get position(): number {
-    return this.thread !== null ? this.now : Math.max(this.now, this.events.next);
+    if (this.thread === null) return Math.max(this.now, this.events.next);
+    return this.guestHalt === RUNS ? this.now : Math.max(this.now, Math.min(this.events.next, this.guestHalt));
   }
 
   /** Spends the time of one primitive (a number of COST). */
@@ -83,6 +92,7 @@ export class PhysicalCpu {
   leaveAtomic(): void {
     this.interruptsEnabled = true;
     this.preemptCount = 0;
+    this.guestHalt = RUNS;
   }
 
   /** Whether an interrupt waits to be taken. */

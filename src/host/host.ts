@@ -41,6 +41,8 @@ export interface HostOptions {
   readonly tscKhz?: number;
   /** Cycles that a thread may run while others wait for its CPU. */
   readonly slice?: number;
+  /** The CPU to which unpinned timers of all others go, as with nohz_full (HK_TYPE_TIMER). Default: each keeps its own. */
+  readonly housekeeping?: number;
 }
 
 /** `progress`: call again; `limit`: the CPU furthest behind has reached `stopAt`; `idle`: nothing can ever happen again. */
@@ -63,6 +65,7 @@ export class Host {
   /** The CPU that runs until it settles, blocks or has used up its quantum. */
   #granted: PhysicalCpu | null = null;
   #stepping = false;
+  readonly #housekeeping: PhysicalCpu | null = null;
 
   constructor({
     cpus,
@@ -70,6 +73,7 @@ export class Host {
     quantum = DEFAULT_QUANTUM,
     tscKhz = DEFAULT_TSC_KHZ,
     slice = Math.ceil((DEFAULT_SLICE_US * tscKhz) / 1000),
+    housekeeping,
   }: HostOptions) {
     if (!Number.isInteger(cpus) || cpus < 1) throw new Error(`a host needs at least one CPU, not ${cpus}`);
     if (!Number.isInteger(quantum) || quantum < 1)
@@ -80,6 +84,7 @@ export class Host {
     this.costs = costs;
     this.quantum = quantum;
     this.tscKhz = tscKhz;
+    if (housekeeping !== undefined) this.#housekeeping = housekeeper(this.cpus, housekeeping);
     this.thisCpu = this.cpus[0]!;
     this.scheduler = new Scheduler(this, slice);
   }
@@ -113,6 +118,11 @@ export class Host {
     if (event.queued) return;
     this.thisCpu.charge(COST.ipiSend);
     target.events.insert(event, this.thisCpu.now + this.thisCpu.costOf(COST.ipiLatency));
+  }
+
+  /** get_nohz_timer_target(): where a timer goes that need not stay on the CPU that starts it. */
+  timerTarget(cpu: PhysicalCpu): PhysicalCpu {
+    return this.#housekeeping ?? cpu;
   }
 
   /** Position of the furthest-behind CPU other than this one: time may be observed up to there. */
@@ -214,6 +224,12 @@ export class Host {
   #isFinished(thread: Thread): boolean {
     return thread.state === 'finished';
   }
+}
+
+function housekeeper(cpus: readonly PhysicalCpu[], id: number): PhysicalCpu {
+  const cpu = cpus[id];
+  if (cpu === undefined) throw new Error(`CPU ${id} cannot keep house: the host has CPUs 0 to ${cpus.length - 1}`);
+  return cpu;
 }
 
 function checkHoldsNothing({ name, locksHeld }: Thread): void {

@@ -36,14 +36,16 @@ export class Hrtimer implements EventOwner {
   /** Position on its CPU at which the last callback ended: until then others find it running. */
   runsUntil: Cell<number> = 0;
   readonly #soft: boolean;
+  readonly #pinned: boolean;
   readonly #event: HostEvent;
   #cpu: PhysicalCpu;
 
-  constructor(host: Host, owner: HrtimerOwner, kind: string, mode: HrtimerMode = 'hard') {
+  constructor(host: Host, owner: HrtimerOwner, kind: string, mode: HrtimerMode = 'hard', pinned = true) {
     this.host = host;
     this.owner = owner;
     this.kind = kind;
     this.#soft = mode === 'soft';
+    this.#pinned = pinned;
     this.#event = new HostEvent(this, kind);
     this.#cpu = host.thisCpu;
   }
@@ -64,12 +66,12 @@ export class Hrtimer implements EventOwner {
     return this.#cpu;
   }
 
-  /** hrtimer_start(): queues the timer on the calling CPU, replacing an earlier start. An expiry in the past fires at once. */
+  /** hrtimer_start(): queues the timer on the calling CPU, an unpinned one on a housekeeping CPU, replacing an earlier start. An expiry in the past fires at once. */
   start(expires: number): void {
     this.#dequeue();
     const cpu = this.host.thisCpu;
     cpu.charge(COST.hrtimer);
-    this.#cpu = cpu;
+    this.#cpu = this.#pinned ? cpu : this.host.timerTarget(cpu);
     this.expires = expires;
     this.#enqueue();
   }

@@ -2,7 +2,7 @@
 
 import { block } from '../host/sleep.ts';
 import type { Sleep } from '../host/sleep.ts';
-import { RFLAGS } from '../x86/names/registers.ts';
+import { ACTIVITY, RFLAGS } from '../x86/names/registers.ts';
 import { CONTINUE, type Disposition } from './exits/handler.ts';
 import { adjustHaltPoll, pollWhileHalted } from './haltPoll.ts';
 import { NONE } from './lapic/priority.ts';
@@ -85,10 +85,14 @@ function neverRunsAgain(vcpu: Vcpu): boolean {
   return vcpu.mpState !== 'halted' || interruptsOff(vcpu);
 }
 
+/** Halted: its thread blocks, or its CPU stands still in guest mode. */
+export const isHalted = (vcpu: Vcpu): boolean =>
+  vcpu.mpState === 'halted' || vcpu.guest.state.activity === ACTIVITY.HALTED;
+
 /** What a blocked vCPU waits for, for the report of a machine in which nothing can happen any more. */
 export function describeWait(vcpu: Vcpu): string {
   const { lapic } = vcpu;
-  if (vcpu.mpState !== 'halted') return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
+  if (!isHalted(vcpu)) return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
   if (interruptsOff(vcpu)) return `${vcpu.name} is halted with interrupts disabled`;
   const timer = lapic.timer.tscdeadline === 0n ? 'no timer is armed' : 'its timer is armed';
   return `${vcpu.name} is halted, ${timer}`;

@@ -2,10 +2,13 @@
 
 import type { Exit, FailedEvent, TripleFault } from '../cpu/exit.ts';
 import { PF } from '../cpu/fault.ts';
+import { X2APIC_FIRST } from '../x86/names/msrs.ts';
 import { ERROR_CODE } from '../x86/names/registers.ts';
 import { VECTOR, vectorName } from '../x86/names/vectors.ts';
 import { nameOfMsr } from './msrs.ts';
 
+/** The MSR of the register at an offset of the APIC page. */
+const x2apicMsr = (offset: number): number => X2APIC_FIRST + (offset >> 4);
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
 /** The exit in words: `MSR_WRITE MSR_TSC_DEADLINE = 0x1a2b`, `IO_INSTRUCTION out 0x3f8 = 0x48 'H'`, `HLT`. */
@@ -30,6 +33,10 @@ export function describeExit(exit: Exit): string {
       return `${reason} ${exit.access} dr${exit.dr}`;
     case 'INVLPG':
       return `${reason} ${hex(exit.gva)}`;
+    case 'EOI_INDUCED':
+      return `${reason} vector ${hex(exit.vector)}`;
+    case 'APIC_WRITE':
+      return `${reason} ${nameOfMsr(x2apicMsr(exit.offset))}`;
     case 'EXCEPTION_NMI':
       return `${reason} ${describeEvent(exit)}`;
     case 'TRIPLE_FAULT':
@@ -38,6 +45,7 @@ export function describeExit(exit: Exit): string {
     case 'INTERRUPT_WINDOW':
     case 'NMI_WINDOW':
     case 'PREEMPTION_TIMER':
+    case 'TPR_BELOW_THRESHOLD':
     case 'HLT':
     case 'INVD':
     case 'RDPMC':

@@ -48,7 +48,7 @@ function fastpathSetMsr(vcpu: Vcpu): Fastpath {
   const index = state.gpr32(GPR.RCX);
   if (index === X2APIC_MSR.ICR) {
     if (!sendIpiEarly(vcpu, 'reenter')) return FASTPATH.NONE;
-  } else if (index === MSR.TSC_DEADLINE && vcpu.hvTimer !== null) {
+  } else if (index === MSR.TSC_DEADLINE && vcpu.lapic.timer.canUseHvTimer) {
     vcpu.lapic.timer.setLapicTscdeadlineMsr(joinWords(state.gpr32(GPR.RAX), state.gpr32(GPR.RDX)));
   } else return FASTPATH.NONE;
   finishEarlyWrite(vcpu, true);

@@ -97,7 +97,7 @@ export function checkAndInjectEvents(vcpu: Vcpu): void {
     if (nmi.pending > 0) guest.controls.nmiWindow = true;
   }
 
-  let vector = vcpu.lapic.pendingInterrupt();
+  let vector = injectableInterrupt(vcpu);
   if (vector === NONE) return;
   if (canInject && guest.interruptible()) {
     vcpu.lapic.acknowledge(vector);
@@ -107,6 +107,10 @@ export function checkAndInjectEvents(vcpu: Vcpu): void {
   }
   if (vector !== NONE) guest.controls.interruptWindow = true;
 }
+
+/** kvm_cpu_has_injectable_intr(): with APIC virtualisation the processor delivers by itself. */
+const injectableInterrupt = ({ apicv, lapic }: Vcpu): number =>
+  apicv !== null && apicv.active ? NONE : lapic.pendingInterrupt();
 
 /** vmx_nmi_allowed(): no NMI in service, no shadow. */
 function nmiAllowed(vcpu: Vcpu): boolean {

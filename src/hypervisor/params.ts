@@ -1,5 +1,6 @@
 // What an administrator or an experiment chooses about the hypervisor: module parameters of kvm and kvm_intel, and designs
-// of one mechanism that are compared with each other. The defaults are those of Linux 6.16.
+// of one mechanism that are compared with each other. The defaults are those of Linux 6.16, but for APIC virtualisation, which
+// is off until it is asked for.
 
 /**
  * Where an IPI that the guest sends is handled (seed 004; ipiFastpath.ts):
@@ -34,6 +35,12 @@ export interface KvmParams {
   /** kvm.lapic_timer_advance: the host's timer is set earlier than the guest's deadline, by as much as the way takes. */
   readonly lapicTimerAdvance: boolean;
   readonly lazyTscdeadline: LazyVersion;
+  /** kvm_intel.enable_apicv: APIC virtualisation and posted interrupts, for guests in x2APIC mode. */
+  readonly apicv: boolean;
+  /** kvm.pi_inject_timer: an hrtimer on another CPU posts the timer's interrupt to a vCPU that runs. Wants apicv and hltInGuest. */
+  readonly piInjectTimer: boolean;
+  /** KVM_X86_DISABLE_EXITS_HLT: the guest halts its physical CPU by itself. */
+  readonly hltInGuest: boolean;
 }
 
 export const KVM_PARAMS: KvmParams = {
@@ -43,4 +50,7 @@ export const KVM_PARAMS: KvmParams = {
   haltPollNs: 200_000,
   lapicTimerAdvance: true,
   lazyTscdeadline: 'fixed',
+  apicv: false,
+  piInjectTimer: false,
+  hltInGuest: false,
 };

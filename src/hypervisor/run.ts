@@ -10,6 +10,7 @@
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { COST } from '../host/costs.ts';
+import { RUNS } from '../host/cpu.ts';
 import { RESCHED, SETTLE, SLICE, STEP_UNITS } from '../host/host.ts';
 import type { Sleep } from '../host/sleep.ts';
 import { vcpuBlock } from './block.ts';
@@ -29,6 +30,7 @@ import { KVM_REQ } from './requests.ts';
 import { describedExit, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
+import { haltInGuest, isPostedOnly, leaveGuestHalt } from './vmx/nonRoot.ts';
 
 /**
  * KVM_RUN: runs the guest until userspace has something to do, and says what. vcpu_enter_guest() stands in the loop itself,
@@ -63,7 +65,7 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
         else if (host.stepIsOver) yield SLICE;
         vmxExit(vcpu, reason);
         fastpath = fastpathExplained(vcpu, reason);
-        if (fastpath === FASTPATH.REENTER_GUEST && exitRequested(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
+        if (fastpath === FASTPATH.REENTER_GUEST && !mayReenter(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
       } while (fastpath === FASTPATH.REENTER_GUEST);
 
       const told = reasonAfterRun(vcpu, reason);
@@ -123,6 +125,7 @@ function prepareEntry(vcpu: Vcpu): Disposition | null {
   cpu.disableInterrupts();
   vcpu.mode = VCPU_MODE.IN_GUEST;
   cpu.charge(COST.srcu);
+  if (vcpu.apicv !== null) vcpu.apicv.syncPirToIrr();
   if (exitRequested(vcpu)) {
     vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
     cpu.enableInterrupts();
@@ -154,6 +157,12 @@ function finishExit(vcpu: Vcpu, reason: number): Fastpath {
 function exitRequested(vcpu: Vcpu): boolean {
   if (vcpu.mode === VCPU_MODE.EXITING_GUEST || vcpu.requests.pending) return true;
   return vcpu.cpu.needResched || mustReturn(vcpu);
+}
+
+/** Between two entries of the inner loop: what was posted is synced, and nobody wants the outer loop. */
+function mayReenter(vcpu: Vcpu): boolean {
+  if (vcpu.apicv !== null) vcpu.apicv.syncPirToIrr();
+  return !exitRequested(vcpu);
 }
 
 /** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */
@@ -194,16 +203,20 @@ function vmxEnter(vcpu: Vcpu): number {
 }
 
 /** kvm_wait_lapic_expire(): a timer interrupt about to be taken waits for its deadline, which the timer may be early for. */
-function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu }: Vcpu): void {
-  if (timer.expiredTscdeadline === 0n || !interrupt.injected) return;
-  cpu.now += timer.waitLapicExpire(interrupt.vector);
+function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu, apicv }: Vcpu): void {
+  if (timer.expiredTscdeadline === 0n) return;
+  if (apicv !== null && apicv.active) {
+    if (timer.isRequested) cpu.now += timer.waitLapicExpire(timer.vector);
+  } else if (interrupt.injected) cpu.now += timer.waitLapicExpire(interrupt.vector);
 }
 
 /**
  * Guest mode: returns the reason of the exit; AHEAD when this CPU must settle before it goes on, BUDGET when only the
  * host's step is over. Either way the guest has not noticed, and the next call goes on.
  */
-function vmxRun({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): ExitReason {
+function vmxRun(vcpu: Vcpu, timerEnd: number): ExitReason {
+  const { cpu, guest, vm: { host } } = vcpu; // prettier-ignore
+  if (cpu.guestHalt !== RUNS) leaveGuestHalt(vcpu);
   const horizon = host.horizon(cpu);
   const quantumEnd = horizon + host.quantum;
   const end = Math.min(cpu.events.next, timerEnd, quantumEnd, host.stopAt, cpu.now + STEP_UNITS);
@@ -213,11 +226,12 @@ function vmxRun({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): ExitReaso
     reason = guest.enter((end - cpu.now) | 0, Math.max(Math.min(horizon, end) - cpu.now, -1) | 0);
     cpu.now += guest.used;
     host.stepUnits += guest.used;
+    if (reason === EXIT.HLT && !guest.controls.hltExiting) return haltInGuest(vcpu, timerEnd);
     if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) return reason;
   }
   // Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1).
   if (cpu.now >= timerEnd) return EXIT.PREEMPTION_TIMER;
-  if (cpu.interruptPending) return EXIT.EXTERNAL_INTERRUPT;
+  if (cpu.interruptPending && !isPostedOnly(vcpu)) return EXIT.EXTERNAL_INTERRUPT;
   return cpu.now >= quantumEnd ? EXIT.AHEAD : reason;
 }
 

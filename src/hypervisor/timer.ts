@@ -5,14 +5,16 @@
 // `pending` counts up and the vCPU is asked to stop blocking or to leave guest mode; the vCPU itself then turns `pending`
 // into an interrupt, in its run loop before the next entry. So whatever an expiry means (is the entry masked, did the guest
 // extend a lazy deadline) is decided in the vCPU's own context, never while its guest runs. An expiry while one is pending
-// is lost: ticks coalesce. Times: `tscdeadline` is a guest TSC, exact; targets and periods are host cycles.
+// is lost: ticks coalesce. With APIC virtualisation an expiry in the vCPU's context is an interrupt at once, and one on
+// another CPU may be posted to a guest that runs; a lazy deadline takes the longer way even then. Times: `tscdeadline` is a guest TSC, exact; targets and periods are host cycles.
 
 import type { Cell } from '../host/cells.ts';
 import type { Hrtimer, HrtimerOwner, HrtimerRestart } from '../host/hrtimer.ts';
 import { countToCycles, cyclesToCount, divideCount, microsecondsToCycles, type CountClock } from './lapic/busClock.ts';
 import type { Lapic } from './lapic/lapic.ts';
 import { localDeliver, timerModeMask } from './lapic/lvt.ts';
-import type { LapicHrtimer } from './lapic/owner.ts';
+import type { Apicv, LapicHrtimer } from './lapic/owner.ts';
+import { testVector } from './lapic/priority.ts';
 import { APIC, LVT } from './lapic/registers.ts';
 import { LazyTscDeadline } from './pv/lazyTscDeadline.ts';
 import { KVM_REQ } from './requests.ts';
@@ -156,13 +158,19 @@ export class ApicTimer implements HrtimerOwner {
     if (!this.startHvTimer()) this.startSwTimer();
   }
 
+  /** kvm_can_use_hv_timer(): there is one, and no timer interrupts are posted. */
+  get canUseHvTimer(): boolean {
+    const { hvTimer, apicv } = this.lapic.owner;
+    return hvTimer !== null && !(apicv !== null && apicv.canPostTimerInterrupt);
+  }
+
   /**
    * start_hv_timer(): the preemption timer carries the deadline. False where there is none, nothing is armed, or the deadline
    * is too far away for it. A periodic one stays there even if it has passed: its exit computes the next.
    */
   startHvTimer(): boolean {
     const { hvTimer } = this.lapic.owner;
-    if (hvTimer === null || this.tscdeadline === 0n) return false;
+    if (hvTimer === null || this.tscdeadline === 0n || !this.canUseHvTimer) return false;
     const set = hvTimer.set(this.tscdeadline, this.advance.cycles);
     if (set === null) return false;
     this.hvTimerInUse = true;
@@ -197,6 +205,26 @@ export class ApicTimer implements HrtimerOwner {
   #cancelHvTimer(): void {
     this.lapic.owner.hvTimer?.cancel();
     this.hvTimerInUse = false;
+  }
+
+  /**
+   * Whether an expiry is an interrupt at once, and then makes it one: in the vCPU's own context, where IRR is all that is
+   * needed, or posted to a guest that runs. A lazy deadline is judged first, in the outer loop.
+   */
+  #injectAtOnce(apicv: Apicv, fromTimerFn: boolean): boolean {
+    if (this.lazy.enabled) return false;
+    if (fromTimerFn || !apicv.active) {
+      if (!apicv.usePostedTimerInterrupt) return false;
+      this.#waitUntilExpired();
+    }
+    this.#injectPendingTimerIrqs();
+    return true;
+  }
+
+  /** A posted interrupt reaches a guest that runs without an entry to wait at: who posts it waits for the deadline. */
+  #waitUntilExpired(): void {
+    if (this.expiredTscdeadline === 0n || this.advance.ns === 0) return;
+    this.lapic.owner.delay(this.waitLapicExpire(this.vector));
   }
 
   /** A deadline that has passed when it is handed to a timer. */
@@ -254,6 +282,9 @@ export class ApicTimer implements HrtimerOwner {
 
   /** KVM_REQ_MIGRATE_TIMER: a queued hrtimer follows the vCPU to the calling physical CPU. */
   migrate(): void {
+    const { apicv } = this.lapic.owner;
+    // Wherever it is, it posts.
+    if (apicv !== null && apicv.canPostTimerInterrupt) return;
     const expires = this.#hrtimer.expires;
     if (this.#hrtimer.cancel()) this.#hrtimer.start(expires);
   }
@@ -279,6 +310,8 @@ export class ApicTimer implements HrtimerOwner {
   apicTimerExpired(fromTimerFn: boolean): void {
     if (this.pending > 0) return;
     if (this.tscDeadlineMode || this.hvTimerInUse) this.expiredTscdeadline = this.tscdeadline;
+    const { apicv } = this.lapic.owner;
+    if (apicv !== null && this.#injectAtOnce(apicv, fromTimerFn)) return;
     this.pending++;
     this.lapic.owner.requests.make(KVM_REQ.UNBLOCK);
     if (fromTimerFn) this.lapic.owner.kick();
@@ -293,13 +326,22 @@ export class ApicTimer implements HrtimerOwner {
     this.expiredTscdeadline = 0n;
   }
 
+  /** The vector in LVTT. */
+  get vector(): number {
+    return this.lapic.register(APIC.LVTT) & LVT.VECTOR;
+  }
+  /** That vector is in IRR: how lapic_timer_int_injected() asks with APIC virtualisation. */
+  get isRequested(): boolean {
+    return testVector(this.lapic.regs, APIC.IRR, this.vector);
+  }
+
   /**
    * __kvm_wait_lapic_expire(): cycles that an entry with the timer's interrupt still has to wait for its deadline, at most as
    * many as the timer can have been early. KVM waits for the corrected advance at most, and not for what the preemption
    * timer's grain adds; here no interrupt is early.
    */
   waitLapicExpire(vector: number): number {
-    if (vector !== (this.lapic.register(APIC.LVTT) & LVT.VECTOR)) return 0;
+    if (vector !== this.vector) return 0;
     const { owner } = this.lapic;
     const delta = Number(owner.guestTsc() - this.expiredTscdeadline);
     this.expiredTscdeadline = 0n;
@@ -323,8 +365,13 @@ export class ApicTimer implements HrtimerOwner {
   injectApicTimerIrqs(): void {
     if (this.pending === 0) return;
     if (this.lazy.replacesInterrupt()) return;
-    localDeliver(this.lapic, APIC.LVTT);
+    this.#injectPendingTimerIrqs();
     this.pending = 0;
+  }
+
+  /** kvm_apic_inject_pending_timer_irqs(). */
+  #injectPendingTimerIrqs(): void {
+    localDeliver(this.lapic, APIC.LVTT);
     if (this.#periodic) return;
     this.tscdeadline = 0n;
     this.targetExpiration = 0;

@@ -23,6 +23,7 @@ import { KVM_REQ, Requests } from './requests.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
 import type { UserspaceExit } from './userspace.ts';
 import type { Vm } from './vm.ts';
+import { VmxApicv } from './vmx/apicv.ts';
 import { VmxHvTimer } from './vmx/hvTimer.ts';
 
 /**
@@ -98,6 +99,7 @@ export class Vcpu implements EventOwner, LapicOwner {
   readonly svm: boolean;
   readonly hvTimer: VmxHvTimer | null;
   readonly lapic: Lapic;
+  readonly apicv: VmxApicv | null;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
   mpState: Cell<MpState> = 'runnable';
   /** The physical CPU that it is loaded on, or was last. */
@@ -137,7 +139,9 @@ export class Vcpu implements EventOwner, LapicOwner {
     const { module, preemptionTimer } = vm.params;
     this.svm = module === 'kvm_amd';
     this.hvTimer = preemptionTimer && !this.svm ? new VmxHvTimer(this) : null;
+    this.guest.controls.hltExiting = !vm.params.hltInGuest;
     this.lapic = new Lapic(this);
+    this.apicv = vm.params.apicv && !this.svm ? new VmxApicv(this) : null;
   }
 
   /** Position of the calling physical CPU, in cycles: ktime_get(). */
@@ -169,11 +173,15 @@ export class Vcpu implements EventOwner, LapicOwner {
   }
 
   hrtimer(owner: HrtimerOwner, kind: string): Hrtimer {
-    return new Hrtimer(this.vm.host, owner, kind);
+    return new Hrtimer(this.vm.host, owner, kind, 'hard', false);
   }
 
   guestPage(): GuestPageCache {
     return new GuestPageCache(this.vm.memslots);
+  }
+
+  delay(cycles: number): void {
+    this.vm.host.thisCpu.now += cycles;
   }
 
   /** What CPUID depends on, for this vCPU in its current state. */
@@ -255,5 +263,6 @@ export class Vcpu implements EventOwner, LapicOwner {
 
   apicBaseChanged(value: bigint): void {
     this.guest.state.apicBase = value;
+    this.apicv?.refresh();
   }
 }

@@ -56,6 +56,8 @@ export interface BootOptions {
   readonly quantum?: number;
   /** ... and the cycles for which a thread keeps a CPU that others wait for (default: 2.8 ms). */
   readonly slice?: number;
+  /** ... and the physical CPU that keeps the timers of all others (default: each keeps its own). */
+  readonly housekeeping?: number;
   /** For each vCPU the physical CPUs on which it may run. Default: see `placeVcpus`. */
   readonly pin?: readonly (readonly number[])[];
   readonly tscKhz?: number;
@@ -112,6 +114,12 @@ export class Machine implements Userspace {
     }
     this.image = image;
     this.memory = memory;
+    const { hostCpus = vcpus, housekeeping } = options;
+    if (housekeeping !== undefined && housekeeping >= hostCpus) {
+      throw new BootError(
+        `CPU ${housekeeping} cannot keep house for a host that has ${hostCpus}: add one, or name another`,
+      );
+    }
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
     this.probes = options.probes ?? new Probes();
     this.processor = new Processor({
@@ -270,10 +278,11 @@ export class Machine implements Userspace {
   }
 }
 
-const hostOptions = ({ hostCpus, costs, quantum, tscKhz, slice }: BootOptions, vcpus: number) => ({
+const hostOptions = ({ hostCpus, costs, quantum, tscKhz, slice, housekeeping }: BootOptions, vcpus: number) => ({
   cpus: hostCpus ?? vcpus,
   ...(costs !== undefined && { costs: typeof costs === 'string' ? costModel(costs) : costs }),
   ...(quantum !== undefined && { quantum }),
   ...(tscKhz !== undefined && { tscKhz }),
   ...(slice !== undefined && { slice }),
+  ...(housekeeping !== undefined && { housekeeping }),
 });

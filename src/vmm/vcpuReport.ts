@@ -1,6 +1,6 @@
 // Where a vCPU stands, for a person who asks why a machine does not go on.
 
-import { describeWait } from '../hypervisor/block.ts';
+import { describeWait, isHalted } from '../hypervisor/block.ts';
 import type { MpState } from '../hypervisor/lapic/owner.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
@@ -22,11 +22,11 @@ export function reportVcpu(vcpu: Vcpu): VcpuReport {
   const { state } = vcpu.guest;
   return {
     vcpu: vcpu.id,
-    state: vcpu.mpState,
+    state: isHalted(vcpu) ? 'halted' : vcpu.mpState,
     rip: state.rip,
     tsc: vcpu.tsc.at(vcpu.cpu.now),
     interruptsEnabled: (state.rflags & RFLAGS.IF) !== 0,
     deadline: vcpu.lapic.timer.tscdeadline,
-    waitsFor: vcpu.mpState === 'runnable' ? null : describeWait(vcpu),
+    waitsFor: vcpu.mpState === 'runnable' && !isHalted(vcpu) ? null : describeWait(vcpu),
   };
 }

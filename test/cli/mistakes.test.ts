@@ -47,6 +47,13 @@ describe('usage: status 2', () => {
     [['run', hello, '--pin', '0-'], "--pin takes a host CPU or a range for each vCPU, such as 0,0,1-3, not '0-'"],
     [['run', hello, '--pin', '1'], 'vCPU 0 is pinned to CPU 1, but the host has only CPU 0'],
     [['run', hello, '--host-cpus', '0'], '--host-cpus takes a whole number from 1 to 256'],
+    [
+      ['run', hello, '--module', 'kvm_amd', '--apicv', 'on'],
+      "--apicv on is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out",
+    ],
+    [['run', hello, '--hlt-exits', '1'], "--hlt-exits knows on and off, not '1'"],
+    [['run', hello, '--housekeeping', '1'], 'CPU 1 cannot keep house for a host that has 1: add one, or name another'],
+    [['run', hello, '--apicv', 'maybe'], "--apicv knows on and off, not 'maybe'"],
     [['run', hello, '--timer', 'sand'], "--timer knows hv and sw, not 'sand'"],
     [['lazy', hello, '--kick', '0'], '--kick wants a position too'],
     [['lazy', hello, '--after', '5'], '--after says how long after --kick VCPU'],

@@ -102,6 +102,7 @@ export class RigVcpu implements LapicOwner {
   readonly probes: Probes;
   readonly timer: RigTimer[] = [];
   readonly hvTimer = null;
+  readonly apicv = null;
   features: LapicFeatures;
   mpState: MpState;
   readonly lapic: Lapic;
@@ -135,6 +136,7 @@ export class RigVcpu implements LapicOwner {
   guestPage(): GuestPage {
     return new RigPage(this.vm.memory);
   }
+  delay(): void {}
   kick(): void {
     this.kicks++;
     this.onKick();

@@ -6,6 +6,12 @@ import { EXIT, type Exit, type ExitReason } from '../../src/cpu/exit.ts';
 import { EVENT_TYPE, interruption, isValid } from '../../src/cpu/interruption.ts';
 import { Views } from '../../src/cpu/layout.ts';
 import { STATE_SIZE, stateAt, type CpuState } from '../../src/cpu/state.ts';
+import {
+  isVirtualInterruptPending,
+  takeVirtualInterrupt,
+  virtualizePpr,
+  writeVirtualMsr,
+} from '../../src/cpu/virtualApic.ts';
 import { readExit } from '../../src/cpu/vmexit.ts';
 import type { GuestCpu, Injection } from '../../src/hypervisor/guestCpu.ts';
 import { GPR, RFLAGS } from '../../src/x86/names/registers.ts';
@@ -46,6 +52,7 @@ export class ScriptedCpu implements GuestCpu {
   enter(budget: number, horizon: number): ExitReason {
     this.used = 0;
     this.state.vectoringEvent = 0;
+    if (this.controls.virtualApic !== null) virtualizePpr(this.state, this.controls.virtualApic);
     const reason = this.#run(budget, horizon);
     this.state.tsc += BigInt(this.used);
     this.state.exitReason = reason;
@@ -60,6 +67,7 @@ export class ScriptedCpu implements GuestCpu {
         continue;
       }
       if (this.controls.interruptWindow && this.interruptible()) return EXIT.INTERRUPT_WINDOW;
+      if (this.#takesVirtualInterrupt()) continue;
       const step = this.script[0];
       if (step === undefined) {
         this.used = budget;
@@ -80,9 +88,32 @@ export class ScriptedCpu implements GuestCpu {
         this.script.shift();
         this.state.exitLength = 2;
         step.set?.(this.state);
-        return step.exit;
+        if (step.exit !== EXIT.MSR_WRITE || !this.#writesVirtualMsr()) return step.exit;
+        if (this.state.exitReason !== EXIT.BUDGET) return this.state.exitReason as ExitReason;
       }
     }
+  }
+
+  #takesVirtualInterrupt(): boolean {
+    const { virtualApic } = this.controls;
+    if (virtualApic === null || !this.interruptible()) return false;
+    if (!isVirtualInterruptPending(this.state, virtualApic)) return false;
+    this.delivered.push({ type: 'external', vector: takeVirtualInterrupt(this.state, virtualApic), errorCode: null });
+    this.state.rflags &= ~RFLAGS.IF;
+    this.used++;
+    return true;
+  }
+
+  /** False: the MSR exits. Else it is written, and `exitReason` is BUDGET unless that exits behind the instruction. */
+  #writesVirtualMsr(): boolean {
+    const { state, controls } = this;
+    const index = state.gpr32(GPR.RCX);
+    if (controls.virtualApic === null || controls.msrWriteExits(index)) return false;
+    state.exitReason = EXIT.BUDGET;
+    writeVirtualMsr(state, controls.virtualApic, index);
+    state.rip += 2n;
+    this.used++;
+    return true;
   }
 
   #deliver(): boolean {

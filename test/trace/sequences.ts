@@ -50,6 +50,14 @@ write_icr:
 1:      cmpl    $3, ticks(%rip)
         jb      1b
 
+        movl    $0x6e0, %ecx
+        movl    $1, %eax
+        xorl    %edx, %edx
+past_deadline:
+        wrmsr
+1:      cmpl    $4, ticks(%rip)
+        jb      1b
+
         movl    $0x12345, %ecx
 read_nothing:
         rdmsr
@@ -101,7 +109,14 @@ _start: movq    %cr3, %rax
         outw    %ax, %dx
 `;
 
-export type Point = 'do_cpuid' | 'write_deadline' | 'do_hlt' | 'write_icr' | 'read_nothing' | 'write_eoi';
+export type Point =
+  | 'do_cpuid'
+  | 'write_deadline'
+  | 'do_hlt'
+  | 'write_icr'
+  | 'past_deadline'
+  | 'read_nothing'
+  | 'write_eoi';
 
 export interface Sequences {
   readonly events: RecordedEvents;

@@ -6,6 +6,7 @@ import type { OwnedBits } from '../controls.ts';
 import { setCr0, setCr3, setCr4, setCr8 } from '../controlRegisters.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
+import { readVirtualCr8, writeVirtualCr8 } from '../virtualApic.ts';
 import { CR_QUALIFICATION, leaveGuest, vmExit } from '../vmexit.ts';
 import { readWordOperand, requireRing0, requireUnprevented, storeWord } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
@@ -47,6 +48,7 @@ export const movToCr: Microcode = (cpu, insn) => {
     default:
       if (controls.cr8LoadExiting) exit();
       commit(setCr8(cpu, value));
+      if (controls.virtualApic !== null) return writeVirtualCr8(state, controls.virtualApic, value);
   }
   return 'end';
 };
@@ -75,7 +77,7 @@ function readCr({ state, controls }: MicrocodeCpu, cr: number): bigint {
     case 4:
       return asGuestSees(state.cr4, controls.cr4);
     default:
-      return state.cr8;
+      return controls.virtualApic === null ? state.cr8 : readVirtualCr8(controls.virtualApic);
   }
 }
 

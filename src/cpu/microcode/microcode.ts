@@ -81,9 +81,9 @@ export interface Operands {
 /**
  * How an instruction ends: `next` (RIP advances, the block may go on), `end` (RIP advances, but what decoding or
  * interruptibility depends on has changed: leave the block), `jump` (state.rip is set; an iteration of REP that is not the
- * last jumps to itself), `exit` (the exit fields are filled, nothing else was done: see leaveGuest). One call that does not
- * exit is one unit.
+ * last jumps to itself), `exit` (the exit fields are filled, nothing else was done: see leaveGuest), `trap` (as `end`, and
+ * then exits: the exit fields are filled). One call that does not end with `exit` is one unit.
  */
-export type Outcome = 'next' | 'end' | 'jump' | 'exit';
+export type Outcome = 'next' | 'end' | 'jump' | 'exit' | 'trap';
 
 export type Microcode = (cpu: MicrocodeCpu, insn: Operands) => Outcome;

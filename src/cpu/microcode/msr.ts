@@ -7,6 +7,7 @@ import { EXIT } from '../exit.ts';
 import { raise, stop } from '../fault.ts';
 import { readMsr, writeMsr } from '../msrs.ts';
 import type { CpuState } from '../state.ts';
+import { readVirtualMsr, writeVirtualMsr } from '../virtualApic.ts';
 import { leaveGuest } from '../vmexit.ts';
 import { readEdxEax, requireRing0, writeEdxEax } from './checks.ts';
 import type { Microcode } from './microcode.ts';
@@ -16,7 +17,8 @@ export const rdmsr: Microcode = (cpu, insn) => {
   requireRing0(state);
   const index = state.gpr32(GPR.RCX);
   if (controls.msrReadExits(index)) return leaveGuest(state, EXIT.MSR_READ, insn.length);
-  writeEdxEax(state, readMsr(cpu, index) ?? raise.gp(0));
+  const virtual = controls.virtualApic === null ? null : readVirtualMsr(controls.virtualApic, index);
+  writeEdxEax(state, virtual ?? readMsr(cpu, index) ?? raise.gp(0));
   return 'next';
 };
 
@@ -25,6 +27,8 @@ export const wrmsr: Microcode = (cpu, insn) => {
   requireRing0(state);
   const index = state.gpr32(GPR.RCX);
   if (controls.msrWriteExits(index)) return leaveGuest(state, EXIT.MSR_WRITE, insn.length);
+  const virtual = controls.virtualApic === null ? null : writeVirtualMsr(state, controls.virtualApic, index);
+  if (virtual !== null) return virtual;
   if (index === MSR.TSC) stop('a write to MSR_TSC without an exit is not implemented', 'let writes to MSR_TSC exit');
   if (!writeMsr(cpu, index, readEdxEax(state))) raise.gp(0);
   return 'end';

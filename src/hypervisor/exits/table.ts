@@ -1,6 +1,7 @@
 // Which handler takes which exit: kvm_vmx_exit_handlers. Exhaustive by its type.
 
 import { EXIT } from '../../cpu/exit.ts';
+import { handleApicWrite, handleEoiInduced, handleTprBelowThreshold } from './apic.ts';
 import { handleCrAccess } from './controlRegister.ts';
 import { handleCpuid } from './cpuid.ts';
 import { handleEptMisconfig, handleEptViolation } from './ept.ts';
@@ -35,12 +36,15 @@ const HANDLERS: Readonly<Record<VmxExitName, ExitHandler>> = {
   MWAIT_INSTRUCTION: handleMonitorMwait,
   MONITOR_INSTRUCTION: handleMonitorMwait,
   PAUSE_INSTRUCTION: handlePause,
+  TPR_BELOW_THRESHOLD: handleTprBelowThreshold,
+  EOI_INDUCED: handleEoiInduced,
   EPT_VIOLATION: handleEptViolation,
   EPT_MISCONFIG: handleEptMisconfig,
   RDTSCP: handleRdtscp,
   PREEMPTION_TIMER: handlePreemptionTimer,
   WBINVD: handleCacheFlush,
   XSETBV: handleXsetbv,
+  APIC_WRITE: handleApicWrite,
 };
 
 /** The handlers by basic exit reason. */

@@ -22,9 +22,9 @@ export function acceptIrq(
   switch (deliveryMode) {
     case DELIVERY.LOWEST:
       lapic.arbitrationPriority++;
-      return acceptVector(lapic, vector, assert, levelTriggered);
+      return acceptVector(lapic, deliveryMode, vector, assert, levelTriggered);
     case DELIVERY.FIXED:
-      return acceptVector(lapic, vector, assert, levelTriggered);
+      return acceptVector(lapic, deliveryMode, vector, assert, levelTriggered);
     case DELIVERY.REMRD:
       owner.pvUnhalt();
       owner.requests.make(KVM_REQ.EVENT);
@@ -52,13 +52,33 @@ export function acceptIrq(
 }
 
 /** Fixed and lowest priority: the vector goes to IRR, its trigger mode to TMR. */
-function acceptVector(lapic: Lapic, vector: number, assert: boolean, levelTriggered: boolean): boolean {
+function acceptVector(
+  lapic: Lapic,
+  deliveryMode: number,
+  vector: number,
+  assert: boolean,
+  levelTriggered: boolean,
+): boolean {
   if (levelTriggered && !assert) return false;
   if (!lapic.enabled) return false;
   const { regs } = lapic;
   if (testVector(regs, APIC.TMR, vector) !== levelTriggered) {
     (levelTriggered ? setVector : clearVector)(regs, APIC.TMR, vector);
   }
-  lapic.deliverInterrupt(vector);
+  deliverInterrupt(lapic, deliveryMode, vector, levelTriggered);
   return true;
+}
+
+/** vmx_deliver_interrupt(). */
+function deliverInterrupt(lapic: Lapic, deliveryMode: number, vector: number, levelTriggered: boolean): void {
+  const { owner } = lapic;
+  if (owner.apicv === null || !owner.apicv.active) {
+    lapic.deliverInterrupt(vector);
+    return;
+  }
+  owner.apicv.deliverPostedInterrupt(vector);
+  if (owner.probes.active) {
+    const event = { apicId: owner.id, deliveryMode, triggerLevel: levelTriggered, vector };
+    owner.probes.fire('kvm_apicv_accept_irq', event, owner.now());
+  }
 }

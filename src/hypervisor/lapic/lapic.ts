@@ -113,7 +113,7 @@ export class Lapic {
   readRegister(offset: number): number | null {
     const register = registerAt(offset);
     if (register === undefined || !this.#offers(register) || this.#access(register)[0] !== 'r') return null;
-    if (offset === APIC.PROCPRI) this.#updatePpr();
+    if (offset === APIC.PROCPRI) this.updatePpr();
     const value = offset === APIC.TMCCT ? this.timer.currentCount() : this.register(offset);
     this.#trace(false, offset, value);
     return value;
@@ -155,6 +155,7 @@ export class Lapic {
   /** The vector that the processor would take now; NONE (-1) when there is none: kvm_apic_has_interrupt(). */
   pendingInterrupt(): number {
     if (!this.hardwareEnabled) return NONE;
+    if (this.owner.apicv !== null) this.owner.apicv.syncPirToIrr();
     const ppr = processorPriority(this.regs);
     this.setRegister(APIC.PROCPRI, ppr);
     return deliverableVector(this.regs, ppr);
@@ -164,6 +165,7 @@ export class Lapic {
   acknowledge(vector: number): void {
     clearVector(this.regs, APIC.IRR, vector);
     setVector(this.regs, APIC.ISR, vector);
+    if (this.owner.apicv !== null) this.owner.apicv.hwapicIsrUpdate();
     this.setRegister(APIC.PROCPRI, processorPriority(this.regs));
   }
 
@@ -186,6 +188,7 @@ export class Lapic {
     if (bsp && owner.vm.quirks.lint0Reenabled) this.setRegister(APIC.LVT0, DELIVERY.EXTINT << ICR.MODE_SHIFT);
     if (this.x2apic) this.#setX2apicId(x2apicId);
     else this.#setXapicId(init ? xapicId : x2apicId);
+    owner.apicv?.stateRestored();
     this.timer.reset();
     this.arbitrationPriority = 0;
     owner.vm.apicMap.markDirty();
@@ -197,6 +200,7 @@ export class Lapic {
     this.setRegister(APIC.LVR, versionRegister(this));
     this.setRegister(APIC.PROCPRI, processorPriority(this.regs));
     this.owner.vm.apicMap.markDirty();
+    this.owner.apicv?.stateRestored();
     this.timer.restored();
     this.owner.requests.make(KVM_REQ.EVENT);
   }
@@ -268,11 +272,11 @@ export class Lapic {
 
   #setTaskPriority(value: number): void {
     this.setRegister(APIC.TASKPRI, value);
-    this.#updatePpr();
+    this.updatePpr();
   }
 
   /** apic_update_ppr(): when the priority falls below a requested vector, the vCPU must look. */
-  #updatePpr(): void {
+  updatePpr(): void {
     const old = this.register(APIC.PROCPRI);
     const ppr = processorPriority(this.regs);
     this.setRegister(APIC.PROCPRI, ppr);
@@ -286,11 +290,25 @@ export class Lapic {
     if (owner.probes.active) owner.probes.fire('kvm_eoi', { apicId: owner.id, vector }, owner.now());
     if (vector === NONE) return;
     clearVector(this.regs, APIC.ISR, vector);
-    this.#updatePpr();
-    if ((this.register(APIC.SPIV) & SPIV.DIRECTED_EOI) === 0) {
-      owner.vm.ioapicEoi(this, vector, testVector(this.regs, APIC.TMR, vector));
-    }
+    if (owner.apicv !== null) owner.apicv.hwapicIsrUpdate();
+    this.updatePpr();
+    this.#broadcastEoi(vector);
     owner.requests.make(KVM_REQ.EVENT);
+  }
+
+  /** kvm_apic_set_eoi_accelerated(): the processor has ended an interrupt that an IOAPIC may have sent. */
+  endOfInterruptAccelerated(vector: number): void {
+    const { owner } = this;
+    if (owner.probes.active) owner.probes.fire('kvm_eoi', { apicId: owner.id, vector }, owner.now());
+    this.#broadcastEoi(vector);
+    owner.requests.make(KVM_REQ.EVENT);
+  }
+
+  /** kvm_ioapic_send_eoi(). */
+  #broadcastEoi(vector: number): void {
+    if ((this.register(APIC.SPIV) & SPIV.DIRECTED_EOI) === 0) {
+      this.owner.vm.ioapicEoi(this, vector, testVector(this.regs, APIC.TMR, vector));
+    }
   }
 
   #setSpiv(value: number): void {

@@ -27,6 +27,24 @@ export interface HvTimer {
   cancel(): void;
 }
 
+/** APIC virtualisation, where the processor has it and it is used: kvm_x86_ops.sync_pir_to_irr and its kin. */
+export interface Apicv {
+  /** apic->apicv_active: the processor delivers interrupts by itself. */
+  readonly active: boolean;
+  /** kvm_can_post_timer_interrupt(): the timer need not be on the vCPU's own CPU, and the preemption timer is not used. */
+  readonly canPostTimerInterrupt: boolean;
+  /** kvm_use_posted_timer_interrupt(): that, and the guest runs just now. */
+  readonly usePostedTimerInterrupt: boolean;
+  /** Posts a vector from any physical CPU. */
+  deliverPostedInterrupt(vector: number): void;
+  /** Moves what was posted to IRR. */
+  syncPirToIrr(): void;
+  /** ISR was changed by the hypervisor. */
+  hwapicIsrUpdate(): void;
+  /** The register page has other contents: what was posted before is forgotten. */
+  stateRestored(): void;
+}
+
 /** A range of guest memory, inside one page, that the host reads and writes by itself: what the lazy deadline needs of it. */
 export interface GuestPage {
   /** False for a range without memory behind it. */
@@ -54,6 +72,8 @@ export interface LapicOwner {
   readonly features: LapicFeatures;
   /** Null where the processor has none, or it may not be used. */
   readonly hvTimer: HvTimer | null;
+  /** Null where the processor has none, or it may not be used. */
+  readonly apicv: Apicv | null;
   mpState: Cell<MpState>;
 
   /** ktime_get(): position of the calling physical CPU, in host cycles. */
@@ -65,6 +85,8 @@ export interface LapicOwner {
   /** A cache of one guest page (gfn_to_pfn_cache), inactive. */
   guestPage(): GuestPage;
 
+  /** ndelay(), on the calling physical CPU, in cycles. */
+  delay(cycles: number): void;
   /** kvm_vcpu_kick(): wakes a blocked vCPU, or makes a running one leave guest mode. */
   kick(): void;
   /** kvm_inject_nmi(): queues an NMI and makes KVM_REQ_NMI. */

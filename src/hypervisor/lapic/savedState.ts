@@ -6,8 +6,9 @@ import { ICR_HIGH } from './icr.ts';
 import type { Lapic } from './lapic.ts';
 import { APIC, REGISTER_PAGE, SPIV, XAPIC_ID_SHIFT } from './registers.ts';
 
-/** KVM_GET_LAPIC. */
+/** KVM_GET_LAPIC. What was posted belongs to it. */
 export function getLapicState(lapic: Lapic): Uint8Array {
+  lapic.owner.apicv?.syncPirToIrr();
   const state = new Uint8Array(REGISTER_PAGE);
   const view = new DataView(state.buffer);
   lapic.regs.forEach((value, i) => view.setUint32(i * 4, value, true));

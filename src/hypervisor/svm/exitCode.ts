@@ -42,7 +42,7 @@ const NPF = { PRESENT: 1n, WRITE: 1n << 1n, USER: 1n << 2n, FETCH: 1n << 4n, FIN
 /** EXITINFO1 of a control register access: a MOV, whose register is in the low bits. */
 const CR_MOV = 1n << 63n;
 
-/** Null for what does not exist on AMD: the preemption timer. */
+/** Null for what does not exist on AMD: the preemption timer, and exits of APIC virtualisation. */
 export function svmExit(exit: Exit): SvmExit | null {
   const of = (code: number, info1: bigint | number = 0, info2 = 0n): SvmExit => ({ code, info1: BigInt(info1), info2 });
   switch (exit.reason) {
@@ -72,6 +72,9 @@ export function svmExit(exit: Exit): SvmExit | null {
       // KVM maps MMIO with a reserved bit, so that the entry is found present.
       return of(SVM_EXIT.NPF, NPF.FINAL | NPF.USER | NPF.PRESENT | accessBits(exit.access), exit.gpa);
     case 'PREEMPTION_TIMER':
+    case 'TPR_BELOW_THRESHOLD':
+    case 'EOI_INDUCED':
+    case 'APIC_WRITE':
       return null;
     default:
       return of(PLAIN[exit.reason]);
