@@ -42,6 +42,12 @@ const rows = {
   contextSwitch:   { what: 'schedule() to another thread or out of idle',                 skylake: 1500, source: 'estimate' },
   pageFault:       { what: 'population of one page of the second stage',                  skylake: 1500, source: 'estimate' },
   pageWalkStep:    { what: 'one level of a software page walk',                           skylake: 15,   source: 'estimate: a cached load and its checks' },
+  sysregRead:      { what: 'read of a timer register of the second timer (seed 003)',     skylake: 25,   source: 'estimate: as VMREAD' },
+  sysregWrite:     { what: 'write of one',                                                skylake: 25,   source: 'estimate: as VMWRITE' },
+  isb:             { what: 'ISB: the writes before it have taken effect',                 skylake: 40,   source: 'estimate: an emptied pipeline' },
+  hypCall:         { what: 'from a host at EL1 to EL2 and back (non-VHE)',                skylake: 200,  source: 'estimate: two changes of exception level and a call' },
+  distributorWrite:{ what: 'active or enable state of one interrupt, in its distributor', skylake: 700,  source: 'Linux commit 9b4a3004439d: about 700 cycles less for each hypercall without one (GICv2, 2 GHz)' },
+  gicCpuInterface: { what: 'IAR, EOIR or DIR of the interrupt controller',                skylake: 25,   source: 'estimate: a system register (GICv3)' },
   userspaceReturn: { what: 'return from KVM_RUN to the VMM and the next KVM_RUN',         skylake: 1150, source: 'KVM_RUN loop on AMD, 2528 cycles, less its VMRUN path of 1344 to 1376 (KVM list, 2020)' },
 } as const satisfies Record<string, Row>;
 

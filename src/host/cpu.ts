@@ -6,6 +6,8 @@
 
 import { EventQueue, type HostEvent } from './queue.ts';
 import { COST, PRIMITIVE_COUNT, type CostModel } from './costs.ts';
+import { GenericTimer } from './genericTimer.ts';
+import { Gic } from './gic.ts';
 import { LocalTimer } from './localTimer.ts';
 import type { Thread } from './thread.ts';
 
@@ -39,6 +41,9 @@ export class PhysicalCpu {
   softirq: HostEvent | null = null;
   /** The local APIC's timer, and the hrtimers that were started here. */
   readonly localTimer: LocalTimer;
+  /** The timer that a guest may own, and the interrupt controller behind it: hardware of seed 003. */
+  readonly vtimer = new GenericTimer(this);
+  readonly gic = new Gic(this, this.vtimer);
   /** Spinning locks that are held here, the last one last. */
   readonly locksHeld: { describe(): string }[] = [];
   readonly #softirqs: HostEvent[] = [];
@@ -79,6 +84,16 @@ export class PhysicalCpu {
   enableInterrupts(): void {
     this.interruptsEnabled = true;
     if (this.events.next <= this.now) this.takeInterrupts();
+  }
+
+  /** local_irq_save(): whether interrupts were on, for `localIrqRestore`. */
+  localIrqSave(): boolean {
+    const enabled = this.interruptsEnabled;
+    this.disableInterrupts();
+    return enabled;
+  }
+  localIrqRestore(enabled: boolean): void {
+    if (enabled) this.enableInterrupts();
   }
 
   disablePreemption(): void {

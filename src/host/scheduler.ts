@@ -111,8 +111,7 @@ export class Scheduler {
     const previous = cpu.thread;
     const next = queue.take() ?? this.#newidleBalance(cpu);
     cpu.needResched = false;
-    if (previous !== null)
-      for (const notifier of previous.preemptNotifiers) atomically(cpu, () => notifier.schedOut(next));
+    if (previous !== null) leave(cpu, previous, next);
     cpu.thread = next;
     if (next === null) return;
     next.state = 'running';
@@ -221,6 +220,14 @@ export class Scheduler {
   #queueOf(cpu: PhysicalCpu): RunQueue {
     return this.#queues[cpu.id]!;
   }
+}
+
+/** prepare_task_switch(): with interrupts off, so that nobody wakes up between the choice of the next thread and the switch. */
+function leave(cpu: PhysicalCpu, { preemptNotifiers }: Thread, next: Thread | null): void {
+  const enabled = cpu.interruptsEnabled;
+  cpu.interruptsEnabled = false;
+  for (const notifier of preemptNotifiers) atomically(cpu, () => notifier.schedOut(next));
+  cpu.interruptsEnabled = enabled;
 }
 
 function atomically(cpu: PhysicalCpu, run: () => void): void {
