@@ -5,6 +5,7 @@ import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts
 import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
 import {
   FASTPATH_DESIGNS,
+  OWNERSHIP_DESIGNS,
   KVM_MODULES,
   LAZY_VERSIONS,
   type FastpathDesign,
@@ -52,7 +53,9 @@ export const MACHINE_OPTIONS: readonly Option[] = [
   {
     name: 'timer',
     value: 'NAME',
-    help: 'what carries deadlines of a running vCPU: hv, the preemption timer (default), or sw, an hrtimer',
+    help:
+      'what carries deadlines of a running vCPU: hv, the preemption timer (default), or sw, an hrtimer; hypothetical on x86, a ' +
+      "timer of the guest's own, moved by load-put or entry-exit, with -nvhe for a host below EL2",
   },
   {
     name: 'lazy',
@@ -168,7 +171,11 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
 export const maxCycles = (args: Arguments, wishes: Wishes): number =>
   args.number('max-cycles', 1, Number.MAX_SAFE_INTEGER) ?? wishes.maxCycles ?? Infinity;
 
-const TIMERS: Readonly<Record<string, boolean>> = { hv: true, sw: false };
+const TIMERS: Readonly<Record<string, Partial<KvmParams>>> = {
+  hv: { preemptionTimer: true },
+  sw: { preemptionTimer: false },
+  ...OWNERSHIP_DESIGNS,
+};
 const isModule = (name: string): name is KvmModule => (KVM_MODULES as readonly string[]).includes(name);
 const isVersion = (name: string): name is LazyVersion => (LAZY_VERSIONS as readonly string[]).includes(name);
 const isDesign = (name: string): name is FastpathDesign => (FASTPATH_DESIGNS as readonly string[]).includes(name);
@@ -190,7 +197,7 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
   if (fastpath !== undefined && !isDesign(fastpath))
     throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))
-    throw new UsageError(`--timer knows hv and sw, not '${timer}'`);
+    throw new UsageError(`--timer knows ${Object.keys(TIMERS).join(', ')}, not '${timer}'`);
   const lazy = args.text('lazy');
   if (lazy !== undefined && !isVersion(lazy))
     throw new UsageError(`--lazy knows ${LAZY_VERSIONS.join(', ')}, not '${lazy}'`);
@@ -198,7 +205,7 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
     ...Object.assign({}, ...args.texts('param').map(parameter)),
     ...(module !== undefined && { module }),
     ...(fastpath !== undefined && { fastpath }),
-    ...(timer !== undefined && { preemptionTimer: TIMERS[timer]! }),
+    ...(timer !== undefined && TIMERS[timer]!),
     ...(lazy !== undefined && { lazyTscdeadline: lazy }),
     ...(apicv !== undefined && { apicv }),
     ...(hltExits !== undefined && { hltInGuest: !hltExits }),

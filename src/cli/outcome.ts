@@ -95,8 +95,17 @@ const ASKED: Record<Diagnostic['what'], (index: number) => string> = {
   hypercall: (i) => `hypercall ${i} was called`,
 };
 
-/** What the guest asked for in vain, a line each. */
+/** What no reader should miss: a machine that cannot exist, and what the guest asked for in vain, a line each. */
 export function describeDiagnostics(machine: Machine): string[] {
+  const { timerOwnership } = machine.vm.params;
+  const hypothetical =
+    timerOwnership === 'off'
+      ? []
+      : [`trapline: hypothetical on x86: the TSC deadline is a timer of the guest's own, moved by ${timerOwnership}`];
+  return [...hypothetical, ...vainRequests(machine)];
+}
+
+function vainRequests(machine: Machine): string[] {
   const lines = machine.diagnostics.slice(0, MOST_DIAGNOSTICS).map((d) => {
     const times = d.count === 1 ? 'once' : `${d.count} times`;
     const unknown = d.what.startsWith('msr') || d.what === 'hypercall' ? 'unknown ' : '';

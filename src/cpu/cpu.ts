@@ -10,6 +10,7 @@ import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
 import type { MemoryContext } from './memoryContext.ts';
+import type { PhysicalMsrs } from './microcode/microcode.ts';
 import { Mmu } from './mmu.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { RECORD } from './records.ts';
@@ -60,6 +61,8 @@ export class Cpu implements Runnable, MemoryContext {
   stopped: Stopped | null = null;
   /** The record under execution, while a slow path or microcode runs. */
   record = 0;
+  /** What guest code reaches of the physical CPU, where the MSR bitmaps let it. */
+  physicalMsrs: PhysicalMsrs | null = null;
   /** Answers CPUID where it does not exit. */
   cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   readonly #shared: Shared;

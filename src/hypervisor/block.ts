@@ -17,6 +17,8 @@ export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
     // The preemption timer counts in guest mode only.
     if (hvTimer) timer.switchToSwTimer();
     yield* vcpuHalt(vcpu);
+    // An ARM guest is entered and finds its interrupt; a halted x86 guest is not entered before it has one.
+    if (vcpu.directTimer !== null) vcpu.directTimer.timer.flushHwstate();
     if (hvTimer) timer.switchToHvTimer();
     if (!isRunnable(vcpu)) return CONTINUE;
   }
@@ -43,7 +45,9 @@ function* vcpuHalt(vcpu: Vcpu): Sleep<void> {
 /** kvm_vcpu_block(): whether the thread slept. */
 function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
   const thread = vcpu.vm.host.thisCpu.thread!;
+  const { directTimer } = vcpu;
   let waited = false;
+  if (directTimer !== null) directTimer.timer.schedule();
   thread.aboutToBlock = true;
   while (!shouldStopBlocking(vcpu)) {
     waited = true;
@@ -53,6 +57,7 @@ function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
     thread.aboutToBlock = true;
   }
   thread.aboutToBlock = false;
+  if (directTimer !== null) directTimer.timer.unschedule();
   return waited;
 }
 
@@ -60,6 +65,7 @@ function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
 function shouldStopBlocking(vcpu: Vcpu): boolean {
   if (isRunnable(vcpu)) return true;
   if (vcpu.lapic.timer.hasPendingTimer() || vcpu.signalPending) return true;
+  if (vcpu.directTimer !== null && vcpu.directTimer.timer.hasPendingTimer()) return true;
   return vcpu.requests.check(KVM_REQ.UNBLOCK);
 }
 
@@ -94,6 +100,7 @@ export function describeWait(vcpu: Vcpu): string {
   const { lapic } = vcpu;
   if (!isHalted(vcpu)) return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
   if (interruptsOff(vcpu)) return `${vcpu.name} is halted with interrupts disabled`;
-  const timer = lapic.timer.tscdeadline === 0n ? 'no timer is armed' : 'its timer is armed';
+  const deadline = vcpu.directDeadline?.deadline ?? lapic.timer.tscdeadline;
+  const timer = deadline === 0n ? 'no timer is armed' : 'its timer is armed';
   return `${vcpu.name} is halted, ${timer}`;
 }

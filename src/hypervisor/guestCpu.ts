@@ -3,6 +3,7 @@
 
 import type { Controls } from '../cpu/controls.ts';
 import type { Exit, ExitReason } from '../cpu/exit.ts';
+import type { PhysicalMsrs } from '../cpu/microcode/microcode.ts';
 import type { CpuState } from '../cpu/state.ts';
 
 /** An event to deliver at the next entry: VM-entry interruption information (SDM vol. 3, 26.6). */
@@ -17,6 +18,8 @@ export interface GuestCpu {
   /** Units used by the last `enter`. */
   readonly used: number;
   readonly controls: Controls;
+  /** What guest code reaches of the physical CPU, where the MSR bitmaps let it; a write of it ends the run with BUDGET. */
+  physicalMsrs: PhysicalMsrs | null;
   /** Why `enter` last returned STOPPED. */
   readonly stopped: { readonly what: string; readonly hint: string } | null;
 

@@ -25,7 +25,8 @@ export function* pollWhileHalted(vcpu: Vcpu, found: () => boolean): Sleep<boolea
   vcpu.haltPollNs = Math.min(vcpu.haltPollNs, limit);
   if (vcpu.haltPollNs === 0) return false;
   vcpu.stat.haltAttemptedPoll++;
-  const stop = vcpu.cpu.now + toCycles(vcpu.haltPollNs, vcpu);
+  const window = vcpu.cpu.now + toCycles(vcpu.haltPollNs, vcpu);
+  const stop = vcpu.directTimer === null ? window : Math.min(window, vcpu.directTimer.timer.pendsAt);
   let success = false;
   // kvm_vcpu_can_poll(): only while nobody else wants this CPU.
   const done = (): boolean =>

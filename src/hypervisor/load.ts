@@ -45,6 +45,7 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
     thisCpu.disablePreemption();
     thisCpu.thread!.unregisterPreemptNotifier(this);
     this.loaded = false;
+    this.#archPut();
     thisCpu.enablePreemption();
   }
 
@@ -57,17 +58,26 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
   /** kvm_sched_out(): preempted, if it would rather have gone on. */
   schedOut(): void {
     this.#vcpu.preempted = this.#vcpu.thread?.state === 'runnable';
+    this.#archPut();
   }
 
   /** kvm_arch_vcpu_load(). */
   #archLoad(cpu: PhysicalCpu): void {
     const vcpu = this.#vcpu;
     if (cpu.currentVmcs !== this) this.#loadVmcs(cpu);
-    if (vcpu.cpu === cpu) return;
-    vcpu.cpu = cpu;
-    vcpu.stat.migrations++;
-    vcpu.lapic.timer.restartHvTimer();
-    vcpu.requests.make(KVM_REQ.MIGRATE_TIMER);
+    if (vcpu.cpu !== cpu) {
+      vcpu.cpu = cpu;
+      vcpu.stat.migrations++;
+      vcpu.lapic.timer.restartHvTimer();
+      vcpu.requests.make(KVM_REQ.MIGRATE_TIMER);
+    }
+    if (vcpu.directTimer !== null) vcpu.directTimer.timer.load();
+  }
+
+  /** kvm_arch_vcpu_put(). */
+  #archPut(): void {
+    const { directTimer } = this.#vcpu;
+    if (directTimer !== null) directTimer.timer.put();
   }
 
   /** vmx_vcpu_load_vmcs(). A VMCS is current on at most one CPU: the last one is asked to write it back first. */

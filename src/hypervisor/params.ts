@@ -2,6 +2,8 @@
 // of one mechanism that are compared with each other. The defaults are those of Linux 6.16, but for APIC virtualisation, which
 // is off until it is asked for.
 
+import type { TimerPolicy } from './vtimer/owner.ts';
+
 /**
  * Where an IPI that the guest sends is handled (seed 004; ipiFastpath.ts):
  *   off          as any WRMSR, in the slow path
@@ -41,6 +43,10 @@ export interface KvmParams {
   readonly piInjectTimer: boolean;
   /** KVM_X86_DISABLE_EXITS_HLT: the guest halts its physical CPU by itself. */
   readonly hltInGuest: boolean;
+  /** Who owns the second timer of a CPU (seed 003), which then carries TSC deadlines; 'off': there is none, as on real x86. */
+  readonly timerOwnership: TimerPolicy | 'off';
+  /** With such a timer: the host runs at EL2, as ARM's Virtualization Host Extensions let it. */
+  readonly vhe: boolean;
 }
 
 export const KVM_PARAMS: KvmParams = {
@@ -53,4 +59,15 @@ export const KVM_PARAMS: KvmParams = {
   apicv: false,
   piInjectTimer: false,
   hltInGuest: false,
+  timerOwnership: 'off',
+  vhe: true,
 };
+
+/** Positions of the switch of seed 003: a policy, and a host at EL2 or (nVHE) below. Hypothetical on x86. */
+export const OWNERSHIP_DESIGNS = {
+  'entry-exit': { timerOwnership: 'entry-exit', vhe: true },
+  'entry-exit-nvhe': { timerOwnership: 'entry-exit', vhe: false },
+  'load-put': { timerOwnership: 'load-put', vhe: true },
+  'load-put-nvhe': { timerOwnership: 'load-put', vhe: false },
+} as const satisfies Record<string, Partial<KvmParams>>;
+export type OwnershipDesign = keyof typeof OWNERSHIP_DESIGNS;

@@ -108,6 +108,7 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
 /** vcpu_enter_guest() up to the entry: null to enter, else what to do instead. */
 function prepareEntry(vcpu: Vcpu): Disposition | null {
   const { cpu, requests } = vcpu;
+  if (vcpu.directTimer !== null) vcpu.directTimer.timer.flushHwstate();
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
   if (requests.pending) {
     serviceRequests(vcpu);
@@ -188,6 +189,7 @@ function refuseSmi(vcpu: Vcpu): Disposition {
 /** vmx_vcpu_run(), up to the entry. Returns the host position at which the preemption timer ends guest mode; Infinity: never. */
 function vmxEnter(vcpu: Vcpu): number {
   const { cpu, hvTimer } = vcpu;
+  if (vcpu.directTimer !== null) vcpu.directTimer.enter();
   if (vcpu.probes.active) traceEntry(vcpu);
   cpu.charge(COST.vmEntry);
   waitLapicExpire(vcpu);
@@ -242,6 +244,7 @@ function vmxExit(vcpu: Vcpu, reason: ExitReason): void {
     vcpu.stat.exits++;
     vcpu.stat.byReason[reason]++;
   }
+  if (vcpu.directTimer !== null) vcpu.directTimer.exit();
   if (vcpu.probes.active) traceExit(vcpu, reason);
   completeInterrupts(vcpu);
 }

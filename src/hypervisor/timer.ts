@@ -74,6 +74,11 @@ export class ApicTimer implements HrtimerOwner {
    */
   setLapicTscdeadlineMsr(value: bigint, hostInitiated = false): void {
     if (!this.lapic.hardwareEnabled || !this.tscDeadlineMode) return;
+    const { directDeadline } = this.lapic.owner;
+    if (directDeadline !== null) {
+      directDeadline.setDeadline(value);
+      return;
+    }
     this.#hrtimer.cancel();
     this.tscdeadline = value;
     this.lazy.update(value, hostInitiated);
@@ -83,7 +88,8 @@ export class ApicTimer implements HrtimerOwner {
 
   /** RDMSR of IA32_TSC_DEADLINE. */
   getLapicTscdeadlineMsr(): bigint {
-    return this.lapic.hardwareEnabled && this.tscDeadlineMode ? this.tscdeadline : 0n;
+    if (!this.lapic.hardwareEnabled || !this.tscDeadlineMode) return 0n;
+    return this.lapic.owner.directDeadline?.deadline ?? this.tscdeadline;
   }
 
   /** LVTT was written: apic_update_lvtt(). Into or out of TSC-deadline mode everything is disarmed; a countdown goes on. */
@@ -147,6 +153,7 @@ export class ApicTimer implements HrtimerOwner {
 
   /** The guest's TSC was moved against host time: a deadline, which is a TSC, now lies elsewhere. A countdown does not. */
   tscMoved(): void {
+    this.lapic.owner.directDeadline?.counterMoved();
     if (!this.tscDeadlineMode || this.pending > 0) return;
     this.#hrtimer.cancel();
     this.restartApicTimer();
@@ -380,6 +387,7 @@ export class ApicTimer implements HrtimerOwner {
   /** Power-on or INIT: stopped, one-shot, and the guest's lazy page is forgotten. The registers are reset already. */
   reset(): void {
     this.#cancelApicTimer();
+    this.lapic.owner.directDeadline?.reset();
     this.lazy.exit();
     this.timerMode = LVT.TIMER_ONESHOT;
     this.tscdeadline = 0n;
@@ -391,6 +399,7 @@ export class ApicTimer implements HrtimerOwner {
 
   /** kvm_free_lapic(): the VM is gone; its registers still say what they said, but nothing fires any more. */
   free(): void {
+    this.lapic.owner.directDeadline?.free();
     this.#hrtimer.cancel();
     this.#cancelHvTimer();
   }
@@ -405,6 +414,9 @@ export class ApicTimer implements HrtimerOwner {
     this.#divide = divideCount(this.lapic.register(APIC.TDCR));
     this.startApicTimer(APIC.TMCCT);
     this.lapic.setRegister(APIC.TMCCT, 0);
+    const { regs, owner } = this.lapic;
+    const vector = this.lapic.register(APIC.LVTT) & LVT.VECTOR;
+    owner.directDeadline?.restored(vector, testVector(regs, APIC.IRR, vector), testVector(regs, APIC.ISR, vector));
   }
 
   #countedCycles(countRegister: number): number {

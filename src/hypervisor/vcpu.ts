@@ -18,13 +18,14 @@ import { GuestTsc } from './guestTsc.ts';
 import { QueuedEvents, queueNmi } from './inject.ts';
 import { VcpuLoad } from './load.ts';
 import { Lapic } from './lapic/lapic.ts';
-import type { LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
+import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
 import { KVM_REQ, Requests } from './requests.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
 import type { UserspaceExit } from './userspace.ts';
 import type { Vm } from './vm.ts';
 import { VmxApicv } from './vmx/apicv.ts';
 import { VmxHvTimer } from './vmx/hvTimer.ts';
+import { DirectTimer } from './vtimer/directTimer.ts';
 
 /**
  * Where a vCPU stands with respect to its guest (vcpu->mode). A sender sets its request, then reads the mode; the vCPU sets
@@ -98,6 +99,8 @@ export class Vcpu implements EventOwner, LapicOwner {
   /** Whether SVM runs it, and not VMX. */
   readonly svm: boolean;
   readonly hvTimer: VmxHvTimer | null;
+  /** The timer of seed 003; null where there is none. */
+  readonly directTimer: DirectTimer | null;
   readonly lapic: Lapic;
   readonly apicv: VmxApicv | null;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
@@ -142,6 +145,8 @@ export class Vcpu implements EventOwner, LapicOwner {
     this.guest.controls.hltExiting = !vm.params.hltInGuest;
     this.lapic = new Lapic(this);
     this.apicv = vm.params.apicv && !this.svm ? new VmxApicv(this) : null;
+    const { timerOwnership, vhe } = vm.params;
+    this.directTimer = timerOwnership === 'off' ? null : new DirectTimer(this, timerOwnership, vhe);
   }
 
   /** Position of the calling physical CPU, in cycles: ktime_get(). */
@@ -182,6 +187,10 @@ export class Vcpu implements EventOwner, LapicOwner {
 
   delay(cycles: number): void {
     this.vm.host.thisCpu.now += cycles;
+  }
+
+  get directDeadline(): DirectDeadline | null {
+    return this.directTimer === null ? null : this.directTimer.timer;
   }
 
   /** What CPUID depends on, for this vCPU in its current state. */

@@ -56,6 +56,11 @@ export interface ProbeEvents {
   kvm_hv_timer_state: { vcpu: number; hvTimer: boolean };
   /** What a vCPU that was woken early for its deadline waited for: guest cycles past it (below 0: before it). */
   kvm_wait_lapic_expire: { vcpu: number; delta: number };
+  /** The virtual timer of seed 003 (Linux arch/arm64/kvm/trace_arm.h). `irq`: the INTID; `index`: arch_timer_ctx_index. */
+  kvm_timer_update_irq: { vcpu: number; irq: number; level: boolean };
+  kvm_timer_save_state: { ctl: number; cval: bigint; index: number };
+  kvm_timer_restore_state: { ctl: number; cval: bigint; index: number };
+  kvm_timer_hrtimer_expire: { index: number };
   kvm_hypercall: { vcpu: number; nr: bigint; args: readonly bigint[] };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {

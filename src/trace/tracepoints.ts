@@ -36,6 +36,10 @@ const ICR = { VECTOR: 0xff, MODE_SHIFT: 8, LOGICAL: 1 << 11, ASSERT: 1 << 14, LE
 const acceptance = (e: ProbeEvents['kvm_apic_accept_irq']): string =>
   `apicid ${x(e.apicId)} vec ${e.vector} (${symbolic(DELIVERY_MODES, e.deliveryMode)}|${trigger(e.triggerLevel)})`;
 
+/** %#08lx and %#16llx, whose widths count the prefix. */
+const timerState = (e: ProbeEvents['kvm_timer_save_state']): string =>
+  `   CTL: 0x${x(e.ctl).padStart(6, '0')} CVAL: ${`0x${x(e.cval)}`.padStart(16)} arch_timer_ctx_index: ${e.index}`;
+
 type Payloads = { readonly [N in Tracepoint]: (event: ProbeEvents[N], tscKhz: number) => string };
 
 const PAYLOADS: Payloads = {
@@ -77,6 +81,10 @@ const PAYLOADS: Payloads = {
   kvm_userspace_exit: (e) => `reason ${symbolic(USERSPACE_EXITS, e.reason)} (${e.reason})`,
   kvm_hv_timer_state: (e) => `vcpu_id ${x(e.vcpu)} hv_timer ${e.hvTimer ? 1 : 0}`,
   kvm_wait_lapic_expire: (e) => `vcpu ${e.vcpu}: delta ${e.delta} (${e.delta < 0 ? 'early' : 'late'})`,
+  kvm_timer_update_irq: (e) => `VCPU: ${e.vcpu}, IRQ ${e.irq}, level ${e.level ? 1 : 0}`,
+  kvm_timer_save_state: timerState,
+  kvm_timer_restore_state: timerState,
+  kvm_timer_hrtimer_expire: (e) => `arch_timer_ctx_index: ${e.index}`,
   kvm_hypercall: (e) => `nr 0x${x(e.nr)} ${e.args.map((value, i) => `a${i} 0x${x(value)}`).join(' ')}`,
   // Not upstream: KVM has no lazy TSC deadline.
   kvm_lazy_tsc: (e) => `vcpu ${e.vcpu} op ${e.op} armed 0x${x(e.armed)} pending 0x${x(e.pending)}`,

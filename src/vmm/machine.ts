@@ -112,6 +112,11 @@ export class Machine implements Userspace {
     if (unknown !== undefined) {
       throw new BootError(`there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`);
     }
+    if (options.params?.apicv && (options.params.timerOwnership ?? 'off') !== 'off') {
+      throw new BootError(
+        'with timer ownership the hypervisor must see the guest take and end the interrupts of its timer: it needs apicv off',
+      );
+    }
     this.image = image;
     this.memory = memory;
     const { hostCpus = vcpus, housekeeping } = options;

@@ -54,7 +54,11 @@ describe('usage: status 2', () => {
     [['run', hello, '--hlt-exits', '1'], "--hlt-exits knows on and off, not '1'"],
     [['run', hello, '--housekeeping', '1'], 'CPU 1 cannot keep house for a host that has 1: add one, or name another'],
     [['run', hello, '--apicv', 'maybe'], "--apicv knows on and off, not 'maybe'"],
-    [['run', hello, '--timer', 'sand'], "--timer knows hv and sw, not 'sand'"],
+    [
+      ['run', hello, '--timer', 'sand'],
+      "--timer knows hv, sw, entry-exit, entry-exit-nvhe, load-put, load-put-nvhe, not 'sand'",
+    ],
+    [['run', hello, '--timer', 'load-put', '--apicv', 'on'], 'it needs apicv off'],
     [['lazy', hello, '--kick', '0'], '--kick wants a position too'],
     [['lazy', hello, '--after', '5'], '--after says how long after --kick VCPU'],
     [['lazy', hello, '--at', '5', '--kick', '7'], "--kick takes a whole number from 0 to 0, not '7'"],

@@ -103,6 +103,7 @@ export class RigVcpu implements LapicOwner {
   readonly timer: RigTimer[] = [];
   readonly hvTimer = null;
   readonly apicv = null;
+  readonly directDeadline = null;
   features: LapicFeatures;
   mpState: MpState;
   readonly lapic: Lapic;

@@ -302,7 +302,8 @@ describe('time', () => {
         ]);
         const rig = vmRig(steps, { quantum, costs: COST_MODELS[costModel] });
         rig.vm.probes.subscribe((name, event) => {
-          if (name === 'kvm_msr' && 'index' in event && event.index === MSR.TSC) seen.push(event.value as bigint);
+          if (name === 'kvm_msr' && 'value' in event && 'index' in event && event.index === MSR.TSC)
+            seen.push(event.value as bigint);
         });
         go(rig, 2000);
         expect(rig.userspace).toHaveLength(actions.length);

@@ -32,6 +32,7 @@ const TYPES = { external: EVENT_TYPE.EXTERNAL, nmi: EVENT_TYPE.NMI, exception: E
 export class ScriptedCpu implements GuestCpu {
   readonly state: CpuState = stateAt(new Views(new ArrayBuffer(STATE_SIZE)), 0);
   readonly controls = new Controls();
+  physicalMsrs: GuestCpu['physicalMsrs'] = null;
   used = 0;
   stopped: { what: string; hint: string } | null = null;
   halfway = false;

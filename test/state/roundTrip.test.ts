@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { COST_MODELS, type CostModel } from '../../src/host/costs.ts';
 import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import { OWNERSHIP_DESIGNS } from '../../src/hypervisor/params.ts';
 import { getRegs, setRegs } from '../../src/hypervisor/state/regs.ts';
 import { corpus, MEMORY } from '../vmm/guest.ts';
 import { restore, save, scramble, stateOf } from './migrate.ts';
@@ -25,6 +26,8 @@ const GUESTS: [name: string, options: Partial<BootOptions>][] = [
   // Without a preemption timer an hrtimer carries every deadline, and may expire while the machine is paused.
   ['lazy', { vcpus: 2, features: ['lazy-tscdeadline'], params: { module: 'kvm_amd' } }],
   ['tick', { params: { preemptionTimer: false } }],
+  ['tick', { params: OWNERSHIP_DESIGNS['entry-exit'] }],
+  ['ownership', { vcpus: 2, hostCpus: 1, params: OWNERSHIP_DESIGNS['load-put'] }],
 ];
 
 /** What guests measure differs after a move: the new machine's pages are absent at first, and each costs an exit. */

@@ -14,6 +14,7 @@ const u32 = fc.nat({ max: 0xffff_ffff });
 const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const mode = fc.nat({ max: 7 });
 const reason = fc.constantFrom(...Object.values(EXIT).filter((r) => r >= 0));
+const timerState = fc.record({ ctl: fc.nat({ max: 7 }), cval: u64, index: fc.nat({ max: 3 }) });
 const acceptance = fc.record({ apicId: u32, deliveryMode: mode, triggerLevel: bool, vector: byte });
 
 export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEvents[N]> } = {
@@ -61,6 +62,10 @@ export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEv
   kvm_userspace_exit: fc.record({ vcpu, reason: fc.nat({ max: 40 }) }),
   kvm_hv_timer_state: fc.record({ vcpu, hvTimer: bool }),
   kvm_wait_lapic_expire: fc.record({ vcpu, delta: fc.integer() }),
+  kvm_timer_update_irq: fc.record({ vcpu, irq: fc.integer({ min: 16, max: 31 }), level: bool }),
+  kvm_timer_save_state: timerState,
+  kvm_timer_restore_state: timerState,
+  kvm_timer_hrtimer_expire: fc.record({ index: fc.nat({ max: 3 }) }),
   kvm_hypercall: fc.record({ vcpu, nr: u64, args: fc.array(u64, { minLength: 4, maxLength: 4 }) }),
   kvm_lazy_tsc: fc.record({
     vcpu,
@@ -77,6 +82,7 @@ const X8 = '[\\da-f]{8}';
 const X16 = '[\\da-f]{16}';
 const MODE = '(Fixed|LowPrio|SMI|Res3|NMI|INIT|SIPI|ExtINT)';
 const acceptanceForm = `apicid ${X} vec \\d{1,3} \\(${MODE}\\|(edge|level)\\)`;
+const timerStateForm = ` {3}CTL: 0x[\\da-f]{6} CVAL: (?=.{16,18} ) *0x${LX} arch_timer_ctx_index: \\d`;
 const whole = (form: string): RegExp => new RegExp(`^${form}$`);
 
 export const TEMPLATES: { readonly [N in Tracepoint]: RegExp } = {
@@ -103,6 +109,10 @@ export const TEMPLATES: { readonly [N in Tracepoint]: RegExp } = {
   kvm_userspace_exit: whole(`reason (KVM_EXIT_[A-Z\\d_]+|0x${X}) \\(\\d+\\)`),
   kvm_hv_timer_state: whole(`vcpu_id ${X} hv_timer [01]`),
   kvm_wait_lapic_expire: whole('vcpu \\d+: delta (-\\d+ \\(early|\\d+ \\(late)\\)'),
+  kvm_timer_update_irq: whole('VCPU: \\d+, IRQ \\d+, level [01]'),
+  kvm_timer_save_state: whole(timerStateForm),
+  kvm_timer_restore_state: whole(timerStateForm),
+  kvm_timer_hrtimer_expire: whole('arch_timer_ctx_index: \\d'),
   kvm_hypercall: whole(`nr 0x${LX} a0 0x${LX} a1 0x${LX} a2 0x${LX} a3 0x${LX}`),
   kvm_lazy_tsc: whole(`vcpu \\d+ op [a-z]+ armed 0x${LX} pending 0x${LX}`),
 };

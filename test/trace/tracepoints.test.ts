@@ -72,6 +72,10 @@ describe('the payload of', () => {
     example('kvm_hv_timer_state', { vcpu: 31, hvTimer: true }, 'vcpu_id 1f hv_timer 1'),
     example('kvm_wait_lapic_expire', { vcpu: 0, delta: -120 }, 'vcpu 0: delta -120 (early)'),
     example('kvm_wait_lapic_expire', { vcpu: 0, delta: 0 }, 'vcpu 0: delta 0 (late)'),
+    example('kvm_timer_update_irq', { vcpu: 1, irq: 27, level: true }, 'VCPU: 1, IRQ 27, level 1'),
+    example('kvm_timer_save_state', { ctl: 1, cval: 0x1a2bn, index: 0 }, '   CTL: 0x000001 CVAL:           0x1a2b arch_timer_ctx_index: 0'), // prettier-ignore
+    example('kvm_timer_restore_state', { ctl: 0, cval: 2n ** 64n - 1n, index: 0 }, '   CTL: 0x000000 CVAL: 0xffffffffffffffff arch_timer_ctx_index: 0'), // prettier-ignore
+    example('kvm_timer_hrtimer_expire', { index: 0 }, 'arch_timer_ctx_index: 0'),
     example('kvm_hypercall', { vcpu: 0, nr: 5n, args: [0n, 0x1fn, 2n, 2n ** 64n - 1n] }, 'nr 0x5 a0 0x0 a1 0x1f a2 0x2 a3 0xffffffffffffffff'), // prettier-ignore
     example('kvm_lazy_tsc', { vcpu: 0, op: 'rearm', armed: 0x1000n, pending: 0n }, 'vcpu 0 op rearm armed 0x1000 pending 0x0'), // prettier-ignore
   ])('$name: $text', ({ rendered, text }) => {

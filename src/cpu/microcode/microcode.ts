@@ -36,6 +36,14 @@ export interface PortFragments {
   port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value?: number, flags?: number): number | null;
 }
 
+/** Registers of the physical CPU that guest code reaches by itself, where the MSR bitmaps let it through: no state of the guest's. */
+export interface PhysicalMsrs {
+  /** Null: none of that index (RDMSR: #GP(0)). `state.tsc` is that of the instruction. */
+  read(index: number): bigint | null;
+  /** Null: none of that index. False: an illegal value (WRMSR: #GP(0)). */
+  write(index: number, value: bigint): boolean | null;
+}
+
 /** A logical CPU, as microcode, event delivery and the MSR table see it. */
 export interface MicrocodeCpu {
   readonly state: CpuState;
@@ -43,6 +51,8 @@ export interface MicrocodeCpu {
   readonly features: Features;
   readonly mmu: MicrocodeMmu;
   readonly fragments: PortFragments;
+  /** Null: the hypervisor gives none away. */
+  readonly physicalMsrs: PhysicalMsrs | null;
   /** Answers CPUID on a CPU without hypervisor (`Controls.none()`). */
   cpuid(leaf: number, subleaf: number): CpuidResult;
 }

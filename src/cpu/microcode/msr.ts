@@ -18,7 +18,7 @@ export const rdmsr: Microcode = (cpu, insn) => {
   const index = state.gpr32(GPR.RCX);
   if (controls.msrReadExits(index)) return leaveGuest(state, EXIT.MSR_READ, insn.length);
   const virtual = controls.virtualApic === null ? null : readVirtualMsr(controls.virtualApic, index);
-  writeEdxEax(state, virtual ?? readMsr(cpu, index) ?? raise.gp(0));
+  writeEdxEax(state, virtual ?? readMsr(cpu, index) ?? cpu.physicalMsrs?.read(index) ?? raise.gp(0));
   return 'next';
 };
 
@@ -30,8 +30,13 @@ export const wrmsr: Microcode = (cpu, insn) => {
   const virtual = controls.virtualApic === null ? null : writeVirtualMsr(state, controls.virtualApic, index);
   if (virtual !== null) return virtual;
   if (index === MSR.TSC) stop('a write to MSR_TSC without an exit is not implemented', 'let writes to MSR_TSC exit');
-  if (!writeMsr(cpu, index, readEdxEax(state))) raise.gp(0);
-  return 'end';
+  const value = readEdxEax(state);
+  const physical = cpu.physicalMsrs?.write(index, value) ?? null;
+  if (!(physical ?? writeMsr(cpu, index, value))) raise.gp(0);
+  if (physical === null) return 'end';
+  // The host may have to interrupt the guest sooner than it knew: it looks again.
+  state.exitReason = EXIT.BUDGET;
+  return 'trap';
 };
 
 /** There are no counters: whatever ECX names does not exist. */

@@ -167,6 +167,7 @@ export class Lapic {
     setVector(this.regs, APIC.ISR, vector);
     if (this.owner.apicv !== null) this.owner.apicv.hwapicIsrUpdate();
     this.setRegister(APIC.PROCPRI, processorPriority(this.regs));
+    this.owner.directDeadline?.acknowledge(vector);
   }
 
   /** Puts a vector into IRR and tells the vCPU: the deliver_interrupt hook of a vCPU without APIC virtualisation. */
@@ -289,11 +290,17 @@ export class Lapic {
     const vector = highestVector(this.regs, APIC.ISR);
     if (owner.probes.active) owner.probes.fire('kvm_eoi', { apicId: owner.id, vector }, owner.now());
     if (vector === NONE) return;
-    clearVector(this.regs, APIC.ISR, vector);
-    if (owner.apicv !== null) owner.apicv.hwapicIsrUpdate();
-    this.updatePpr();
+    this.endedByHardware(vector);
+    owner.directDeadline?.endOfInterrupt(vector);
     this.#broadcastEoi(vector);
     owner.requests.make(KVM_REQ.EVENT);
+  }
+
+  /** An interrupt in service has ended; the processor has done so, or the host does. */
+  endedByHardware(vector: number): void {
+    clearVector(this.regs, APIC.ISR, vector);
+    if (this.owner.apicv !== null) this.owner.apicv.hwapicIsrUpdate();
+    this.updatePpr();
   }
 
   /** kvm_apic_set_eoi_accelerated(): the processor has ended an interrupt that an IOAPIC may have sent. */

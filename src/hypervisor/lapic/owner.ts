@@ -14,6 +14,7 @@ import type { LapicQuirks } from './quirks.ts';
 export interface LapicHrtimer {
   /** Absolute expiry; a callback that answers `restart` has moved it forward. */
   expires: Cell<number>;
+  readonly queued: boolean;
   /** Replaces an earlier start. An expiry that has passed fires at once. */
   start(expires: number): void;
   /** hrtimer_cancel(): afterwards it is neither queued nor running. */
@@ -45,6 +46,21 @@ export interface Apicv {
   stateRestored(): void;
 }
 
+/** A timer that the guest programs without the LAPIC (vtimer/archTimer.ts). Its deadline is a guest TSC. */
+export interface DirectDeadline {
+  readonly deadline: bigint;
+  setDeadline(value: bigint): void;
+  /** The guest's TSC was moved against host time. */
+  counterMoved(): void;
+  /** The guest takes an interrupt, or ends one by way of the host. */
+  acknowledge(vector: number): void;
+  endOfInterrupt(vector: number): void;
+  /** The LAPIC was restored, with the timer's vector requested or in service, or neither. */
+  restored(vector: number, requested: boolean, inService: boolean): void;
+  reset(): void;
+  free(): void;
+}
+
 /** A range of guest memory, inside one page, that the host reads and writes by itself: what the lazy deadline needs of it. */
 export interface GuestPage {
   /** False for a range without memory behind it. */
@@ -74,6 +90,8 @@ export interface LapicOwner {
   readonly hvTimer: HvTimer | null;
   /** Null where the processor has none, or it may not be used. */
   readonly apicv: Apicv | null;
+  /** What carries the deadline in TSC-deadline mode, where that is none of the LAPIC's business. */
+  readonly directDeadline: DirectDeadline | null;
   mpState: Cell<MpState>;
 
   /** ktime_get(): position of the calling physical CPU, in host cycles. */
