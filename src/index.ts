@@ -90,5 +90,7 @@ export { ipiFastpath } from './lab/ipiFastpath.ts';
 export type { IpiComparison, IpiRun } from './lab/ipiFastpath.ts';
 export { timerLatency } from './lab/timerLatency.ts';
 export type { TimerComparison, TimerRun } from './lab/timerLatency.ts';
+export { timerOwnership } from './lab/timerOwnership.ts';
+export type { OwnershipComparison, OwnershipRun } from './lab/timerOwnership.ts';
 export { sensitivity } from './lab/sensitivity.ts';
 export type { Sensitivity } from './lab/sensitivity.ts';

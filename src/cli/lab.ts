@@ -7,10 +7,12 @@ import type { Experiment, GuestLoader, Row } from '../lab/experiment.ts';
 import { ipiFastpath } from '../lab/ipiFastpath.ts';
 import { lazyTscDeadline } from '../lab/lazyTscDeadline.ts';
 import { timerLatency } from '../lab/timerLatency.ts';
+import { timerOwnership } from '../lab/timerOwnership.ts';
 import { sensitivity, type Sensitivity } from '../lab/sensitivity.ts';
 import { UsageError, type Arguments, type Command } from './command.ts';
 import { drawIpi } from './labIpi.ts';
 import { drawLazy } from './labLazy.ts';
+import { drawOwnership } from './labOwnership.ts';
 import { drawTimer } from './labTimer.ts';
 import { loadGuest, packageFolder } from './load.ts';
 import { wrapped } from './prose.ts';
@@ -47,6 +49,7 @@ const BENCHES: readonly Bench[] = [
   bench(lazyTscDeadline, drawLazy),
   bench(ipiFastpath, drawIpi),
   bench(timerLatency, drawTimer),
+  bench(timerOwnership, drawOwnership),
 ];
 
 const list = (): string => {

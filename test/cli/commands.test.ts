@@ -168,6 +168,11 @@ describe('costs', () => {
   });
 });
 
+it('a run on a timer that no x86 processor has says so', async () => {
+  const { err } = await trapline.run('run', 'guests/tick.s', '--timer', 'load-put', '--quiet');
+  expect(err).toContain('hypothetical on x86');
+});
+
 describe('lab', () => {
   it('lazy-tscdeadline draws the table of the series and compares claims', async () => {
     const { status, out } = await trapline.run('lab', 'lazy-tscdeadline');
@@ -204,6 +209,17 @@ describe('lab', () => {
     expect(out).toMatch(/^ {2}posted +\d+ +0$/m);
     expect(out).toMatch(/^ +1218 to 1448 +#+ +999$/m);
     expect(out.split('\n').every((line) => line.length <= 120)).toBe(true);
+  });
+
+  it('timer-ownership draws accesses, what the source says, and that it is hypothetical', async () => {
+    const { status, out } = await trapline.run('lab', 'timer-ownership');
+    expect(status).toBe(0);
+    expect(out).toMatch(/Timer ownership: .*hypothetical on x86/);
+    expect(out).toMatch(/two busy vCPUs on one CPU: accesses for each exit/);
+    expect(out).toMatch(/entry-exit-nvhe: writes of an exit and entry +7 +7 +0 /);
+    expect(out).toMatch(/Modelled cycles .*skylake-2020/);
+    expect(out).toMatch(/Varied: when the registers/);
+    for (const line of out.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
   });
 
   it('--csv gives the table as comma-separated values', async () => {
