@@ -86,10 +86,7 @@ function drawCounts(runs: Runs): string[] {
     ...part(['msr sum', 'apic-icr', 'tsc-deadline'], 'msr sum'),
     'Interrupts of the guest',
     ...part(off!.interrupts.keys(), ''),
-    'In none of the sums',
-    ...[...off!.virtualised.keys()].map(
-      (name) => left(name) + cells(runs, (run) => String(run.virtualised.get(name) ?? 0)),
-    ),
+    'In no sum',
     left('boot and console') + cells(runs, ({ others }) => String(others)),
   ];
 }

@@ -219,7 +219,7 @@ export class ApicTimer implements HrtimerOwner {
    * needed, or posted to a guest that runs. A lazy deadline is judged first, in the outer loop.
    */
   #injectAtOnce(apicv: Apicv, fromTimerFn: boolean): boolean {
-    if (this.lazy.enabled) return false;
+    if (this.lazy.judgesExpiries) return false;
     if (fromTimerFn || !apicv.active) {
       if (!apicv.usePostedTimerInterrupt) return false;
       this.#waitUntilExpired();

@@ -70,6 +70,11 @@ describe.each(LAZY_VERSIONS)('%s', (version) => {
     expect([injected(rig), counters(rig).spurious]).toEqual([['P'], 0]);
   });
 
+  it(`with APIC virtualisation ${version === 'v2' ? 'is early from the preemption timer too' : 'is on time as well'}`, () => {
+    const rig = putOff(version, running, { apicv: true });
+    expect(counters(rig)).toMatchObject({ rearms: 1, spurious: version === 'v2' ? 1 : 0 });
+  });
+
   it('looks before the exit of the preemption timer counts as an expiry, or behind it, or not at all', () => {
     const guest = new LazyGuest({ params: { lazyTscdeadline: version } });
     guest.online();
