@@ -26,6 +26,8 @@ export interface MicrocodeMmu {
   cr3Changed(keep: boolean): void;
   cr4Changed(old: bigint): void;
   eferChanged(old: bigint): void;
+  /** DR0 to DR3 or DR7 changed. */
+  breakpointsChanged(): void;
   invlpg(gva: bigint): void;
   invpcid(type: number, pcid: number, gva: bigint): void;
 }
@@ -36,6 +38,11 @@ export interface PortFragments {
   port(port: number, size: 1 | 2 | 4, direction: 'in' | 'out', value?: number, flags?: number): number | null;
 }
 
+/** What I/O instructions tell of their accesses (breakpoints.ts). */
+export interface PortBreakpoints {
+  notePort(port: number, size: number): void;
+}
+
 /** A logical CPU, as microcode, event delivery and the MSR table see it. */
 export interface MicrocodeCpu {
   readonly state: CpuState;
@@ -43,6 +50,7 @@ export interface MicrocodeCpu {
   readonly features: Features;
   readonly mmu: MicrocodeMmu;
   readonly fragments: PortFragments;
+  readonly breakpoints: PortBreakpoints;
   /** Answers CPUID on a CPU without hypervisor (`Controls.none()`). */
   cpuid(leaf: number, subleaf: number): CpuidResult;
 }
