@@ -311,18 +311,6 @@ cases:
         outcome
         #= ok
 
-        case    "INT1", 1f                      # vol. 2, INT n: a trap, which DR6 does not tell of
-1:      .byte   0xf1
-        outcome
-        show_event dr6, rflags
-        #= #DB at +1, dr6=ffff0ff0, rflags=2
-
-        case    "INT1 in ring 3 asks for no DPL", 1f # vol. 2, INT n
-        user
-1:      .byte   0xf1
-        outcome
-        #= #DB at +1, ring 3
-
         case    "INT1 under TF: no step", 1f    # vol. 3, 17.3.1.4
         iret_to 1f, 2 | RFLAGS_TF
 1:      .byte   0xf1
