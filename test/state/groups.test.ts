@@ -14,6 +14,7 @@ import { getXcrs, setXcrs } from '../../src/hypervisor/state/xcrs.ts';
 import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
 import { MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../../src/x86/names/registers.ts';
+import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { bootGuest } from '../vmm/guest.ts';
 
 /** A vCPU that stands at its guest's entry and has not run. */
@@ -103,6 +104,16 @@ describe('what is set', () => {
     setVcpuEvents(target, events);
     expect(target.guest.state.pendingDb).toBe(0x4005);
     expect(target.events.exception.pending).toBe(false);
+  });
+
+  it('a debug trap that is due comes before an NMI that is pending', async () => {
+    const machine = await bootGuest('hlt');
+    const vcpu = machine.vm.vcpus[0]!;
+    vcpu.guest.state.pendingDb = 0x4000;
+    const events = getVcpuEvents(vcpu);
+    setVcpuEvents(vcpu, { ...events, nmi: { ...events.nmi, pending: 1 } });
+    // There is no IDT: what is delivered first ends the machine.
+    expect(machine.run()).toMatchObject({ kind: 'triple-fault', fault: { first: { vector: VECTOR.DB } } });
   });
 
   it('a breakpoint that is set is in force', async () => {
