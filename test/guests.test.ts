@@ -15,9 +15,10 @@ import {
 } from '../src/testing/guestCases.ts';
 import type { GuestOptions } from '../src/testing/bootGuest.ts';
 import { Probes } from '../src/trace/probes.ts';
-import type { Image } from '../src/vmm/image.ts';
+import { imageEnd, type Image } from '../src/vmm/image.ts';
 import { exitStatus } from '../src/vmm/result.ts';
 import type { Machine } from '../src/vmm/machine.ts';
+import { DR7, GPR } from '../src/x86/names/registers.ts';
 
 const FOLDER = fileURLToPath(new URL('../guests', import.meta.url));
 const FILES = readdirSync(FOLDER)
@@ -59,6 +60,34 @@ function withoutTimes({ console }: Machine, { directives }: GuestCase): string {
   return exact ? console.text : console.text.replace(/\d+/g, 'N');
 }
 
+/** A page with an instruction breakpoint runs one instruction at a time: only guests with fewer exits are given one. */
+const SHORT = 1000;
+/** DR7: L0 to L2; DR0 on execution, DR1 on accesses to eight bytes, DR2 on writes of eight. */
+const INSTRUCTION_BREAKPOINT = 0x1n;
+const DATA_BREAKPOINTS = 0x09b0_0414n;
+
+function setDebugRegisters(machine: Machine, dr7: bigint, addresses: (stack: bigint) => readonly bigint[]): void {
+  for (const { guest } of machine.vm.vcpus) {
+    const { state } = guest;
+    addresses(state.gpr(GPR.RSP)).forEach((address, i) => (state.views.u64[state.at('dr', i) >> 3] = address));
+    state.views.u64[state.at('dr', 7) >> 3] = dr7;
+    guest.registersReplaced();
+  }
+}
+
+/**
+ * Runs a case with breakpoints in pages that it uses, on bytes that it never meets: within its first instruction, behind its
+ * image, and far down on its stacks.
+ */
+function ranBesideBreakpoints(image: Image, guest: GuestCase, options: GuestOptions, dr7: bigint): string {
+  const machine = bootCase(image, guest, options);
+  const behind = BigInt((imageEnd(image) | 0xfff) - 7);
+  setDebugRegisters(machine, dr7, (stack) => [image.entry + 1n, behind, stack - 4096n]);
+  runCase(machine, guest);
+  setDebugRegisters(machine, DR7.FIXED, () => [0n, 0n, 0n]);
+  return trace(machine);
+}
+
 function watched(): Probes {
   const probes = new Probes();
   probes.subscribe(() => undefined);
@@ -89,6 +118,15 @@ describe.each(FILES)('%s', (file) => {
       const machine = bootCase(await image, guest, small);
       runInSlices(machine, guest, SLICE);
       expect(trace(machine), `in slices of ${SLICE}`).toBe(once);
+    });
+
+    it(`${guest.name} ends in the state in which it would without breakpoints that it never meets`, async () => {
+      const small: GuestOptions = { memory: guest.directives.memory ?? SMALL };
+      const machine = bootCase(await image, guest, small);
+      runCase(machine, guest);
+      setDebugRegisters(machine, DR7.FIXED, () => [0n, 0n, 0n]);
+      const dr7 = DATA_BREAKPOINTS | (machine.counters.exits < SHORT ? INSTRUCTION_BREAKPOINT : 0n);
+      expect(ranBesideBreakpoints(await image, guest, small, dr7)).toBe(trace(machine));
     });
 
     it(`${guest.name} keeps its promises on an AMD processor's virtualisation`, async () => {

@@ -1,7 +1,7 @@
 // One logical CPU, as a hypervisor handles it: entry and exit, injection, registers. It knows no hypervisor; what exits is said
 // by its controls. What happens in guest mode: guestMode.ts.
 
-import { CR0, EFER, RFLAGS, SEGMENT } from '../x86/names/registers.ts';
+import { CR0, DR6, EFER, RFLAGS, SEGMENT } from '../x86/names/registers.ts';
 import type { Arena } from './arena.ts';
 import type { Blocks } from './blocks.ts';
 import { Controls } from './controls.ts';
@@ -96,6 +96,9 @@ export class Cpu implements Runnable, MemoryContext {
   get fragments(): Mmu['fragments'] {
     return this.mmu.fragments;
   }
+  get breakpoints(): Mmu['breakpoints'] {
+    return this.mmu.breakpoints;
+  }
   usesStackSegment(record: number): boolean {
     return this.state.views.u16[(record + RECORD.segment) >> 1] === STACK_SEGMENT;
   }
@@ -140,7 +143,8 @@ export class Cpu implements Runnable, MemoryContext {
     addUnits(state, OFFSET.rip, OFFSET.rip, state.exitLength);
     addUnits(state, OFFSET.tsc, OFFSET.tsc, 1);
     state.shadow = 0;
-    if (state.rflags & RFLAGS.TF) state.pendingDb = 1;
+    state.rflags &= ~RFLAGS.RF;
+    if (state.rflags & RFLAGS.TF) state.pendingDb |= Number(DR6.BS);
     this.mmu.fragments.drop();
   }
 
@@ -184,6 +188,7 @@ export class Cpu implements Runnable, MemoryContext {
   registersReplaced(): void {
     this.#unrunnable = unrunnableMode(this.state);
     this.mmu.fragments.drop();
+    this.mmu.breakpointsChanged();
     this.mmu.translation.flushAll(false);
     this.mmu.selectViews();
   }

@@ -34,7 +34,10 @@ interface Event {
   readonly returnRip: bigint;
   /** Bytes of the instruction that causes it (software events), else 0. */
   readonly length: number;
-  /** RF is set in the saved flags: the event is a fault, and its instruction will run again. */
+  /**
+   * RF is set in the saved flags: the event is a fault, and its instruction will run again. Of an instruction breakpoint it is
+   * for the handler to set it (SDM vol. 3, 17.3.1.1).
+   */
   readonly resume: boolean;
 }
 
@@ -43,14 +46,11 @@ export function deliverFault(cpu: MicrocodeCpu): void {
   deliver(cpu, takeFault(cpu, 0));
 }
 
-/** Delivers the single-step trap that is due at this instruction boundary. */
-export function deliverSingleStep(cpu: MicrocodeCpu): void {
-  cpu.state.pendingDb = 0;
-  debugTrap(cpu, DR6.BS);
-}
-
-function debugTrap(cpu: MicrocodeCpu, causes: bigint): void {
+/** Delivers the debug trap that is due at this instruction boundary. */
+export function deliverDebugTrap(cpu: MicrocodeCpu): void {
   const { state } = cpu;
+  const causes = BigInt(state.pendingDb);
+  state.pendingDb = 0;
   const info = interruption(EVENT_TYPE.EXCEPTION, VECTOR.DB);
   exitIfIntercepted(cpu, info, 0, causes, 0);
   recordDebugCauses(state, causes);
@@ -66,6 +66,7 @@ export function deliverEntryEvent(cpu: MicrocodeCpu): boolean {
   const info = state.entryEvent;
   if (!isValid(info)) return false;
   state.entryEvent = 0;
+  if (!isSoftware(info)) state.pendingDb = 0; // SDM vol. 3, 26.7.3
   const length = isSoftware(info) ? state.entryLength : 0;
   const returnRip = BigInt.asUintN(64, state.rip + BigInt(length));
   deliver(cpu, { info, errorCode: state.entryErrorCode, returnRip, length, resume: isFault(info) });
@@ -142,7 +143,8 @@ function takeFault(cpu: MicrocodeCpu, length: number): Event {
   exitIfIntercepted(cpu, info, errorCode, address, length);
   if (vector === VECTOR.PF) state.cr2 = address;
   if (vector === VECTOR.DB) recordDebugCauses(state, address);
-  return { info, errorCode, returnRip: state.rip, length: 0, resume: vector === VECTOR.DB || isFault(info) };
+  const resume = vector === VECTOR.DB ? (address & BREAKPOINT_CAUSES) === 0n : isFault(info);
+  return { info, errorCode, returnRip: state.rip, length: 0, resume };
 }
 
 /** Leaves with EXCEPTION_NMI if the exception bitmap says so: before CR2 or DR6 change (SDM vol. 3, 27.1). */
@@ -168,6 +170,7 @@ function recordDebugCauses(state: CpuState, causes: bigint): void {
   dr[dr7]! &= ~DR7.GD;
 }
 
+const SINGLE_STEP = Number(DR6.BS);
 const GATE_BYTES = 16;
 const STACK_ALIGNMENT = 15n;
 const WORD = 8n;
@@ -218,7 +221,7 @@ function throughIdt(cpu: MicrocodeCpu, event: Event): void {
   const isInterruptGate = systemType(gate.attributes) === SYSTEM_TYPE.INTERRUPT_GATE;
   writeRflags(state, rflags & ~(isInterruptGate ? cleared | RFLAGS.IF : cleared));
   state.shadow = 0;
-  state.pendingDb = 0;
+  state.pendingDb &= ~SINGLE_STEP; // what MOV SS has held off comes at the handler's first instruction
   state.activity = ACTIVITY.ACTIVE;
   if (type === EVENT_TYPE.NMI) state.nmiBlocked = 1;
   if (inner) {

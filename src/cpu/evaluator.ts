@@ -8,7 +8,7 @@ import type { Flags, Width } from '../x86/flags.ts';
 import { describe } from '../x86/places.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../x86/backEnd.ts';
 import { RSP } from '../x86/semantics.ts';
-import type { AccessKind } from './access.ts';
+import { ACCESS, type AccessKind } from './access.ts';
 import { isCanonicalAddress } from './canonical.ts';
 import type { Cpu } from './cpu.ts';
 import { STATUS } from './emit.ts';
@@ -17,6 +17,7 @@ import { raise } from './fault.ts';
 import { HANDLERS, SPECIAL, type Handler } from './handlers.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { JUMP_ENTRIES, OFFSET } from './state.ts';
+import { highWord, lowWord } from './words.ts';
 
 const LEAVE = 0;
 /** Thrown where an instruction ends before anything is done. */
@@ -28,11 +29,17 @@ const PAGE_MASK = 0xfffn;
  * handler that is executed (`npm run profile`).
  */
 export function evaluateRun(cpu: Cpu, from: number, seen?: (handler: number) => void): void {
-  for (let record = from; record !== LEAVE; ) {
-    const handler = cpu.state.views.u16[record >> 1]!;
-    seen?.(handler);
-    cpu.record = record;
-    record = new Evaluator(cpu, record, HANDLERS[handler]!).step();
+  try {
+    for (let record = from; record !== LEAVE; ) {
+      const handler = cpu.state.views.u16[record >> 1]!;
+      seen?.(handler);
+      cpu.record = record;
+      record = new Evaluator(cpu, record, HANDLERS[handler]!).step();
+    }
+  } catch (thrown) {
+    cpu.guestMode.keep(thrown);
+    cpu.state.status = STATUS.RAISED;
+    cpu.state.lastRecord = cpu.record;
   }
 }
 
@@ -163,6 +170,7 @@ class Evaluator implements BackEnd {
     return { gva: BigInt.asUintN(64, evaluate(address) + base), kind: segment === 'stack' ? 'stack' : 'data' };
   }
   #read(gva: bigint, bytes: number, kind: AccessKind): Expr<Int> {
+    this.#watch(gva, bytes);
     return constant(bytes === 8 ? 'i64' : 'i32', this.#cpu.mmu.read(gva, bytes, kind));
   }
   load(address: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int> {
@@ -171,6 +179,7 @@ class Evaluator implements BackEnd {
   }
   open(address: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell {
     const { gva, kind } = this.#place(address, segment);
+    this.#watch(gva, bytes | ACCESS.WRITE);
     this.#cpu.mmu.probe(gva, bytes, 'write', kind);
     return {
       value: this.#read(gva, bytes, kind),
@@ -179,7 +188,12 @@ class Evaluator implements BackEnd {
   }
   store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
     const { gva, kind } = this.#place(address, segment);
+    this.#watch(gva, bytes | ACCESS.WRITE);
     this.#cpu.mmu.write(gva, bytes, evaluate(value), kind);
+  }
+  #watch(gva: bigint, access: number): void {
+    const { breakpoints } = this.#cpu;
+    if (breakpoints.watching) breakpoints.checkAccess(lowWord(gva), highWord(gva), access);
   }
 
   // Flags

@@ -49,6 +49,10 @@ export const raise = {
 export class ExitSignal {}
 export const exitSignal = new ExitSignal();
 
+/** Thrown by an access that meets a data breakpoint: its instruction is left undone, and run by itself (breakpoints.ts). */
+export class WatchSignal {}
+export const watchSignal = new WatchSignal();
+
 /** Thrown when the machine must stop by name: an instruction or mode that is not implemented, or a contract that was broken. */
 export class StopSignal {
   /** What was met, for a person: "fld m32fp is not implemented". */

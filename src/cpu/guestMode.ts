@@ -5,14 +5,16 @@
 // behind it in the block cost. Whoever leaves in the middle gives back the record's `remaining`. Nothing is thrown through
 // WebAssembly: signals are kept (`keep`), generated code leaves with STATUS.RAISED, and then they are acted on here.
 
-import { ACTIVITY, RFLAGS } from '../x86/names/registers.ts';
+import { ACTIVITY, DR6, RFLAGS, SHADOW } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Blocks } from './blocks.ts';
-import { deliverEntryEvent, deliverFault, deliverSingleStep, deliverVirtualInterrupt } from './delivery.ts';
+import type { Breakpoints } from './breakpoints.ts';
+import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverVirtualInterrupt } from './delivery.ts';
 import { STATUS } from './emit.ts';
 import { EXIT, type ExitReason } from './exit.ts';
-import { exitSignal, guestFault, setFault, stopSignal } from './fault.ts';
+import { exitSignal, guestFault, raise, setFault, stopSignal, watchSignal } from './fault.ts';
 import { Fetch } from './fetch.ts';
+import { HANDLERS } from './handlers.ts';
 import { isValid } from './interruption.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
 import type { Mmu } from './mmu.ts';
@@ -22,9 +24,13 @@ import { RECORD } from './records.ts';
 import { OFFSET } from './state.ts';
 import { addUnits } from './units.ts';
 import { isVirtualInterruptPending, takeVirtualInterrupt, type VirtualApic } from './virtualApic.ts';
+import { highWord, lowWord } from './words.ts';
 
 /** `shadow`: the instruction that the shadow covers is being executed; it ends when that retires. */
 const SHADOW_AGEING = 0x40;
+const SINGLE_STEP = Number(DR6.BS);
+/** Handlers that a REP prefix repeats. */
+const IS_REPEATED = Uint8Array.from(HANDLERS, ({ form }) => (form !== null && form.rep !== '' ? 1 : 0));
 /** What running goes on with. */
 const CONTINUE = null;
 /** Generated code left because something was raised: see `keep`. No exit reason. */
@@ -53,7 +59,13 @@ export class GuestMode {
   readonly #engine: (record: number) => void;
   readonly #fetch: Fetch;
   readonly #operands: RecordOperands;
-  #running = false;
+  readonly #breakpoints: Breakpoints;
+  /** The next instruction meets a data breakpoint, and is to be run by itself. */
+  #watched = false;
+  // What is put back if the first instruction that is run does not end: its units, RF and traps that MOV SS has held off.
+  #paid = 0;
+  #resume = 0;
+  #held = 0;
   /** What `keep` was given last. */
   #raised: unknown = null;
 
@@ -63,6 +75,7 @@ export class GuestMode {
     this.#engine = engine;
     this.#fetch = new Fetch(cpu.state, cpu.mmu, blocks);
     this.#operands = new RecordOperands(cpu.state);
+    this.#breakpoints = cpu.mmu.breakpoints;
   }
 
   /** Runs until the budget is used up, or something leaves. */
@@ -88,7 +101,10 @@ export class GuestMode {
     // Fragments beside an event are those of its delivery, which exited and now goes on.
     if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this.#cpu));
     if (!fragments) {
-      if (state.pendingDb !== 0) return this.#deliver(() => deliverSingleStep(this.#cpu));
+      if (state.pendingDb !== 0 && (state.shadow & SHADOW.MOV_SS) === 0) {
+        state.pendingDb |= this.#breakpointHere(); // one #DB tells of all
+        return this.#deliver(() => deliverDebugTrap(this.#cpu));
+      }
       if (this.#interruptWindowOpens()) return this.#window(EXIT.INTERRUPT_WINDOW);
       if (this.#nmiWindowOpens()) return this.#window(EXIT.NMI_WINDOW);
       const apic = controls.virtualApic;
@@ -96,9 +112,22 @@ export class GuestMode {
         return this.#deliver(() => deliverVirtualInterrupt(this.#cpu, takeVirtualInterrupt(state, apic)));
       }
     }
+    if (this.#breakpoints.executing) {
+      const causes = fragments ? 0 : this.#breakpointHere();
+      if (causes !== 0) raise.db(BigInt(causes));
+      if (this.#breakpoints.inPage(lowWord(state.rip), highWord(state.rip))) return this.#runOne();
+    }
     const block = this.#fetch.find();
-    if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0) return this.#runOne();
+    if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0 || this.#watched) return this.#runOne();
     return this.#runBlock(block);
+  }
+
+  /** B0 to B3 for the instruction at RIP, unless RF or MOV SS holds its breakpoints off (SDM vol. 3, 17.3.1.1 and 6.8.3). */
+  #breakpointHere(): number {
+    const { state } = this.#cpu;
+    if (!this.#breakpoints.executing) return 0;
+    if ((state.rflags & RFLAGS.RF) !== 0 || (state.shadow & SHADOW.MOV_SS) !== 0) return 0;
+    return this.#breakpoints.atInstruction(lowWord(state.rip), highWord(state.rip));
   }
 
   #interruptWindowOpens(): boolean {
@@ -115,11 +144,12 @@ export class GuestMode {
     return isVirtualInterruptPending(state, apic) && !controls.interruptWindow && this.#cpu.interruptible();
   }
 
-  /** Something ends HLT: an event that the hypervisor injects, a virtual interrupt, or a window for the other kind. */
+  /** Something ends HLT: its own debug trap, an event that the hypervisor injects, a virtual interrupt, or a window for the other kind. */
   #wakesUp(): boolean {
     const { state, controls } = this.#cpu;
     if (state.activity !== ACTIVITY.HALTED) return false;
-    if (isValid(state.entryEvent) || this.#interruptWindowOpens() || this.#nmiWindowOpens()) return true;
+    if (state.pendingDb !== 0 || isValid(state.entryEvent)) return true;
+    if (this.#interruptWindowOpens() || this.#nmiWindowOpens()) return true;
     return controls.virtualApic !== null && this.#takesVirtualInterrupt(controls.virtualApic);
   }
 
@@ -131,6 +161,7 @@ export class GuestMode {
   /** Delivers an event, which costs a unit. */
   #deliver(event: () => void): null {
     event();
+    this.#noteHits();
     if (this.#cpu.mmu.fragments.pending) this.#cpu.mmu.fragments.drop();
     this.#cpu.state.budget--;
     this.#cpu.state.shadow = 0;
@@ -145,35 +176,50 @@ export class GuestMode {
     const { state } = this.#cpu;
     const left = state.budget;
     const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
+    this.#begin(left);
     state.budget = left - this.#remaining(block);
     return this.#run(block);
   }
 
   /** Exactly one instruction (one iteration of a REP), then what is due behind it. */
   #runOne(): Step {
-    const { state } = this.#cpu;
+    const { state, mmu } = this.#cpu;
+    const one = this.#fetch.scratch(1);
     const rest = state.budget - 1;
-    const trap = (state.rflags & RFLAGS.TF) !== 0;
-    state.shadow |= SHADOW_AGEING;
-    if (trap) state.pendingDb = 1; // a delivery clears it: INT n does not trap
+    this.#begin(1);
+    this.#watched = false;
+    if (state.shadow !== 0) state.shadow |= SHADOW_AGEING;
+    if ((state.rflags & RFLAGS.TF) !== 0) state.pendingDb |= SINGLE_STEP; // a delivery clears it: INT n does not trap
     this.#setRest(rest);
-    let left: Step;
-    try {
-      state.budget = 0;
-      left = this.#run(this.#fetch.scratch(1));
-    } finally {
-      this.#setRest(-rest);
-      state.budget += rest;
-      if (state.budget > rest) {
-        state.shadow &= ~SHADOW_AGEING;
-        state.pendingDb = 0;
-      }
-    }
+    state.budget = 0;
+    this.#breakpoints.alone = true;
+    const left = this.#run(one);
+    this.#breakpoints.alone = false;
+    this.#setRest(-rest);
+    state.budget += rest;
+    if (state.budget > rest) state.shadow &= ~SHADOW_AGEING;
     // What leaves has not retired, but for a trap.
     if (left !== CONTINUE && state.status !== STATUS.TRAP) return left;
     if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
-    this.#cpu.mmu.fragments.drop();
+    this.#noteHits();
+    mmu.fragments.drop();
     return left;
+  }
+
+  /** Instructions are about to run, of which `paid` units pay for the first and what follows it. RF is for the first alone. */
+  #begin(paid: number): void {
+    const { state } = this.#cpu;
+    this.#paid = paid;
+    this.#held = state.pendingDb;
+    this.#resume = state.rflags & RFLAGS.RF;
+    if (this.#resume !== 0) state.rflags &= ~RFLAGS.RF;
+  }
+
+  /** What was met of data and I/O breakpoints becomes a trap. */
+  #noteHits(): void {
+    if (this.#breakpoints.hits === 0) return;
+    this.#cpu.state.pendingDb |= this.#breakpoints.hits;
+    this.#breakpoints.hits = 0;
   }
 
   /** Keeps `rest` units out of the budget, which generated code reckons time from. */
@@ -185,9 +231,7 @@ export class GuestMode {
   #run(record: number): Step {
     const { state } = this.#cpu;
     this.#fetch.enterPage();
-    this.#running = true;
     this.#engine(record);
-    this.#running = false;
     switch (state.status) {
       case STATUS.JUMP:
         this.#fetch.link(state.lastRecord);
@@ -196,7 +240,7 @@ export class GuestMode {
         this.#undo(state.lastRecord);
         return EXIT.AHEAD;
       case STATUS.EXIT:
-        state.budget += this.#remaining(state.lastRecord); // RIP is the record's already
+        this.#giveBack(state.lastRecord); // RIP is the record's already
         return state.exitReason as ExitReason;
       case STATUS.TRAP:
         return state.exitReason as ExitReason;
@@ -204,9 +248,12 @@ export class GuestMode {
         this.#undo(state.lastRecord);
         return CONTINUE;
       case STATUS.RAISED:
-        state.pendingDb = 0;
         this.#undo(state.lastRecord);
         return RAISED;
+      case STATUS.BUDGET:
+        // Between two iterations RF is set, for frames and for breakpoints on the REP (SDM vol. 3, 17.3.1.1).
+        if (IS_REPEATED[state.views.u16[state.lastRecord >> 1]!] !== 0) state.rflags |= RFLAGS.RF;
+        return CONTINUE;
       default:
         return CONTINUE;
     }
@@ -214,17 +261,22 @@ export class GuestMode {
 
   /** Takes back what was paid for a record and those behind it; RIP is the record's. */
   #undo(record: number): void {
-    this.#cpu.state.budget += this.#remaining(record);
+    this.#giveBack(record);
     this.#fetch.setRip(record, 0);
+  }
+
+  #giveBack(record: number): void {
+    const { state } = this.#cpu;
+    state.budget += this.#remaining(record);
+    this.#breakpoints.hits = 0;
+    if (state.budget !== this.#paid) return;
+    state.pendingDb = this.#held;
+    state.rflags |= this.#resume;
   }
 
   #caught(thrown: unknown): ExitReason | null {
     const { state } = this.#cpu;
-    if (this.#running) {
-      this.#running = false;
-      state.pendingDb = 0;
-      this.#undo(this.#cpu.record);
-    }
+    this.#breakpoints.hits = 0;
     if (thrown === guestFault) {
       if (state.budget <= 0) return EXIT.BUDGET; // delivery costs a unit: the instruction will fault again
       try {
@@ -236,6 +288,10 @@ export class GuestMode {
     }
     state.shadow &= ~SHADOW_AGEING;
     if (thrown === exitSignal) return state.exitReason as ExitReason;
+    if (thrown === watchSignal) {
+      this.#watched = true;
+      return CONTINUE;
+    }
     if (thrown !== stopSignal) throw thrown;
     this.#cpu.stopped = { what: stopSignal.what, hint: stopSignal.hint };
     return EXIT.STOPPED;
@@ -243,7 +299,8 @@ export class GuestMode {
 
   /** Keeps a signal that was thrown below generated code until that has left, with STATUS.RAISED. Always 0. */
   keep(thrown: unknown): 0 {
-    if (thrown !== guestFault && thrown !== exitSignal && thrown !== stopSignal) throw thrown;
+    const isSignal = thrown === guestFault || thrown === exitSignal || thrown === stopSignal || thrown === watchSignal;
+    if (!isSignal) throw thrown;
     this.#raised = thrown;
     return 0;
   }
@@ -274,9 +331,11 @@ export class GuestMode {
       addUnits(this.#cpu.state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
     const operands = readOperands(state, record, shape, this.#operands);
     const outcome = shape.run(this.#cpu, operands);
-    if (outcome === 'next') return 0;
+    if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
     if (outcome === 'exit') return STATUS.EXIT;
-    if (outcome === 'end' || outcome === 'trap') this.#fetch.setRip(record, operands.length);
+    this.#noteHits();
+    if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
+    else if (shape.rep) state.rflags |= RFLAGS.RF; // as above, in `#run`
     state.budget += this.#remaining(record) - 1;
     return outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE;
   }

@@ -8,6 +8,7 @@
 import { CR0, CR3, CR4, EFER } from '../x86/names/registers.ts';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
 import { ACCESS, ACCESS_OF, type AccessKind, type Mode } from './access.ts';
+import { Breakpoints } from './breakpoints.ts';
 import { Fragments } from './fragments.ts';
 import type { MemoryContext } from './memoryContext.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
@@ -23,6 +24,7 @@ const FRAGMENT_BYTES = 8;
 export class Mmu {
   readonly translation: Translation;
   readonly fragments: Fragments;
+  readonly breakpoints: Breakpoints;
   readonly #context: MemoryContext;
   readonly #u8: Uint8Array;
   readonly #data: DataView;
@@ -32,7 +34,8 @@ export class Mmu {
     const { state } = context;
     this.#context = context;
     this.fragments = new Fragments(state);
-    this.translation = new Translation(context, this.fragments);
+    this.breakpoints = new Breakpoints(state);
+    this.translation = new Translation(context, this.fragments, this.breakpoints);
     this.#u8 = state.views.u8;
     this.#data = state.views.data;
     this.#bounce = state.at('bounce');
@@ -44,12 +47,14 @@ export class Mmu {
   /** Byte address in linear memory of the bytes to load: in their page, or in the bounce buffer until the next slow path. */
   slowRead(low: number, high: number, access: number, record: number): number {
     this.#context.record = record;
+    if (this.breakpoints.watching) this.breakpoints.checkAccess(low, high, access);
     return this.#read(low, high, access);
   }
 
   /** As slowRead, for an instruction that will write these bytes: what its slowWrite would raise, this raises. */
   slowOpen(low: number, high: number, access: number, record: number): number {
     this.#context.record = record;
+    if (this.breakpoints.watching) this.breakpoints.checkAccess(low, high, access | ACCESS.WRITE);
     this.translation.checkAlignment(low, high, access);
     this.#probe(low, high, access | ACCESS.WRITE | ACCESS.PROBE, access & ACCESS.SIZE);
     return this.#read(low, high, access);
@@ -58,12 +63,17 @@ export class Mmu {
   /** Writes 1, 2, 4 or 8 bytes. */
   slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): void {
     this.#context.record = record;
+    if (this.breakpoints.watching) this.breakpoints.checkAccess(low, high, access | ACCESS.WRITE);
     this.#write(low, high, access | ACCESS.WRITE, valueLow, valueHigh);
   }
 
   /** Writes the 16 or 32 bytes that stand in the bounce buffer. */
   slowWriteBounce(low: number, high: number, access: number, record: number): void {
     this.#context.record = record;
+    if (this.breakpoints.watching) {
+      this.breakpoints.checkAccess(low, high, access | ACCESS.WRITE);
+      this.breakpoints.noteAccess(low, high, access | ACCESS.WRITE);
+    }
     this.#writeParts(low, high, access | ACCESS.WRITE);
   }
 
@@ -146,6 +156,11 @@ export class Mmu {
     if (((old ^ this.#context.state.efer) & (EFER.NXE | EFER.LMA)) !== 0n) this.translation.flushAll(false);
   }
 
+  /** DR0 to DR3 or DR7 changed: views and jump caches must not lead past an enabled breakpoint. */
+  breakpointsChanged(): void {
+    if (this.breakpoints.refresh()) this.translation.dropDerived();
+  }
+
   invlpg(gva: bigint): void {
     this.translation.invlpg(gva);
   }
@@ -163,6 +178,7 @@ export class Mmu {
   }
 
   #read(low: number, high: number, access: number): number {
+    if (this.breakpoints.watching) this.breakpoints.noteAccess(low, high, access);
     this.translation.checkAlignment(low, high, access);
     const offset = low & PAGE_MASK;
     if (offset + (access & ACCESS.SIZE) <= PAGE_SIZE) {
@@ -173,6 +189,7 @@ export class Mmu {
   }
 
   #write(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
+    if (this.breakpoints.watching) this.breakpoints.noteAccess(low, high, access);
     this.translation.checkAlignment(low, high, access);
     const size = access & ACCESS.SIZE;
     const offset = low & PAGE_MASK;

@@ -73,7 +73,7 @@ const architectural = {
   shadow: u8,                   // interrupt shadow: bit 0 STI, bit 1 MOV SS
   nmiBlocked: u8,
   activity: u8,                 // 0 active, 1 halted, 2 shutdown, 3 wait for SIPI
-  pendingDb: u8,                // a single-step trap is due at this boundary
+  pendingDb: u16,               // causes of a debug trap that is due at this boundary, as DR6 has them
   mxcsr: u32,
   fcw: u16, fsw: u16, ftw: u16, fop: u16, fip: u64, fdp: u64,
   st: array(u64, 16),           // x87 stack, 16 bytes a register

@@ -3,6 +3,7 @@
 
 import { PAGE_MASK } from '../x86/names/paging.ts';
 import { ACCESS, isCanonical, MODE, permits, RIGHTS, type Mode } from './access.ts';
+import type { Breakpoints } from './breakpoints.ts';
 import { raise, stop } from './fault.ts';
 import type { Fragments } from './fragments.ts';
 import { eptViolation } from './memoryExits.ts';
@@ -24,14 +25,16 @@ export class Translation {
   #alignmentChecked = false;
   readonly #context: MemoryContext;
   readonly #fragments: Fragments;
+  readonly #breakpoints: Breakpoints;
   readonly #registers: PagingRegisters;
   readonly #walker: Walker;
   readonly #views: DerivedViews;
   readonly #tlb: Tlb;
 
-  constructor(context: MemoryContext, fragments: Fragments) {
+  constructor(context: MemoryContext, fragments: Fragments, breakpoints: Breakpoints) {
     this.#context = context;
     this.#fragments = fragments;
+    this.#breakpoints = breakpoints;
     this.#registers = new PagingRegisters(context.state);
     this.#walker = new Walker(context, this.#registers);
     this.#views = new DerivedViews(context.state);
@@ -171,6 +174,7 @@ export class Translation {
 
   /** The architectural part of the state block was replaced (snapshot, rollback). */
   restored(): void {
+    this.#breakpoints.refresh();
     this.#views.drop();
     this.#tlb.restored();
     this.selectViews();
@@ -193,6 +197,7 @@ export class Translation {
       tags |= arena.hasCode(page) ? TAGS.CODE : TAGS.WRITE;
       arena.noteWriteTag(page);
     }
+    if (this.#breakpoints.watching) tags &= ~this.#breakpoints.hiddenTags(low, high);
     this.#views.fillData(mode, low, high, page, tags);
   }
 

@@ -112,10 +112,10 @@ export function checkAndInjectEvents(vcpu: Vcpu): void {
 const injectableInterrupt = ({ apicv, lapic }: Vcpu): number =>
   apicv !== null && apicv.active ? NONE : lapic.pendingInterrupt();
 
-/** vmx_nmi_allowed(): no NMI in service, no shadow. */
+/** vmx_nmi_allowed(): no NMI in service, no shadow; and no debug trap is due, which would have come first (SDM vol. 3, 6.9). */
 function nmiAllowed(vcpu: Vcpu): boolean {
   const { state } = vcpu.guest;
-  return state.nmiBlocked === 0 && state.shadow === 0;
+  return state.nmiBlocked === 0 && state.shadow === 0 && state.pendingDb === 0;
 }
 
 function injectException(vcpu: Vcpu, reinjected: boolean): void {

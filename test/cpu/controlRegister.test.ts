@@ -298,9 +298,6 @@ describe('debug registers', () => {
     set(7, DR7.GD);
     expect(set(0, 0n)).toEqual({ fault: VECTOR.DB, code: null });
   });
-  it('enabling a breakpoint stops by name', () => {
-    expect(set(7, 1n)).toEqual({ stopped: 'hardware breakpoints (DR7) are not implemented' });
-  });
   it('exit before privilege counts', () => {
     system.reset(3);
     cpu.controls.movDrExiting = true;

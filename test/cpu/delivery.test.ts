@@ -1,7 +1,7 @@
 // Event delivery through the 64-bit IDT: gates, stacks, frames, flags, and what is left behind when it fails.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { deliverEntryEvent, deliverFault, deliverSingleStep, deliverSoftwareEvent } from '../../src/cpu/delivery.ts';
+import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverSoftwareEvent } from '../../src/cpu/delivery.ts';
 import { guestFault, raise } from '../../src/cpu/fault.ts';
 import { EVENT_TYPE, interruption, type EventType } from '../../src/cpu/interruption.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
@@ -122,7 +122,8 @@ describe('flags', () => {
     ['a fault', (): Ending => raiseAndDeliver(() => raise.ud()), true],
     ['a debug exception of MOV DR', (): Ending => raiseAndDeliver(() => raise.db(DR6.BD)), true],
     ['an interrupt', interrupt, false],
-    ['a single-step trap', (): Ending => system.attempt(() => deliverSingleStep(cpu)), false],
+    ['a debug trap', (): Ending => system.attempt(() => deliverDebugTrap(cpu)), false],
+    ['an instruction breakpoint', (): Ending => raiseAndDeliver(() => raise.db(DR6.B0)), false],
     [
       'INT n',
       (): Ending => system.attempt(() => deliverSoftwareEvent(cpu, EVENT_TYPE.SOFT_INTERRUPT, EXTERNAL, 2)),
@@ -232,8 +233,9 @@ describe('side effects', () => {
     const dr = (n: number): bigint => state.views.u64[state.at('dr', n) >> 3]!;
     state.views.u64[state.at('dr', 6) >> 3] = 0xffff_0ff0n | DR6.B1 | DR6.BD;
     state.views.u64[state.at('dr', 7) >> 3] = 0x2400n;
-    system.attempt(() => deliverSingleStep(cpu));
-    expect(dr(6)).toBe(0xffff_0ff0n | DR6.BD | DR6.BS);
+    state.pendingDb = Number(DR6.BS | DR6.B3);
+    system.attempt(() => deliverDebugTrap(cpu));
+    expect(dr(6)).toBe(0xffff_0ff0n | DR6.BD | DR6.BS | DR6.B3);
     expect(dr(7)).toBe(0x400n);
     expect(state.pendingDb).toBe(0);
   });
@@ -326,7 +328,8 @@ describe('the exception bitmap', () => {
     expect(system.attempt(() => deliverSoftwareEvent(cpu, EVENT_TYPE.SOFT_INTERRUPT, VECTOR.BP, 2))).toEqual(DELIVERED);
   });
   it('exits for a single step before DR6 changes', () => {
-    expect(system.attempt(() => deliverSingleStep(cpu))).toEqual({ exit: 'EXCEPTION_NMI' });
+    state.pendingDb = Number(DR6.BS);
+    expect(system.attempt(() => deliverDebugTrap(cpu))).toEqual({ exit: 'EXCEPTION_NMI' });
     expect(state.exitQualification).toBe(DR6.BS);
     expect(state.views.u64[state.at('dr', 6) >> 3]).toBe(0n);
   });

@@ -142,12 +142,12 @@ describe('the flags that it loads', () => {
     expect(iret({ ...(cpl === 3 ? USER : {}), flags: to }, width)).toEqual(JUMPED);
     return readRflags(state);
   };
-  it('in ring 0: all but VM and RF', () => {
-    expect(load(0, 0, 8, 0, ALL)).toBe((ALL & ~(RFLAGS.VM | RFLAGS.RF)) | RFLAGS.FIXED);
+  it('in ring 0: all but VM', () => {
+    expect(load(0, 0, 8, 0, ALL)).toBe((ALL & ~RFLAGS.VM) | RFLAGS.FIXED);
     expect(load(0, 3, 8, ALL, 0)).toBe(RFLAGS.FIXED | RFLAGS.VM);
   });
   it('in ring 3: not IOPL, VIF and VIP, and IF only if IOPL is 3', () => {
-    const fixed = RFLAGS.IOPL | RFLAGS.VM | RFLAGS.RF | RFLAGS.VIF | RFLAGS.VIP;
+    const fixed = RFLAGS.IOPL | RFLAGS.VM | RFLAGS.VIF | RFLAGS.VIP;
     expect(load(3, 0, 8, 0, ALL)).toBe((ALL & ~(fixed | RFLAGS.IF)) | RFLAGS.FIXED);
     expect(load(3, 3, 8, 0, ALL)).toBe((ALL & ~(fixed & ~RFLAGS.IOPL)) | RFLAGS.FIXED);
   });

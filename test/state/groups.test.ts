@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Cpu } from '../../src/cpu/cpu.ts';
 import { getDebugregs, setDebugregs } from '../../src/hypervisor/state/debugregs.ts';
 import { getFpu, setFpu } from '../../src/hypervisor/state/fpu.ts';
 import { vcpuStateFromJson, vcpuStateToJson } from '../../src/hypervisor/state/json.ts';
@@ -13,6 +14,7 @@ import { getXcrs, setXcrs } from '../../src/hypervisor/state/xcrs.ts';
 import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
 import { MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { CR0, CR4, EFER, RFLAGS } from '../../src/x86/names/registers.ts';
+import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { bootGuest } from '../vmm/guest.ts';
 
 /** A vCPU that stands at its guest's entry and has not run. */
@@ -90,18 +92,34 @@ describe('what is set', () => {
     expect(getLapic(vcpu).regs[0x80]).toBe(0x50);
   });
 
-  it('a single-step trap that is due travels as a pending #DB with its payload', async () => {
+  it('a debug trap that is due travels as a pending #DB with its payload', async () => {
     const [source, target] = [await vcpuOf(), await vcpuOf()];
-    source.guest.state.pendingDb = 1;
+    source.guest.state.pendingDb = 0x4005;
     const events = getVcpuEvents(source);
     expect(events).toMatchObject({
       exception: { pending: true, nr: 1 },
       exceptionHasPayload: true,
-      exceptionPayload: 0x4000n,
+      exceptionPayload: 0x4005n,
     });
     setVcpuEvents(target, events);
-    expect(target.guest.state.pendingDb).toBe(1);
+    expect(target.guest.state.pendingDb).toBe(0x4005);
     expect(target.events.exception.pending).toBe(false);
+  });
+
+  it('a debug trap that is due comes before an NMI that is pending', async () => {
+    const machine = await bootGuest('hlt');
+    const vcpu = machine.vm.vcpus[0]!;
+    vcpu.guest.state.pendingDb = 0x4000;
+    const events = getVcpuEvents(vcpu);
+    setVcpuEvents(vcpu, { ...events, nmi: { ...events.nmi, pending: 1 } });
+    // There is no IDT: what is delivered first ends the machine.
+    expect(machine.run()).toMatchObject({ kind: 'triple-fault', fault: { first: { vector: VECTOR.DB } } });
+  });
+
+  it('a breakpoint that is set is in force', async () => {
+    const vcpu = await vcpuOf();
+    setDebugregs(vcpu, { ...getDebugregs(vcpu), dr7: 0x401n });
+    expect((vcpu.guest as Cpu).breakpoints.executing).toBe(true);
   });
 
   it('interrupt shadows have KVM’s numbers: STI is 2, MOV SS is 1', async () => {
@@ -224,7 +242,6 @@ describe('a value that no vCPU can have', () => {
     ['REGS', 'rax is 18446744073709551616', (v) => setRegs(v, { ...getRegs(v), rax: 1n << 64n })],
     ['REGS', 'rflags has the reserved bits 0x8', (v) => setRegs(v, { ...getRegs(v), rflags: 10n })],
     ['REGS', 'rbx is undefined', (v) => setRegs(v, { ...getRegs(v), rbx: undefined as never })],
-    ['DEBUGREGS', 'dr7 enables a breakpoint', (v) => setDebugregs(v, { ...getDebugregs(v), dr7: 0x401n })],
     ['DEBUGREGS', 'dr6 0x100000000 has bits above 31', (v) => setDebugregs(v, { ...getDebugregs(v), dr6: 1n << 32n })],
     ['XCRS', 'XCR0.X87 is clear', (v) => setXcrs(v, { xcrs: [{ xcr: 0, value: 2n }] })],
     ['XCRS', 'there is no XCR1', (v) => setXcrs(v, { xcrs: [{ xcr: 1, value: 1n }] })],

@@ -1,4 +1,4 @@
-# Debug registers (vol. 3, 17.2). Hardware breakpoints are not here: trapline has none.
+# Debug registers (vol. 3, 17.2). What breakpoints do: breakpoints.s, watchpoints.s.
 
         .include "test/system/include/case.s"
 

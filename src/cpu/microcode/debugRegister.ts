@@ -1,8 +1,8 @@
-// Moves to and from debug registers. Breakpoints themselves are not implemented: enabling one stops the machine by name.
+// Moves to and from debug registers. What breakpoints match: breakpoints.ts.
 
 import { CR4, DR6, DR7 } from '../../x86/names/registers.ts';
 import { EXIT } from '../exit.ts';
-import { raise, stop } from '../fault.ts';
+import { raise } from '../fault.ts';
 import { DR_QUALIFICATION, vmExit } from '../vmexit.ts';
 import { requireRing0 } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
@@ -40,13 +40,11 @@ export const movToDr: Microcode = (cpu, insn) => {
   const dr = checkAccess(cpu, insn, insn.reg0, insn.reg1, 0);
   const value = state.gpr(insn.reg1);
   if (dr >= 6 && value >> 32n !== 0n) raise.gp(0);
-  if (dr === 7 && (value & DR7.ENABLES) !== 0n) {
-    stop('hardware breakpoints (DR7) are not implemented', 'leave the enable bits of DR7 clear; INT3 works');
-  }
   const at = state.at('dr', dr) >> 3;
   if (dr === 6) state.views.u64[at] = (value & WRITABLE_DR6) | DR6.FIXED;
   else if (dr === 7) state.views.u64[at] = (value & ~UNDEFINED_DR7) | DR7.FIXED;
   else state.views.u64[at] = value;
+  if (dr !== 6) cpu.mmu.breakpointsChanged();
   return 'end';
 };
 

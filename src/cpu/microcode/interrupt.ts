@@ -66,7 +66,7 @@ function returnFromInterrupt(cpu: MicrocodeCpu, insn: Operands): void {
   markAccessed(cpu, code);
   const stackSegment = takeStackSegment(cpu, stack, ss, cpl);
   const changeable = flagsThatIretLoads(cpu, width);
-  writeRflags(state, (readRflags(state) & ~(changeable | RFLAGS.RF)) | (flags & changeable));
+  writeRflags(state, (readRflags(state) & ~changeable) | (flags & changeable));
   loadCs(state, code, cs, cpl);
   writeSegment(state, SEGMENT.SS, stackSegment);
   state.rip = rip;
@@ -78,12 +78,11 @@ function returnFromInterrupt(cpu: MicrocodeCpu, insn: Operands): void {
 const STATUS =
   RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.TF | RFLAGS.DF | RFLAGS.OF | RFLAGS.NT; // prettier-ignore
 
-/** Not RF: all it does is hold off instruction breakpoints, which do not exist here, and the next instruction would clear it. */
 function flagsThatIretLoads({ state }: MicrocodeCpu, width: number): number {
   let flags: number = STATUS;
   if (state.cpl <= iopl(state)) flags |= RFLAGS.IF;
   if (state.cpl === 0) flags |= RFLAGS.IOPL;
   if (width === 2) return flags;
-  flags |= RFLAGS.AC | RFLAGS.ID;
+  flags |= RFLAGS.AC | RFLAGS.ID | RFLAGS.RF;
   return state.cpl === 0 ? flags | RFLAGS.VIF | RFLAGS.VIP : flags;
 }

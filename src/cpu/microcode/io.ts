@@ -42,7 +42,9 @@ function access(
     stop(`port 0x${port.toString(16)} does not exit, and no device is reached otherwise`, 'let the port exit');
   }
   cpu.state.exitLength = insn.length;
-  return cpu.fragments.port(port, size, direction, value, flags);
+  const served = cpu.fragments.port(port, size, direction, value, flags);
+  if (served !== null) cpu.breakpoints.notePort(port, size);
+  return served;
 }
 
 const qualificationOf = (insn: Operands): number => (insn.hasImmediate ? IO_QUALIFICATION.IMMEDIATE : 0);

@@ -26,6 +26,8 @@ export interface MicrocodeMmu {
   cr3Changed(keep: boolean): void;
   cr4Changed(old: bigint): void;
   eferChanged(old: bigint): void;
+  /** DR0 to DR3 or DR7 changed. */
+  breakpointsChanged(): void;
   invlpg(gva: bigint): void;
   invpcid(type: number, pcid: number, gva: bigint): void;
 }
@@ -44,6 +46,11 @@ export interface PhysicalMsrs {
   write(index: number, value: bigint): boolean | null;
 }
 
+/** What I/O instructions tell of their accesses (breakpoints.ts). */
+export interface PortBreakpoints {
+  notePort(port: number, size: number): void;
+}
+
 /** A logical CPU, as microcode, event delivery and the MSR table see it. */
 export interface MicrocodeCpu {
   readonly state: CpuState;
@@ -53,6 +60,7 @@ export interface MicrocodeCpu {
   readonly fragments: PortFragments;
   /** Null: the hypervisor gives none away. */
   readonly physicalMsrs: PhysicalMsrs | null;
+  readonly breakpoints: PortBreakpoints;
   /** Answers CPUID on a CPU without hypervisor (`Controls.none()`). */
   cpuid(leaf: number, subleaf: number): CpuidResult;
 }

@@ -1,6 +1,6 @@
 // Loads and stores of the data segment registers, and of the bases of FS and GS.
 
-import { CR4, GPR, SEGMENT, SHADOW } from '../../x86/names/registers.ts';
+import { CR4, DR6, GPR, SEGMENT, SHADOW } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
 import { isNull, markAccessed, readDescriptor, rplOf, segmentOf, selectorError } from '../descriptors.ts';
 import { raise } from '../fault.ts';
@@ -32,8 +32,8 @@ export const loadSegment: Microcode = (cpu, insn) => {
   if (segment === SEGMENT.CS || segment > SEGMENT.GS) raise.ud();
   writeSegment(state, segment, takeSegment(cpu, segment, readWordOperand(cpu, insn, insn.reg1)));
   if (segment !== SEGMENT.SS) return 'next';
-  state.shadow |= SHADOW.MOV_SS; // holds off the single-step trap too
-  state.pendingDb = 0;
+  state.shadow |= SHADOW.MOV_SS; // holds off debug traps too; the single-step trap never comes (SDM vol. 3, 6.8.3)
+  state.pendingDb &= ~Number(DR6.BS);
   return 'end';
 };
 

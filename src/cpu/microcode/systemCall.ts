@@ -1,6 +1,6 @@
 // Fast system calls: SYSCALL, SYSRET, SYSENTER, SYSEXIT, and SWAPGS, which comes with them.
 
-import { EFER, GPR, RFLAGS, SEGMENT, SELECTOR } from '../../x86/names/registers.ts';
+import { DR6, EFER, GPR, RFLAGS, SEGMENT, SELECTOR } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
 import { raise, stop } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
@@ -30,7 +30,8 @@ function enter(cpu: MicrocodeCpu, cs: number, ss: number, cpl: number): void {
  */
 function writeRflagsAndTrap(state: CpuState, rflags: number): void {
   writeRflags(state, rflags);
-  state.pendingDb = (rflags & RFLAGS.TF) !== 0 ? 1 : 0;
+  if ((rflags & RFLAGS.TF) !== 0) state.pendingDb |= Number(DR6.BS);
+  else state.pendingDb &= ~Number(DR6.BS);
 }
 
 export const syscall: Microcode = (cpu, insn) => {

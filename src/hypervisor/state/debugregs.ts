@@ -1,7 +1,6 @@
 // KVM_GET_DEBUGREGS and KVM_SET_DEBUGREGS: DR0 to DR3, DR6 and DR7 (struct kvm_debugregs).
 
 import type { CpuState } from '../../cpu/state.ts';
-import { DR7 } from '../../x86/names/registers.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { requireU64, vcpuIoctl } from './ioctl.ts';
 
@@ -31,10 +30,10 @@ export function setDebugregs(vcpu: Vcpu, { db, dr6, dr7 }: Debugregs): void {
     for (const [name, value] of Object.entries({ dr6, dr7 })) {
       if (value >> 32n !== 0n) refuse(`${name} 0x${value.toString(16)} has bits above 31`);
     }
-    if ((dr7 & DR7.ENABLES) !== 0n) refuse('dr7 enables a breakpoint: hardware breakpoints are not implemented');
     const { state } = vcpu.guest;
     [...db].forEach((value, i) => (state.views.u64[at(state, i)] = value));
     state.views.u64[at(state, 6)] = dr6;
     state.views.u64[at(state, 7)] = dr7;
+    vcpu.guest.registersReplaced();
   });
 }

@@ -2,7 +2,7 @@
 // kvm_vcpu_events, with KVM_CAP_EXCEPTION_PAYLOAD: pending and injected exceptions are told apart).
 //
 // Theory: an event that is injected was on its way when the vCPU left, and is injected again, before anything else; one that
-// is pending has not been looked at yet. A single-step trap that is due is told as a pending #DB whose payload is DR6.BS.
+// is pending has not been looked at yet. A debug trap that is due is told as a pending #DB whose payload is its causes.
 
 import { DR6, SHADOW } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
@@ -62,7 +62,7 @@ export function getVcpuEvents(vcpu: Vcpu): VcpuEvents {
       sipiVector: null,
       smi: { smm: false, pending: requests.test(KVM_REQ.SMI), latchedInit: lapic.events.initPending },
       exceptionHasPayload: trap,
-      exceptionPayload: trap ? DR6.BS : 0n,
+      exceptionPayload: trap ? BigInt(pendingDb) : 0n,
     };
   });
 }
@@ -74,7 +74,7 @@ export function setVcpuEvents(vcpu: Vcpu, saved: VcpuEvents): void {
     const { events, guest, lapic, requests } = vcpu;
     const { exception, interrupt, nmi } = saved;
     const trap = isTrap(saved);
-    guest.state.pendingDb = trap ? 1 : 0;
+    guest.state.pendingDb = trap ? Number(saved.exceptionPayload) : 0;
     events.exception.injected = exception.injected;
     events.exception.pending = exception.pending && !trap;
     events.exception.vector = exception.nr;
@@ -94,9 +94,15 @@ export function setVcpuEvents(vcpu: Vcpu, saved: VcpuEvents): void {
   });
 }
 
-/** A single-step trap rather than an exception that the hypervisor queued. */
+const TRAP_CAUSES = DR6.B0 | DR6.B1 | DR6.B2 | DR6.B3 | DR6.BS;
+
+/** A debug trap of the processor rather than an exception that the hypervisor queued. */
 const isTrap = ({ exception, exceptionHasPayload, exceptionPayload }: VcpuEvents): boolean =>
-  exception.pending && exception.nr === VECTOR.DB && exceptionHasPayload && exceptionPayload === DR6.BS;
+  exception.pending &&
+  exception.nr === VECTOR.DB &&
+  exceptionHasPayload &&
+  exceptionPayload !== 0n &&
+  (exceptionPayload & ~TRAP_CAUSES) === 0n;
 
 function check(saved: VcpuEvents, refuse: Refuse): void {
   const { exception, interrupt, nmi, sipiVector, smi, exceptionPayload } = saved;
@@ -109,7 +115,7 @@ function check(saved: VcpuEvents, refuse: Refuse): void {
   if ((exception.injected || exception.pending) && (exception.nr > LAST_EXCEPTION || exception.nr === VECTOR.NMI)) {
     refuse(`vector ${exception.nr} is no exception`);
   }
-  if (saved.exceptionHasPayload && !isTrap(saved)) refuse('only a pending #DB of a single step can have a payload');
+  if (saved.exceptionHasPayload && !isTrap(saved)) refuse('only a pending #DB can have a payload: B0 to B3 and BS');
   if (nmi.pending > 2) refuse(`${nmi.pending} NMIs are pending: two can wait`);
   if (smi.smm || smi.pending) refuse('there is no system management mode');
 }

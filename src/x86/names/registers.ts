@@ -123,6 +123,8 @@ export const DR7 = {
   FIXED: 1n << 10n,
   /** General detect: the next MOV DR raises #DB; delivery of #DB clears it. */
   GD: 1n << 13n,
+  /** Where R/W and LEN of the first breakpoint begin: four bits for each. */
+  FIELDS_SHIFT: 16,
 } as const;
 
 /** A selector: index in bits 3 to 15, table in bit 2, requested privilege in bits 0 and 1 (SDM vol. 3, 3.4.2). */

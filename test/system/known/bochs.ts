@@ -48,7 +48,18 @@ export const BOCHS: readonly Disagreement[] = [
   },
   {
     because: 'it pushes no RF between the iterations of a REP (vol. 3, 17.3.1.1)',
-    cases: { step: { 'a step over an iteration of REP': '#DB, rcx=2, rflags=102' } },
+    cases: {
+      breakpoints: { 'steps between iterations: RF holds off the breakpoint on REP': null },
+      step: { 'a step over an iteration of REP': '#DB, rcx=2, rflags=102' },
+      watchpoints: {
+        'REP MOVS: after the iteration': '#DB, rcx=5, dr6=ffff0ff1, rflags=2',
+        'REP OUTS: after each iteration': '#DB, rcx=1, rflags=2',
+      },
+    },
+  },
+  {
+    because: 'a software interrupt loses a trap that MOV SS has held off (CVE-2018-8897)',
+    cases: { watchpoints: { 'MOV SS from what is watched, and an INT: in the handler': 'ok, rsp-28' } },
   },
   {
     because: 'it looks at TF before SYSCALL and SYSRET, not behind them (kvm-unit-tests, x86/syscall.c)',
