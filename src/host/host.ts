@@ -125,6 +125,17 @@ export class Host {
     return this.#housekeeping ?? cpu;
   }
 
+  /** smp_send_reschedule(): the CPU leaves guest mode, and looks whether another thread comes first. */
+  sendReschedule(target: PhysicalCpu): void {
+    this.sendIpi(target, this.scheduler.rescheduleOf(target));
+  }
+
+  /** The same as an interrupt that arrives at a position, whoever sent it. */
+  rescheduleAt(target: PhysicalCpu, position: number): void {
+    const event = this.scheduler.rescheduleOf(target);
+    if (!event.queued || event.at > position) target.events.insert(event, position);
+  }
+
   /** Position of the furthest-behind CPU other than this one: time may be observed up to there. */
   horizon(cpu: PhysicalCpu): number {
     let least = Infinity;

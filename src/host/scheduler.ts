@@ -10,6 +10,7 @@ import type { Atomic } from './cells.ts';
 import { COST } from './costs.ts';
 import type { PhysicalCpu } from './cpu.ts';
 import type { Host } from './host.ts';
+import type { HostEvent } from './queue.ts';
 import { RunQueue, type Reason } from './runQueue.ts';
 import type { Sleep, SleepRequest } from './sleep.ts';
 import { Thread, type ThreadOptions } from './thread.ts';
@@ -135,6 +136,11 @@ export class Scheduler {
     else if (this.#queueOf(cpu).remove(thread)) this.#move(thread, 'preempted');
   }
 
+  /** The reschedule IPI of a CPU, one for all who send it. */
+  rescheduleOf(cpu: PhysicalCpu): HostEvent {
+    return this.#queueOf(cpu).reschedule;
+  }
+
   /** single_task_running(): nobody else wants this CPU. */
   singleTaskRunning(cpu: PhysicalCpu): boolean {
     return this.#queueOf(cpu).length === 0;
@@ -194,7 +200,7 @@ export class Scheduler {
     if (target.thread !== null) {
       if (preempts) this.#resched(target);
     } else if (target !== this.#host.thisCpu) {
-      this.#host.sendIpi(target, this.#queueOf(target).reschedule);
+      this.#host.sendReschedule(target);
     }
   }
 
@@ -202,7 +208,7 @@ export class Scheduler {
   #resched(cpu: PhysicalCpu): void {
     if (cpu.needResched) return;
     cpu.needResched = true;
-    if (cpu !== this.#host.thisCpu) this.#host.sendIpi(cpu, this.#queueOf(cpu).reschedule);
+    if (cpu !== this.#host.thisCpu) this.#host.sendReschedule(cpu);
   }
 
   /** A switch on a CPU whose code is not the one that runs now. */

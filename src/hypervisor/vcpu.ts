@@ -7,7 +7,6 @@ import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { Hrtimer, type HrtimerOwner } from '../host/hrtimer.ts';
-import { HostEvent, type EventOwner } from '../host/queue.ts';
 import type { Thread } from '../host/thread.ts';
 import type { Probes } from '../trace/probes.ts';
 import { APIC_BASE, X2APIC_FIRST, X2APIC_LAST } from '../x86/names/msrs.ts';
@@ -80,7 +79,7 @@ export class VcpuStat {
   invlpg = 0;
 }
 
-export class Vcpu implements EventOwner, LapicOwner {
+export class Vcpu implements LapicOwner {
   readonly vm: Vm;
   /** vcpu_id, and the APIC id. */
   readonly id: number;
@@ -126,7 +125,6 @@ export class Vcpu implements EventOwner, LapicOwner {
   haltPollNs = 0;
   /** vcpu->fast_vmexit of the IPI fast path's first version: this exit is done. */
   fastVmexit = false;
-  readonly #kickIpi: HostEvent;
 
   constructor(vm: Vm, id: number, guest: GuestCpu, cpu: PhysicalCpu) {
     this.vm = vm;
@@ -137,7 +135,6 @@ export class Vcpu implements EventOwner, LapicOwner {
     this.cpu = cpu;
     this.load = new VcpuLoad(this);
     this.load.created(cpu);
-    this.#kickIpi = new HostEvent(this, 'reschedule');
     this.features = vm.lapicFeatures;
     const { module, preemptionTimer } = vm.params;
     this.svm = module === 'kvm_amd';
@@ -213,7 +210,7 @@ export class Vcpu implements EventOwner, LapicOwner {
     thisCpu.charge(COST.barrier);
     if (!this.#exitingGuestMode()) return;
     // On its own CPU the vCPU sees the mode before it enters again.
-    if (thisCpu !== this.cpu) this.vm.host.sendIpi(this.cpu, this.#kickIpi);
+    if (thisCpu !== this.cpu) this.vm.host.sendReschedule(this.cpu);
   }
 
   /** kvm_vcpu_exiting_guest_mode(), one cmpxchg: true when it was in guest mode. */
@@ -232,11 +229,8 @@ export class Vcpu implements EventOwner, LapicOwner {
 
   /** smp_send_reschedule(vcpu->cpu): guest mode ends when its CPU has come to this position. */
   endGuestModeAt(position: number): void {
-    if (!this.#kickIpi.queued) this.cpu.events.insert(this.#kickIpi, position);
+    this.vm.host.rescheduleAt(this.cpu, position);
   }
-
-  /** The reschedule IPI has no handler of its own: taking it made the vCPU leave guest mode. */
-  onEvent(): void {}
 
   /** Userspace has served the access that KVM_RUN returned with: `value` is what a read yields. */
   complete(value: bigint): void {

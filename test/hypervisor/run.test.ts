@@ -332,3 +332,27 @@ describe('requests', () => {
     expect(rig.vm.vcpus[0]!.requests.pending).toBe(false);
   });
 });
+
+describe('a kick', () => {
+  it('reaches a vCPU that has moved, though one is still on its way to the CPU that it left', () => {
+    const rig = vmRig([[{ run: 100 }]], { hostCpus: 3 });
+    const [vcpu] = rig.vm.vcpus;
+    const [sender, first, second] = rig.host.cpus;
+    rig.host.thisCpu = sender!;
+    for (const cpu of [first!, second!]) {
+      vcpu!.cpu = cpu;
+      vcpu!.mode = VCPU_MODE.IN_GUEST;
+      vcpu!.kick();
+    }
+    expect([first!.events.size, second!.events.size]).toEqual([1, 1]);
+  });
+
+  it('sends one interrupt however often it is repeated', () => {
+    const rig = vmRig([[{ run: 100 }]], { hostCpus: 2 });
+    const [vcpu] = rig.vm.vcpus;
+    vcpu!.cpu = rig.host.cpus[1]!;
+    vcpu!.mode = VCPU_MODE.IN_GUEST;
+    for (let i = 0; i < 3; i++) vcpu!.kick();
+    expect(rig.host.cpus[0]!.charged[COST.ipiSend]).toBe(1);
+  });
+});
