@@ -255,6 +255,14 @@ describe.each(['wasm', 'bigint'] as const)('on %s', (engine) => {
       expect(await run('mov %eax, %ss; mov $0xd000, %esp; nop')).toBe(VECTOR.DB);
       expect(onStack(0)).toBe(BigInt(AT.CODE + 2 + 5));
     });
+    it('HLT under TF traps, though nothing else would wake the CPU', async () => {
+      writeRflags(state, RFLAGS.FIXED | RFLAGS.TF);
+      cpu.controls.hltExiting = false;
+      await load('hlt; nop');
+      expect(enter()).toBe(EXIT.HLT);
+      expect(state.rip).toBe(BigInt(handler(VECTOR.DB) + 1));
+      expect(onStack(0)).toBe(BigInt(AT.CODE + 1));
+    });
     it('an interrupt waits for the single-step trap', async () => {
       writeRflags(state, RFLAGS.FIXED | RFLAGS.TF | RFLAGS.IF);
       await load('nop; nop');

@@ -318,6 +318,26 @@ cases:
         show_event dr6, rflags
         #= #DB at +1, dr6=ffff0ff0, rflags=102
 
+        case    "MOV SS and INT1 under TF: no step", 1f # as in kvm-unit-tests, x86/debug.c
+        movl    $KERNEL_DS, %ecx
+        iret_to 2f, 2 | RFLAGS_TF
+2:      movl    %ecx, %ss
+1:      .byte   0xf1
+        outcome
+        show_event dr6
+        #= #DB at +1, dr6=ffff0ff0
+
+        case    "MOV SS holds off no general detection", 1f # as in kvm-unit-tests, x86/debug.c
+        movl    $KERNEL_DS, %ecx
+        movl    $(DR7_FIRST | DR7_GD), %eax
+        movq    %rax, %dr7
+        iret_to 2f, 2 | RFLAGS_TF
+2:      movl    %ecx, %ss
+1:      movq    %dr0, %rax
+        outcome
+        show_event dr6
+        #= #DB, dr6=ffff2ff0
+
         end_cases
 
 # Handlers of #DB. They count in %r8.

@@ -300,6 +300,17 @@ cases:
         outcome
         #= #DB, rsp-28
 
+        case    "MOV SS from what is watched, and a fault: in the handler", 2f # vol. 3, 6.8.3
+        idt_handler 6, 2f
+        movw    $KERNEL_DS, watched(%rip)
+        breakpoint 0, watched(%rip), ON_ACCESS | BYTES_2
+        movw    watched(%rip), %ss
+        ud2
+2:      nop
+        outcome
+        show_event dr6
+        #= #DB, rsp-28, dr6=ffff0ff1
+
         case    "the frame of an exception: in the handler", 2f
         subq    $0x1000, %rsp
         idt_handler 6, 2f

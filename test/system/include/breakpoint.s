@@ -11,6 +11,7 @@
         .equ    DR7_L0, 1
         .equ    DR7_G0, 2
         .equ    DR7_FIRST, 0x400
+        .equ    DR7_GD, 1 << 13
 
 # Sets and enables breakpoint `index`, and lets the others be. Needs %rax and %r15.
         .macro breakpoint index, address, fields=ON_EXECUTION, enable=DR7_L0
