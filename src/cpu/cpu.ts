@@ -143,8 +143,9 @@ export class Cpu implements Runnable, MemoryContext {
     addUnits(state, OFFSET.rip, OFFSET.rip, state.exitLength);
     addUnits(state, OFFSET.tsc, OFFSET.tsc, 1);
     state.shadow = 0;
-    state.rflags &= ~RFLAGS.RF;
-    if (state.rflags & RFLAGS.TF) state.pendingDb |= Number(DR6.BS);
+    const flags = state.rflags & (RFLAGS.RF | RFLAGS.TF);
+    if ((flags & RFLAGS.RF) !== 0) state.rflags &= ~RFLAGS.RF;
+    if ((flags & RFLAGS.TF) !== 0) state.pendingDb |= Number(DR6.BS);
     this.mmu.fragments.drop();
   }
 

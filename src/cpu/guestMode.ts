@@ -62,10 +62,6 @@ export class GuestMode {
   readonly #breakpoints: Breakpoints;
   /** The next instruction meets a data breakpoint, and is to be run by itself. */
   #watched = false;
-  // What is put back if the first instruction that is run does not end: its units, RF and traps that MOV SS has held off.
-  #paid = 0;
-  #resume = 0;
-  #held = 0;
   /** What `keep` was given last. */
   #raised: unknown = null;
 
@@ -118,8 +114,9 @@ export class GuestMode {
       if (this.#breakpoints.inPage(lowWord(state.rip), highWord(state.rip))) return this.#runOne();
     }
     const block = this.#fetch.find();
-    if (fragments || state.shadow !== 0 || (state.rflags & RFLAGS.TF) !== 0 || this.#watched) return this.#runOne();
-    return this.#runBlock(block);
+    const flags = state.rflags & (RFLAGS.TF | RFLAGS.RF);
+    if (fragments || state.shadow !== 0 || (flags & RFLAGS.TF) !== 0 || this.#watched) return this.#runOne();
+    return this.#runBlock(block, flags);
   }
 
   /** B0 to B3 for the instruction at RIP, unless RF or MOV SS holds its breakpoints off (SDM vol. 3, 17.3.1.1 and 6.8.3). */
@@ -172,13 +169,17 @@ export class GuestMode {
     return this.#cpu.state.views.u16[(record + RECORD.remaining) >> 1]!;
   }
 
-  #runBlock(found: number): Step {
+  /** `resume`: RF, which is for the first instruction alone. */
+  #runBlock(found: number, resume: number): Step {
     const { state } = this.#cpu;
     const left = state.budget;
     const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
-    this.#begin(left);
     state.budget = left - this.#remaining(block);
-    return this.#run(block);
+    if (resume === 0) return this.#run(block);
+    state.rflags &= ~RFLAGS.RF;
+    const step = this.#run(block);
+    if (state.budget === left) state.rflags |= RFLAGS.RF;
+    return step;
   }
 
   /** Exactly one instruction (one iteration of a REP), then what is due behind it. */
@@ -186,8 +187,10 @@ export class GuestMode {
     const { state, mmu } = this.#cpu;
     const one = this.#fetch.scratch(1);
     const rest = state.budget - 1;
-    this.#begin(1);
+    const held = state.pendingDb; // by MOV SS
+    const resume = state.rflags & RFLAGS.RF;
     this.#watched = false;
+    state.rflags &= ~RFLAGS.RF;
     if (state.shadow !== 0) state.shadow |= SHADOW_AGEING;
     if ((state.rflags & RFLAGS.TF) !== 0) state.pendingDb |= SINGLE_STEP; // a delivery clears it: INT n does not trap
     this.#setRest(rest);
@@ -197,22 +200,17 @@ export class GuestMode {
     this.#breakpoints.alone = false;
     this.#setRest(-rest);
     state.budget += rest;
-    if (state.budget > rest) state.shadow &= ~SHADOW_AGEING;
+    if (state.budget > rest) {
+      state.shadow &= ~SHADOW_AGEING;
+      state.pendingDb = held;
+      state.rflags |= resume;
+    }
     // What leaves has not retired, but for a trap.
     if (left !== CONTINUE && state.status !== STATUS.TRAP) return left;
     if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
     this.#noteHits();
     mmu.fragments.drop();
     return left;
-  }
-
-  /** Instructions are about to run, of which `paid` units pay for the first and what follows it. RF is for the first alone. */
-  #begin(paid: number): void {
-    const { state } = this.#cpu;
-    this.#paid = paid;
-    this.#held = state.pendingDb;
-    this.#resume = state.rflags & RFLAGS.RF;
-    if (this.#resume !== 0) state.rflags &= ~RFLAGS.RF;
   }
 
   /** What was met of data and I/O breakpoints becomes a trap. */
@@ -266,12 +264,8 @@ export class GuestMode {
   }
 
   #giveBack(record: number): void {
-    const { state } = this.#cpu;
-    state.budget += this.#remaining(record);
+    this.#cpu.state.budget += this.#remaining(record);
     this.#breakpoints.hits = 0;
-    if (state.budget !== this.#paid) return;
-    state.pendingDb = this.#held;
-    state.rflags |= this.#resume;
   }
 
   #caught(thrown: unknown): ExitReason | null {
