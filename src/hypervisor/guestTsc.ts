@@ -31,6 +31,14 @@ export class GuestTsc {
     return word64[0]!;
   }
 
+  /** Host cycles from position `now` until the counter reaches `deadline`; below 0: since then. Rounded beyond 2^53. */
+  cyclesUntil(deadline: bigint, now: number): number {
+    const exact = Number(deadline);
+    const small = now + this.#small;
+    if (exact <= Number.MAX_SAFE_INTEGER && small >= 0 && small <= Number.MAX_SAFE_INTEGER) return exact - small;
+    return Number(deadline - this.at(now));
+  }
+
   /** Writes the counter at host position `now` into words `index` and `index + 1` of a little-endian memory. */
   store(now: number, memory: Uint32Array, index: number): void {
     const small = now + this.#small;

@@ -258,8 +258,8 @@ export class ApicTimer implements HrtimerOwner {
   #startSwTscdeadline(): void {
     if (this.tscdeadline === 0n) return;
     const { owner } = this.lapic;
-    // Number rounds deadlines of the far future; the sum is then beyond what any hrtimer waits for.
-    const remaining = Number(this.tscdeadline - owner.guestTsc());
+    // Far in the future this is rounded; the sum is then beyond what any hrtimer waits for.
+    const remaining = owner.cyclesUntil(this.tscdeadline);
     const advance = this.advance.cycles;
     if (remaining > advance) {
       this.#hrtimer.start(Math.min(owner.now() + remaining - advance, Number.MAX_SAFE_INTEGER));
@@ -350,7 +350,7 @@ export class ApicTimer implements HrtimerOwner {
   waitLapicExpire(vector: number): number {
     if (vector !== this.vector) return 0;
     const { owner } = this.lapic;
-    const delta = Number(owner.guestTsc() - this.expiredTscdeadline);
+    const delta = -owner.cyclesUntil(this.expiredTscdeadline);
     this.expiredTscdeadline = 0n;
     const wait = Math.min(Math.max(-delta, 0), this.advance.cycles + HV_TIMER_GRAIN);
     if (this.advance.ns > 0) {

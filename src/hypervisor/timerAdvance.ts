@@ -15,18 +15,24 @@ const STEP = 8;
 const NS_PER_MS = 1_000_000;
 
 export class TimerAdvance {
-  /** timer_advance_ns; 0: off. */
-  ns: number;
+  /** The advance in cycles of the guest's TSC. */
+  cycles = 0;
+  #ns = 0;
   readonly #tscKhz: number;
 
   constructor(on: boolean, tscKhz: number) {
-    this.ns = on ? INITIAL_NS : 0;
     this.#tscKhz = tscKhz;
+    this.#set(on ? INITIAL_NS : 0);
   }
 
-  /** The advance in cycles of the guest's TSC. */
-  get cycles(): number {
-    return Math.floor((this.ns * this.#tscKhz) / NS_PER_MS);
+  /** timer_advance_ns; 0: off. */
+  get ns(): number {
+    return this.#ns;
+  }
+
+  #set(ns: number): void {
+    this.#ns = ns;
+    this.cycles = Math.floor((ns * this.#tscKhz) / NS_PER_MS);
   }
 
   /** An entry with the timer's interrupt stands `delta` cycles behind its deadline (negative: before it). */
@@ -34,8 +40,8 @@ export class TimerAdvance {
     const size = Math.abs(delta);
     if (size < LEAST_CORRECTED || size > MOST_CORRECTED) return;
     const step = Math.floor(Math.floor((size * NS_PER_MS) / this.#tscKhz) / STEP);
-    this.ns += delta < 0 ? -step : step;
+    const ns = this.#ns + (delta < 0 ? -step : step);
     // The unsigned arithmetic of KVM makes an advance below 0 a very large one.
-    if (this.ns > MOST_NS || this.ns < 0) this.ns = INITIAL_NS;
+    this.#set(ns > MOST_NS || ns < 0 ? INITIAL_NS : ns);
   }
 }

@@ -156,6 +156,11 @@ export class Vcpu implements LapicOwner {
     return this.tsc.at(this.vm.host.thisCpu.now);
   }
 
+  /** Cycles until the guest's TSC reaches a deadline; below 0: since then. */
+  cyclesUntil(deadline: bigint): number {
+    return this.tsc.cyclesUntil(deadline, this.vm.host.thisCpu.now);
+  }
+
   /** last_guest_tsc. */
   get lastGuestTsc(): bigint {
     return this.tsc.at(this.leftGuestAt);

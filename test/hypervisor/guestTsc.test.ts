@@ -19,6 +19,17 @@ describe('the guest TSC', () => {
     );
   });
 
+  it('says how far a deadline is, exactly where a number can', () => {
+    const u64 = fc.oneof(fc.bigInt({ min: 0n, max: MAX }), fc.bigInt({ min: 0n, max: 2n ** 53n }));
+    fc.assert(
+      fc.property(u64, u64, fc.maxSafeNat(), (offset, deadline, now) => {
+        const tsc = new GuestTsc();
+        tsc.offset = offset;
+        expect(tsc.cyclesUntil(deadline, now)).toBe(Number(deadline - tsc.at(now)));
+      }),
+    );
+  });
+
   it('takes negative offsets', () => {
     const tsc = new GuestTsc();
     tsc.offset = -100n;

@@ -249,7 +249,7 @@ describe.each([
 });
 
 describe('the ticks of the preemption timer', () => {
-  const clock = { at: 0, now: () => clock.at, guestTsc: () => BigInt(clock.at) + 7_000n };
+  const clock = { at: 0, now: () => clock.at, cyclesUntil: (deadline: bigint) => Number(deadline) - clock.at - 7_000 };
   const timer = new VmxHvTimer(clock);
 
   it('end guest mode in the last tick before the deadline', () => {

@@ -125,6 +125,9 @@ export class RigVcpu implements LapicOwner {
   now(): number {
     return this.vm.time;
   }
+  cyclesUntil(deadline: bigint): number {
+    return Number(deadline - this.guestTsc());
+  }
   guestTsc(): bigint {
     return BigInt(this.vm.time) + this.tscOffset;
   }

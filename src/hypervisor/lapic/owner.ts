@@ -98,6 +98,8 @@ export interface LapicOwner {
   now(): number;
   /** kvm_read_l1_tsc(): the guest's TSC at that position. */
   guestTsc(): bigint;
+  /** Cycles until the guest's TSC reaches a deadline; below 0: since then. Rounded beyond 2^53. */
+  cyclesUntil(deadline: bigint): number;
   /** hrtimer_init(): a timer on the host, told apart by its kind. */
   hrtimer(owner: HrtimerOwner, kind: string): LapicHrtimer;
   /** A cache of one guest page (gfn_to_pfn_cache), inactive. */

@@ -10,11 +10,12 @@
 export const HV_TIMER_GRAIN = 32;
 const LARGEST = 0xffff_ffff;
 
-/** Who counts: where the vCPU's physical CPU stands, and the guest's TSC there. */
+/** Who counts: where the vCPU's physical CPU stands, and how far the guest's TSC is from a deadline there. */
 export interface HvTimerClock {
   /** Position of the physical CPU, in host cycles. */
   now(): number;
-  guestTsc(): bigint;
+  /** Cycles until the guest's TSC reaches a deadline; below 0: since then. */
+  cyclesUntil(deadline: bigint): number;
 }
 
 export class VmxHvTimer {
@@ -31,7 +32,7 @@ export class VmxHvTimer {
    * (-ERANGE): too far away for the 32 bits of the timer.
    */
   set(guestDeadline: bigint, advance: number): { readonly expired: boolean } | null {
-    const cycles = Math.max(Number(guestDeadline - this.#clock.guestTsc()) - advance, 0);
+    const cycles = Math.max(this.#clock.cyclesUntil(guestDeadline) - advance, 0);
     if (Math.floor(cycles / HV_TIMER_GRAIN) > LARGEST) return null;
     this.#deadline = this.#clock.now() + cycles;
     return { expired: cycles === 0 };
