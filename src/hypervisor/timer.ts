@@ -10,7 +10,7 @@
 
 import type { Cell } from '../host/cells.ts';
 import type { Hrtimer, HrtimerOwner, HrtimerRestart } from '../host/hrtimer.ts';
-import { countToCycles, cyclesToCount, divideCount, microsecondsToCycles, type CountClock } from './lapic/busClock.ts';
+import { Countdown } from './lapic/countdown.ts';
 import type { Lapic } from './lapic/lapic.ts';
 import { localDeliver, timerModeMask } from './lapic/lvt.ts';
 import type { Apicv, LapicHrtimer } from './lapic/owner.ts';
@@ -33,16 +33,15 @@ export class ApicTimer implements HrtimerOwner {
   tscdeadline: Cell<bigint> = 0n;
   /** The deadline that passed last: what a vCPU that is entered too early waits for. */
   expiredTscdeadline: Cell<bigint> = 0n;
-  /** Countdown modes: length of one round, and when the present one ends, in host cycles. 0: not counting. */
-  period: Cell<number> = 0;
-  targetExpiration: Cell<number> = 0;
+  /** One-shot and periodic mode: what is counted. */
+  readonly countdown: Countdown;
   readonly advance: TimerAdvance;
   hvTimerInUse: Cell<boolean> = false;
-  #divide: Cell<number> = divideCount(0);
   readonly #hrtimer: LapicHrtimer;
 
   constructor(lapic: Lapic) {
     this.lapic = lapic;
+    this.countdown = new Countdown(lapic);
     this.lazy = new LazyTscDeadline(this, lapic.owner.guestPage());
     this.#hrtimer = lapic.owner.hrtimer(this, 'lapic timer');
     const { params, tscKhz } = lapic.owner.vm;
@@ -62,10 +61,6 @@ export class ApicTimer implements HrtimerOwner {
   }
   get tscDeadlineMode(): boolean {
     return this.timerMode === LVT.TIMER_TSCDEADLINE;
-  }
-  get #clock(): CountClock {
-    const { tscKhz, apicBusCycleNs } = this.lapic.owner.vm;
-    return { tscKhz, busNs: apicBusCycleNs, divide: this.#divide };
   }
 
   /**
@@ -100,13 +95,12 @@ export class ApicTimer implements HrtimerOwner {
       if (this.tscDeadlineMode !== (mode === LVT.TIMER_TSCDEADLINE)) {
         this.#cancelApicTimer();
         this.lapic.setRegister(APIC.TMICT, 0);
-        this.period = 0;
-        this.targetExpiration = 0;
+        this.countdown.stop();
         this.tscdeadline = 0n;
         this.lazy.clear('mode');
       }
       this.timerMode = mode;
-      this.#limitPeriodicTimerFrequency();
+      this.countdown.limitFrequency(this.#periodic);
     }
     if ((entry & LVT.MASKED) !== 0) this.lazy.clear('masked');
   }
@@ -121,33 +115,26 @@ export class ApicTimer implements HrtimerOwner {
 
   /** TMCCT: apic_get_tmcct(). */
   currentCount(): number {
-    if (this.lapic.register(APIC.TMICT) === 0 || this.period === 0) return 0;
-    const remaining = Math.max(this.targetExpiration - this.lapic.owner.now(), 0);
-    return cyclesToCount(remaining % this.period, this.#clock);
+    return this.countdown.currentCount;
   }
 
-  /** TDCR was written: the counts that remain stay, at the new speed. */
+  /** TDCR was written. */
   updateDivide(): void {
-    const old = this.#divide;
-    this.#divide = divideCount(this.lapic.register(APIC.TDCR));
-    if (this.#divide === old || this.period === 0) return;
-    this.period = this.#countedCycles(APIC.TMICT);
-    this.#limitPeriodicTimerFrequency();
-    // A one-shot countdown that has ended stays ended.
-    if (this.targetExpiration === 0) return;
+    if (!this.countdown.updateDivide(this.#periodic)) return;
     this.#hrtimer.cancel();
-    const now = this.lapic.owner.now();
-    const remaining = Math.max(this.targetExpiration - now, 0);
-    const rescaled = Math.floor((remaining * this.#divide) / old);
-    this.tscdeadline += BigInt(rescaled) - BigInt(remaining);
-    this.targetExpiration = now + rescaled;
+    this.#aimAtCountdown();
     this.restartApicTimer();
   }
 
   /** start_apic_timer(): forgets an expiry that was not injected yet, and arms what the registers say. */
   startApicTimer(countRegister: number = APIC.TMICT): void {
     this.pending = 0;
-    if ((this.#oneshot || this.#periodic) && !this.#setTargetExpiration(countRegister)) return;
+    if (this.#oneshot || this.#periodic) {
+      const counts = this.countdown.start(countRegister, this.#periodic);
+      this.tscdeadline = 0n;
+      if (!counts) return;
+      this.#aimAtCountdown();
+    }
     this.restartApicTimer();
   }
 
@@ -199,7 +186,7 @@ export class ApicTimer implements HrtimerOwner {
     this.apicTimerExpired(false);
     this.#cancelHvTimer();
     this.lazy.hvTimerExpired();
-    if (!this.#periodic || this.period === 0) return;
+    if (!this.#periodic || this.countdown.period === 0) return;
     this.#advancePeriodicTargetExpiration();
     this.restartApicTimer();
   }
@@ -269,13 +256,13 @@ export class ApicTimer implements HrtimerOwner {
   }
 
   #startSwPeriod(): void {
-    if (this.period === 0) return;
-    if (this.lapic.owner.now() > this.targetExpiration) {
+    if (this.countdown.period === 0) return;
+    if (this.lapic.owner.now() > this.countdown.end) {
       this.apicTimerExpired(false);
       if (this.#oneshot) return;
       this.#advancePeriodicTargetExpiration();
     }
-    this.#hrtimer.start(this.targetExpiration);
+    this.#hrtimer.start(this.countdown.end);
   }
 
   /** vcpu_block: a deadline on the preemption timer, which counts in guest mode only, moves to the hrtimer. */
@@ -307,9 +294,9 @@ export class ApicTimer implements HrtimerOwner {
   onHrtimer(timer: Hrtimer | LapicHrtimer): HrtimerRestart {
     this.apicTimerExpired(true);
     this.lazy.timerFnExpired();
-    if (!this.#periodic || this.period === 0) return 'norestart';
+    if (!this.#periodic || this.countdown.period === 0) return 'norestart';
     this.#advancePeriodicTargetExpiration();
-    timer.expires = this.targetExpiration;
+    timer.expires = this.countdown.end;
     return 'restart';
   }
 
@@ -381,7 +368,7 @@ export class ApicTimer implements HrtimerOwner {
     localDeliver(this.lapic, APIC.LVTT);
     if (this.#periodic) return;
     this.tscdeadline = 0n;
-    this.targetExpiration = 0;
+    this.countdown.end = 0;
   }
 
   /** Power-on or INIT: stopped, one-shot, and the guest's lazy page is forgotten. The registers are reset already. */
@@ -392,9 +379,8 @@ export class ApicTimer implements HrtimerOwner {
     this.timerMode = LVT.TIMER_ONESHOT;
     this.tscdeadline = 0n;
     this.expiredTscdeadline = 0n;
-    this.period = 0;
-    this.targetExpiration = 0;
-    this.#divide = divideCount(this.lapic.register(APIC.TDCR));
+    this.countdown.stop();
+    this.countdown.readDivide();
   }
 
   /** kvm_free_lapic(): the VM is gone; its registers still say what they said, but nothing fires any more. */
@@ -411,7 +397,7 @@ export class ApicTimer implements HrtimerOwner {
     const restored = this.lapic.register(APIC.TMICT);
     this.updateLvtt();
     this.lapic.setRegister(APIC.TMICT, restored);
-    this.#divide = divideCount(this.lapic.register(APIC.TDCR));
+    this.countdown.readDivide();
     this.startApicTimer(APIC.TMCCT);
     this.lapic.setRegister(APIC.TMCCT, 0);
     const { regs, owner } = this.lapic;
@@ -419,39 +405,14 @@ export class ApicTimer implements HrtimerOwner {
     owner.directDeadline?.restored(vector, testVector(regs, APIC.IRR, vector), testVector(regs, APIC.ISR, vector));
   }
 
-  #countedCycles(countRegister: number): number {
-    return countToCycles(this.lapic.register(countRegister), this.#clock);
-  }
-
-  /** set_target_expiration(): false when there is nothing to count. From TMCCT when a saved countdown goes on. */
-  #setTargetExpiration(countRegister: number): boolean {
-    this.period = this.#countedCycles(APIC.TMICT);
-    this.targetExpiration = 0;
-    this.tscdeadline = 0n;
-    if (this.period === 0) return false;
-    this.#limitPeriodicTimerFrequency();
-    let cycles = this.period;
-    if (countRegister !== APIC.TMICT) {
-      cycles = Math.min(this.#countedCycles(countRegister), this.period);
-      if (cycles === 0 && this.#periodic) cycles = this.period;
-    }
-    const { owner } = this.lapic;
-    this.tscdeadline = owner.guestTsc() + BigInt(cycles);
-    this.targetExpiration = owner.now() + cycles;
-    return true;
-  }
-
-  /** The next round ends one period after the previous one was due, however late this one was served: no drift. */
+  /** advance_periodic_target_expiration(). */
   #advancePeriodicTargetExpiration(): void {
-    const { owner } = this.lapic;
-    this.targetExpiration += this.period;
-    this.tscdeadline = owner.guestTsc() + BigInt(Math.max(this.targetExpiration - owner.now(), 0));
+    this.countdown.nextRound();
+    this.#aimAtCountdown();
   }
 
-  /** kvm.min_timer_period_us, against guests that would keep the host busy with their ticks. */
-  #limitPeriodicTimerFrequency(): void {
-    if (!this.#periodic || this.period === 0) return;
-    const { tscKhz, quirks } = this.lapic.owner.vm;
-    this.period = Math.max(this.period, microsecondsToCycles(quirks.minTimerPeriodUs, tscKhz));
+  /** The deadline at which the countdown ends, for the preemption timer. */
+  #aimAtCountdown(): void {
+    this.tscdeadline = this.lapic.owner.guestTsc() + BigInt(this.countdown.remaining);
   }
 }

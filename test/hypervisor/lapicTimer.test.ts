@@ -161,7 +161,7 @@ describe('changes of LVTT', () => {
     const { arm, run, vcpu, timer } = setUp(DEADLINE);
     arm(1000);
     vcpu.write(MSR.LVT_TIMER, mode | VECTOR);
-    expect([vcpu.armedAt, timer.tscdeadline, vcpu.read(MSR.TMICT), timer.period]).toEqual([null, 0n, 0n, 0]);
+    expect([vcpu.armedAt, timer.tscdeadline, vcpu.read(MSR.TMICT), timer.countdown.period]).toEqual([null, 0n, 0n, 0]);
     expect(run(5000)).toEqual([]);
   });
 
@@ -292,16 +292,16 @@ describe('periodic mode', () => {
     const minimum = 200 * 2500; // 200 us
     const { vcpu, timer } = setUp(PERIODIC);
     vcpu.write(MSR.TMICT, 10);
-    expect(timer.period).toBe(minimum);
+    expect(timer.countdown.period).toBe(minimum);
     vcpu.write(MSR.LVT_TIMER, ONESHOT | VECTOR);
     vcpu.write(MSR.TMICT, 10);
-    expect(timer.period).toBe(25);
+    expect(timer.countdown.period).toBe(25);
     vcpu.write(MSR.LVT_TIMER, PERIODIC | VECTOR);
-    expect(timer.period).toBe(minimum);
+    expect(timer.countdown.period).toBe(minimum);
     vcpu.write(MSR.TDCR, 0);
-    expect(timer.period).toBe(minimum);
+    expect(timer.countdown.period).toBe(minimum);
     expect(setUp(PERIODIC, { quirks: { minTimerPeriodUs: 0 } })).toSatisfy(
-      ({ vcpu: v, timer: t }: ReturnType<typeof setUp>) => v.write(MSR.TMICT, 10) && t.period === 25,
+      ({ vcpu: v, timer: t }: ReturnType<typeof setUp>) => v.write(MSR.TMICT, 10) && t.countdown.period === 25,
     );
   });
 });
