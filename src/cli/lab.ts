@@ -124,6 +124,7 @@ function drawSensitivity(
   { costModel, order, scores, trials }: Sensitivity,
 ): string {
   const changed = trials.filter((trial) => trial.order !== order);
+  const widest = Math.max(...scores.map(({ design }) => design.length));
   const verdict =
     changed.length === 0
       ? `The order holds when any one of ${trials.length / 2} costs is halved or doubled.`
@@ -132,7 +133,7 @@ function drawSensitivity(
     `${name}: is the order of the designs one of the mechanism, or of an estimated cost?`,
     '',
     `Compared by ${scored} (${costModel}):`,
-    ...scores.map(({ design, score }) => `  ${design.padEnd(14)}${String(Math.round(score)).padStart(8)}`),
+    ...scores.map(({ design, score }) => `  ${design.padEnd(widest)}${String(Math.round(score)).padStart(8)}`),
     '',
     `  ${order}`,
     '',
