@@ -192,8 +192,6 @@ function kvmParams(args: Arguments): Partial<KvmParams> {
     throw new UsageError(
       '--timer hv is the preemption timer of VMX: kvm_amd has none, so leave it out or take --timer sw',
     );
-  if (module === 'kvm_amd' && apicv)
-    throw new UsageError("--apicv on is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out");
   if (fastpath !== undefined && !isDesign(fastpath))
     throw new UsageError(`--fastpath knows ${FASTPATH_DESIGNS.join(', ')}, not '${fastpath}'`);
   if (timer !== undefined && !Object.hasOwn(TIMERS, timer))

@@ -63,6 +63,14 @@ export const KVM_PARAMS: KvmParams = {
   vhe: true,
 };
 
+/** Why these parameters cannot be had together, and what to try; null: they can. */
+export function contradiction({ apicv, module, timerOwnership = 'off' }: Partial<KvmParams>): string | null {
+  if (!apicv) return null;
+  if (module === 'kvm_amd') return "apicv is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out";
+  if (timerOwnership === 'off') return null;
+  return 'with timer ownership the hypervisor must see the guest take and end the interrupts of its timer: it needs apicv off';
+}
+
 /** Positions of the switch of seed 003: a policy, and a host at EL2 or (nVHE) below. Hypothetical on x86. */
 export const OWNERSHIP_DESIGNS = {
   'entry-exit': { timerOwnership: 'entry-exit', vhe: true },

@@ -11,7 +11,7 @@ import { CPU_MODELS, type CpuModel, type CpuModelName } from '../hypervisor/cpuM
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
-import type { KvmParams } from '../hypervisor/params.ts';
+import { contradiction, type KvmParams } from '../hypervisor/params.ts';
 import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDebugfs.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { Vm } from '../hypervisor/vm.ts';
@@ -112,11 +112,8 @@ export class Machine implements Userspace {
     if (unknown !== undefined) {
       throw new BootError(`there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`);
     }
-    if (options.params?.apicv && (options.params.timerOwnership ?? 'off') !== 'off') {
-      throw new BootError(
-        'with timer ownership the hypervisor must see the guest take and end the interrupts of its timer: it needs apicv off',
-      );
-    }
+    const wrong = contradiction(options.params ?? {});
+    if (wrong !== null) throw new BootError(wrong);
     this.image = image;
     this.memory = memory;
     const { hostCpus = vcpus, housekeeping } = options;

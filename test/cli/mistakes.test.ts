@@ -49,7 +49,7 @@ describe('usage: status 2', () => {
     [['run', hello, '--host-cpus', '0'], '--host-cpus takes a whole number from 1 to 256'],
     [
       ['run', hello, '--module', 'kvm_amd', '--apicv', 'on'],
-      "--apicv on is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out",
+      "apicv is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out",
     ],
     [['run', hello, '--hlt-exits', '1'], "--hlt-exits knows on and off, not '1'"],
     [['run', hello, '--housekeeping', '1'], 'CPU 1 cannot keep house for a host that has 1: add one, or name another'],
