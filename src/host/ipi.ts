@@ -6,7 +6,8 @@
 
 import type { Cell } from './cells.ts';
 import type { PhysicalCpu } from './cpu.ts';
-import { SETTLE, type Host } from './host.ts';
+import { spinUntil } from './compute.ts';
+import type { Host } from './host.ts';
 import { HostEvent, type EventOwner } from './queue.ts';
 import type { Sleep } from './sleep.ts';
 
@@ -71,10 +72,7 @@ export class CrossCall implements EventOwner {
     this.#host.sendIpi(target, this.#event);
     // csd_lock_wait(): it keeps the CPU.
     cpu.disablePreemption();
-    while (this.outstanding) {
-      cpu.now = Math.max(cpu.now + 1, this.#host.horizon(cpu));
-      yield SETTLE;
-    }
+    yield* spinUntil(this.#host, Infinity, () => !this.outstanding);
     if (cpu.now < this.endedAt) cpu.now = this.endedAt;
     cpu.enablePreemption();
   }

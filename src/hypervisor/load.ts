@@ -51,13 +51,11 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
 
   /** kvm_sched_in(). */
   schedIn(cpu: PhysicalCpu): void {
-    this.#vcpu.preempted = false;
     this.#archLoad(cpu);
   }
 
-  /** kvm_sched_out(): preempted, if it would rather have gone on. */
+  /** kvm_sched_out(). */
   schedOut(): void {
-    this.#vcpu.preempted = this.#vcpu.thread?.state === 'runnable';
     this.#archPut();
   }
 

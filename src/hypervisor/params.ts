@@ -2,7 +2,7 @@
 // of one mechanism that are compared with each other. The defaults are those of Linux 6.16, but for APIC virtualisation, which
 // is off until it is asked for.
 
-import type { TimerPolicy } from './vtimer/owner.ts';
+import { TIMER_POLICIES, type TimerPolicy } from './vtimer/owner.ts';
 
 /**
  * Where an IPI that the guest sends is handled (seed 004; ipiFastpath.ts):
@@ -63,8 +63,25 @@ export const KVM_PARAMS: KvmParams = {
   vhe: true,
 };
 
-/** Why these parameters cannot be had together, and what to try; null: they can. */
-export function contradiction({ apicv, module, timerOwnership = 'off' }: Partial<KvmParams>): string | null {
+/** What each parameter that is a name may be. */
+const CHOICES: Readonly<Partial<Record<keyof KvmParams, readonly string[]>>> = {
+  module: KVM_MODULES,
+  fastpath: FASTPATH_DESIGNS,
+  lazyTscdeadline: LAZY_VERSIONS,
+  timerOwnership: ['off', ...TIMER_POLICIES],
+};
+
+/** Why a machine cannot have these parameters, and what to try; null: it can. */
+export function problemOf(params: Partial<KvmParams>): string | null {
+  for (const [name, value] of Object.entries(params)) {
+    const known = Object.keys(KVM_PARAMS);
+    if (!known.includes(name)) return `there is no parameter '${name}', only ${known.join(', ')}`;
+    const choices = CHOICES[name as keyof KvmParams];
+    if (choices !== undefined && !choices.includes(String(value)))
+      return `${name} knows ${choices.join(', ')}, not '${value}'`;
+  }
+  const { haltPollNs = 0, apicv, module, timerOwnership = 'off' } = params;
+  if (!Number.isInteger(haltPollNs) || haltPollNs < 0) return `haltPollNs is whole nanoseconds, not ${haltPollNs}`;
   if (!apicv) return null;
   if (module === 'kvm_amd') return "apicv is VMX's: what kvm_amd has instead, AVIC, is not implemented; leave it out";
   if (timerOwnership === 'off') return null;

@@ -6,7 +6,8 @@
 // into an interrupt, in its run loop before the next entry. So whatever an expiry means (is the entry masked, did the guest
 // extend a lazy deadline) is decided in the vCPU's own context, never while its guest runs. An expiry while one is pending
 // is lost: ticks coalesce. With APIC virtualisation an expiry in the vCPU's context is an interrupt at once, and one on
-// another CPU may be posted to a guest that runs; a lazy deadline takes the longer way even then. Times: `tscdeadline` is a guest TSC, exact; targets and periods are host cycles.
+// another CPU may be posted to a guest that runs; a lazy deadline takes the longer way even then. Times: `tscdeadline` is a
+// guest TSC, exact; targets and periods are host cycles.
 
 import type { Cell } from '../host/cells.ts';
 import type { Hrtimer, HrtimerOwner, HrtimerRestart } from '../host/hrtimer.ts';
@@ -401,7 +402,7 @@ export class ApicTimer implements HrtimerOwner {
     this.startApicTimer(APIC.TMCCT);
     this.lapic.setRegister(APIC.TMCCT, 0);
     const { regs, owner } = this.lapic;
-    const vector = this.lapic.register(APIC.LVTT) & LVT.VECTOR;
+    const { vector } = this;
     owner.directDeadline?.restored(vector, testVector(regs, APIC.IRR, vector), testVector(regs, APIC.ISR, vector));
   }
 

@@ -107,8 +107,6 @@ export class Vcpu implements LapicOwner {
   /** The physical CPU that it is loaded on, or was last. */
   cpu: PhysicalCpu;
   readonly load: VcpuLoad;
-  /** vcpu->preempted: it lost its CPU while it wanted to go on. */
-  preempted: Cell<boolean> = false;
   /** The thread that runs it; null until it is started. */
   thread: Thread | null = null;
   /** signal_pending(current): KVM_RUN returns with INTR as soon as no instruction stands half way. */

@@ -11,7 +11,7 @@ import { CPU_MODELS, type CpuModel, type CpuModelName } from '../hypervisor/cpuM
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
-import { contradiction, type KvmParams } from '../hypervisor/params.ts';
+import { problemOf, type KvmParams } from '../hypervisor/params.ts';
 import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDebugfs.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { Vm } from '../hypervisor/vm.ts';
@@ -112,7 +112,7 @@ export class Machine implements Userspace {
     if (unknown !== undefined) {
       throw new BootError(`there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`);
     }
-    const wrong = contradiction(options.params ?? {});
+    const wrong = problemOf(options.params ?? {});
     if (wrong !== null) throw new BootError(wrong);
     this.image = image;
     this.memory = memory;

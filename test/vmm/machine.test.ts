@@ -261,6 +261,14 @@ describe('booting', () => {
     expect(boot({ memory: 2 ** 20 })).toThrow('try 2 MiB or more');
     expect(boot({ memory: 2 ** 33 })).toThrow('does not fit one 32-bit WebAssembly memory');
     expect(boot({ features: ['warp'] })).toThrow("no feature 'warp', only lazy-tscdeadline");
+    expect(boot({ params: { fastpath: 'warp' } })).toThrow(
+      "fastpath knows off, v1, fake-reason, irqoff, all-icr, reenter, not 'warp'",
+    );
+    expect(boot({ params: { module: 'kvm_arm' } })).toThrow("module knows kvm_intel, kvm_amd, not 'kvm_arm'");
+    expect(boot({ params: { lazyTscdeadline: 'v4' } })).toThrow("lazyTscdeadline knows v2, v3, fixed, not 'v4'");
+    expect(boot({ params: { halt_poll_ns: 0 } })).toThrow("there is no parameter 'halt_poll_ns', only module, ");
+    expect(boot({ params: { haltPollNs: NaN } })).toThrow('haltPollNs is whole nanoseconds, not NaN');
+    expect(boot({ params: { module: 'kvm_amd', apicv: true } })).toThrow('AVIC, is not implemented');
     expect(boot({ tscKhz: 0 })).toThrow('a TSC runs at whole kHz, not 0');
     const low = await imageOf('nop', 0x8000);
     expect(() => Machine.boot({ image: low, memory: MEMORY })).toThrow(

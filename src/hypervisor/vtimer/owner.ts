@@ -6,7 +6,7 @@ import type { HrtimerOwner } from '../../host/hrtimer.ts';
 import type { Probes } from '../../trace/probes.ts';
 import type { LapicHrtimer } from '../lapic/owner.ts';
 
-/** Who owns the timer's registers when (arm-vtimer.ts has the theory). */
+/** Who owns the timer's registers when (archTimer.ts has the theory). */
 export const TIMER_POLICIES = ['load-put', 'entry-exit'] as const;
 export type TimerPolicy = (typeof TIMER_POLICIES)[number];
 
