@@ -4,6 +4,7 @@
 import { CR0, DR6, EFER, RFLAGS, SEGMENT } from '../x86/names/registers.ts';
 import type { Arena } from './arena.ts';
 import type { Blocks } from './blocks.ts';
+import { selectCodeMode } from './codeMode.ts';
 import { Controls } from './controls.ts';
 import { EXIT, type Exit, type ExitReason } from './exit.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
@@ -188,6 +189,7 @@ export class Cpu implements Runnable, MemoryContext {
   /** The host has written registers of the state block: views and translations follow, and fragments are forgotten. */
   registersReplaced(): void {
     this.#unrunnable = unrunnableMode(this.state);
+    selectCodeMode(this.state);
     this.mmu.fragments.drop();
     this.mmu.breakpointsChanged();
     this.mmu.translation.flushAll(false);

@@ -2,6 +2,7 @@
 // descriptors from memory is descriptors.ts's affair.
 
 import { DPL_SHIFT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE } from '../x86/names/registers.ts';
+import { segmentChanged } from './codeMode.ts';
 import { OFFSET, SEGMENT_SIZE, type CpuState } from './state.ts';
 
 /** A segment register: its selector and hidden part. `attributes` in SEGMENT_ATTRIBUTE's layout, `limit` in bytes, inclusive. */
@@ -34,13 +35,14 @@ export const readSegment = (state: CpuState, index: number): Segment => ({
   attributes: segmentAttributes(state, index),
 });
 
-/** Loads a segment register. CS and SS decide CPL and mode: `state.cpl` is the caller's to set. */
+/** Loads a segment register, and derives the mode of the code. CS and SS decide CPL too: `state.cpl` is the caller's to set. */
 export function writeSegment(state: CpuState, index: number, { selector, base, limit, attributes }: Segment): void {
   const place = at(state, index);
   state.views.u64[place >> 3] = base;
   state.views.u32[(place + LIMIT) >> 2] = limit;
   state.views.u16[(place + ATTRIBUTES) >> 1] = attributes;
   state.views.u16[(place + SELECTOR_AT) >> 1] = selector;
+  segmentChanged(state, index);
 }
 
 export const setSegmentBase = (state: CpuState, index: number, base: bigint): void => {
@@ -52,6 +54,7 @@ export function nullifySegment(state: CpuState, index: number): void {
   const place = at(state, index);
   state.views.u16[(place + ATTRIBUTES) >> 1]! |= SEGMENT_ATTRIBUTE.UNUSABLE;
   state.views.u16[(place + SELECTOR_AT) >> 1] = 0;
+  segmentChanged(state, index);
 }
 
 /** What loading a null selector leaves. In SS the DPL still tells the CPL. */

@@ -69,7 +69,7 @@ const architectural = {
   apicBase: u64,
   entropy: u64,                 // where RDRAND and RDSEED stand (microcode/random.ts)
   tsc: u64,                     // guest TSC at the current instruction boundary; while code runs see tscEnd
-  cpl: u8, mode: u8,            // mode: the decoder's and dispatcher's operating mode (records.ts)
+  cpl: u8,
   shadow: u8,                   // interrupt shadow: bit 0 STI, bit 1 MOV SS
   nmiBlocked: u8,
   activity: u8,                 // 0 active, 1 halted, 2 shutdown, 3 wait for SIPI
@@ -89,6 +89,9 @@ const architectural = {
 
 /* prettier-ignore */
 const derived = {
+  mode: u8,                     // how code is decoded and executed (codeMode.ts)
+  stackMask: u64,               // bits of ESP that the stack uses, outside 64-bit mode: SS.B
+  bounds: array(u64, 6, 16),    // of each segment: {readEnd u64, writeEnd u64}, see codeMode.ts
   budget: i32,                  // units left after the block being run
   aheadBelow: i32,              // a time-observing instruction leaves when budget + its remaining units is below this
   tscEnd: u64,                  // guest TSC when the budget is used up: TSC = tscEnd - budget - record.remaining
@@ -115,7 +118,7 @@ const placed = place<FieldName>(fields as Record<FieldName, Field>);
 export const OFFSET = placed.offset;
 export const FIELDS = placed.fields;
 /** Bytes of the architectural part, which snapshots and rollbacks copy. */
-export const ARCHITECTURAL_SIZE = OFFSET.budget;
+export const ARCHITECTURAL_SIZE = OFFSET.mode;
 /** Bytes of a state block: whole pages. */
 export const STATE_SIZE = Math.ceil(placed.size / 4096) * 4096;
 

@@ -1,12 +1,12 @@
 // A CPU without hypervisor for tests: 64-bit mode, supervisor, memory mapped one to one, code at CODE, data at DATA.
 
+import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import { Processor } from '../../src/cpu/processor.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';
-import { MODE } from '../../src/x86/decoder.ts';
 import { SEGMENTS } from '../../src/cpu/state.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 
@@ -66,7 +66,6 @@ export function resetState(cpu: Cpu): void {
   state.cr4 = CR4.PAE;
   state.efer = EFER.LME | EFER.LMA | EFER.NXE | EFER.SCE;
   state.cpl = 0;
-  state.mode = MODE.CODE64;
   SEGMENTS.forEach((name, i) => {
     const at = state.at('segments', i);
     state.views.u64[at >> 3] = 0n;
@@ -74,6 +73,7 @@ export function resetState(cpu: Cpu): void {
     state.views.u16[(at + 12) >> 1] = name === 'cs' ? LONG_CODE : FLAT_DATA;
     state.views.u16[(at + 14) >> 1] = name === 'cs' ? 0x10 : 0x18;
   });
+  selectCodeMode(state);
   writeRflags(state, 2);
   state.shadow = 0;
   state.activity = 0;

@@ -1,5 +1,6 @@
 // A CPU in the system of systemImage.ts, for tests that call microcode and event delivery directly.
 
+import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { EXIT, type ExitName } from '../../src/cpu/exit.ts';
@@ -11,7 +12,6 @@ import { RecordOperands } from '../../src/cpu/operands.ts';
 import { Processor } from '../../src/cpu/processor.ts';
 import { writeRflags } from '../../src/cpu/rflags.ts';
 import { writeSegment } from '../../src/cpu/segments.ts';
-import { MODE } from '../../src/x86/decoder.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { CR0, CR4, EFER, GPR, RFLAGS } from '../../src/x86/names/registers.ts';
 import { AT, MEMORY_SIZE, TABLE_REGISTERS, segmentsAt, systemImage } from './systemImage.ts';
@@ -62,7 +62,7 @@ export class TestSystem {
     state.xcr0 = 1n;
     state.efer = EFER.LME | EFER.LMA | EFER.SCE | EFER.NXE;
     state.cpl = cpl;
-    state.mode = MODE.CODE64;
+    selectCodeMode(state);
     writeRflags(state, RFLAGS.FIXED);
     for (let i = 0; i < 8; i++) state.views.u64[state.at('dr', i) >> 3] = 0n;
     state.shadow = state.activity = state.nmiBlocked = state.pendingDb = 0;

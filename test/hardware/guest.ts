@@ -1,12 +1,12 @@
 // A trapline CPU in user mode that runs a native case: the same linear addresses, the same pages, Linux's segments, every exception an exit. A case
 // ends as natively: at the INT3 behind it, or after one instruction.
+import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import { Processor, type ProcessorOptions } from '../../src/cpu/processor.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 import { flatCode64, flatData, nullSegment, readSegment, writeSegment } from '../../src/cpu/segments.ts';
-import { MODE } from '../../src/x86/decoder.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { PTE } from '../../src/x86/names/paging.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
@@ -81,7 +81,7 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
   state.cr4 = CR4.PAE | CR4.OSXSAVE | CR4.FSGSBASE;
   state.xcr0 = options.xcr0 ?? XCR0.X87 | XCR0.SSE | XCR0.AVX;
   state.efer = EFER.LME | EFER.LMA | EFER.NXE | EFER.SCE;
-  state.mode = MODE.CODE64;
+  selectCodeMode(state);
   state.gdtrBase = BigInt(GDT_AT);
   state.gdtrLimit = GDT.byteLength - 1;
   state.idtrBase = BigInt(IDT_AT);

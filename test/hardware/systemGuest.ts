@@ -1,11 +1,11 @@
 // A trapline CPU that runs the same system cases as the oracle: same image, same registers, until HLT, a triple fault, or the end of memory.
+import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import type { Features } from '../../src/cpu/features.ts';
 import { Processor } from '../../src/cpu/processor.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 import { readSegment, writeSegment } from '../../src/cpu/segments.ts';
-import { MODE } from '../../src/x86/decoder.ts';
 import { MSR } from '../../src/x86/names/msrs.ts';
 import { APIC_BASE } from '../../src/x86/names/msrs.ts';
 import { MEMORY_SIZE, type Poke } from '../cpu/systemImage.ts';
@@ -56,7 +56,7 @@ function loadCase(cpu: Cpu, test: SystemCase): void {
   const { gdtrBase, gdtrLimit, idtrBase, idtrLimit, cr0, cr2, cr3, cr4, cr8, efer } = test;
   Object.assign(state, { gdtrBase, gdtrLimit, idtrBase, idtrLimit, cr0, cr2, cr3, cr4, cr8, efer });
   state.cpl = (test.segments[2]!.attributes >> 5) & 3;
-  state.mode = MODE.CODE64;
+  selectCodeMode(state);
   state.apicBase = APIC_BASE.DEFAULT_ADDRESS | APIC_BASE.EN | APIC_BASE.BSP;
   writeRflags(state, Number(test.rflags));
   state.shadow = state.activity = state.nmiBlocked = state.pendingDb = 0;

@@ -1,0 +1,61 @@
+// From an offset in a segment to a linear address, with the checks of segmentation (SDM vol. 3, 5.3 and 5.5): for microcode, and for
+// what generated code found beyond a segment's plain bounds (codeMode.ts). In 64-bit mode only the bases of FS and GS are
+// left, and nothing is checked here.
+
+import { SEGMENT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE } from '../x86/names/registers.ts';
+import type { AccessKind } from './access.ts';
+import { is64BitMode, isRealMode } from './codeMode.ts';
+import { raise } from './fault.ts';
+import { readSegment, isUsable, segmentBase, type Segment } from './segments.ts';
+import type { CpuState } from './state.ts';
+
+const TOP32 = 0xffff_ffff;
+const TOP16 = 0xffff;
+
+/** How an access through a segment is named to the MMU: through SS, a non-canonical address is #SS. */
+export const accessThrough = (segment: number): AccessKind => (segment === SEGMENT.SS ? 'stack' : 'data');
+
+/**
+ * Linear address of `bytes` bytes at an offset of a segment register; raises #SS(0) or #GP(0) if the segment does not hold
+ * them, or not for this intent. The offset is within the address size.
+ */
+export function linearAddress(
+  state: CpuState,
+  segment: number,
+  offset: bigint,
+  bytes: number,
+  intent: 'read' | 'write',
+): bigint {
+  if (is64BitMode(state)) {
+    const based = segment === SEGMENT.FS || segment === SEGMENT.GS;
+    return based ? BigInt.asUintN(64, offset + segmentBase(state, segment)) : offset;
+  }
+  const register = readSegment(state, segment);
+  if (!admits(state, register, Number(offset), bytes, intent)) {
+    return segment === SEGMENT.SS ? raise.ss(0) : raise.gp(0);
+  }
+  return BigInt.asUintN(32, register.base + offset);
+}
+
+/** Whether a segment of 16- or 32-bit code holds these bytes, and may be accessed so. */
+export function admits(
+  state: CpuState,
+  { attributes, limit }: Segment,
+  offset: number,
+  bytes: number,
+  intent: 'read' | 'write',
+): boolean {
+  const kind = attributes & SEGMENT_ATTRIBUTE.TYPE;
+  const isCode = (kind & SEGMENT_TYPE.CODE) !== 0;
+  const last = offset + bytes - 1;
+  if (isRealMode(state)) return last <= limit;
+  if (!isUsable(attributes) || (attributes & SEGMENT_ATTRIBUTE.P) === 0) return false;
+  if (
+    intent === 'write' ? isCode || (kind & SEGMENT_TYPE.WRITABLE) === 0 : isCode && (kind & SEGMENT_TYPE.READABLE) === 0
+  )
+    return false;
+  const expandsDown = !isCode && (kind & SEGMENT_TYPE.EXPAND_DOWN) !== 0;
+  if (!expandsDown) return last <= limit;
+  const top = (attributes & SEGMENT_ATTRIBUTE.DB) !== 0 ? TOP32 : TOP16;
+  return offset > limit && last <= top;
+}

@@ -1,0 +1,92 @@
+// A stack as microcode meets it: SS and rSP, or the stack segment that a change of privilege is about to load. Offsets wrap at
+// the stack's width (SS.B; 64 bits in 64-bit mode). Nothing is written to registers but by `commit`.
+
+import { GPR, SEGMENT, SEGMENT_ATTRIBUTE } from '../x86/names/registers.ts';
+import type { AccessKind } from './access.ts';
+import { is64BitMode } from './codeMode.ts';
+import { raise } from './fault.ts';
+import type { MicrocodeCpu } from './microcode/microcode.ts';
+import { admits } from './segmentation.ts';
+import { readSegment, type Segment } from './segments.ts';
+
+const MASK64 = 0xffff_ffff_ffff_ffffn;
+const MASK32 = 0xffff_ffffn;
+const MASK16 = 0xffffn;
+
+export class Stack {
+  /** Offset of the top. */
+  pointer: bigint;
+  readonly #cpu: MicrocodeCpu;
+  /** Null in 64-bit mode: no base, no limit. */
+  readonly #segment: Segment | null;
+  readonly #mask: bigint;
+  readonly #access: AccessKind;
+  readonly #error: number;
+
+  private constructor(cpu: MicrocodeCpu, segment: Segment | null, pointer: bigint, access: AccessKind, error: number) {
+    this.#cpu = cpu;
+    this.#segment = segment;
+    this.#mask = segment === null ? MASK64 : (segment.attributes & SEGMENT_ATTRIBUTE.DB) !== 0 ? MASK32 : MASK16;
+    this.pointer = pointer & this.#mask;
+    this.#access = access;
+    this.#error = error;
+  }
+
+  /** The stack in use. */
+  static current(cpu: MicrocodeCpu): Stack {
+    const { state } = cpu;
+    const segment = is64BitMode(state) ? null : readSegment(state, SEGMENT.SS);
+    return new Stack(cpu, segment, state.gpr(GPR.RSP), 'stack', 0);
+  }
+
+  /**
+   * A stack of more privilege: of a segment that is not loaded yet, or (null) of 64-bit mode. Its memory is accessed with
+   * supervisor rights; beyond its limit is #SS(error).
+   */
+  static inner(cpu: MicrocodeCpu, segment: Segment | null, pointer: bigint, error: number): Stack {
+    return new Stack(cpu, segment, pointer, 'system', error);
+  }
+
+  /** Linear address of a word `distance` bytes from the top (negative: below it), for a read or a write. */
+  #at(distance: number, width: number, intent: 'read' | 'write'): bigint {
+    const offset = (this.pointer + BigInt(distance)) & this.#mask;
+    if (this.#segment === null) return offset;
+    if (!admits(this.#cpu.state, this.#segment, Number(offset), width, intent)) raise.ss(this.#error);
+    return (this.#segment.base + offset) & MASK32;
+  }
+
+  /** The word `distance` bytes above the top. */
+  peek(distance: number, width: number): bigint {
+    return this.#cpu.mmu.read(this.#at(distance, width, 'read'), width, this.#access);
+  }
+  pop(width: number): bigint {
+    const value = this.peek(0, width);
+    this.release(width);
+    return value;
+  }
+  /** Moves the top up. */
+  release(bytes: number): void {
+    this.pointer = (this.pointer + BigInt(bytes)) & this.#mask;
+  }
+
+  /** Raises what pushing `count` words would raise, in the order of the pushes. */
+  probe(count: number, width: number): void {
+    for (let i = 1; i <= count; i++) {
+      this.#cpu.mmu.probe(this.#at(-i * width, width, 'write'), width, 'write', this.#access);
+    }
+  }
+  push(width: number, value: bigint): void {
+    const at = this.#at(-width, width, 'write');
+    this.#cpu.mmu.write(at, width, value & (MASK64 >> BigInt(64 - 8 * width)), this.#access);
+    this.pointer = (this.pointer - BigInt(width)) & this.#mask;
+  }
+
+  /** RSP with the top in its low bits: what the stack's width does not reach stays. */
+  get rsp(): bigint {
+    return this.#mask === MASK16 ? (this.#cpu.state.gpr(GPR.RSP) & ~MASK16) | this.pointer : this.pointer;
+  }
+  /** Writes RSP. */
+  commit(): void {
+    this.#cpu.state.setGpr(GPR.RSP, this.rsp);
+  }
+}
