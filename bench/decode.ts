@@ -1,10 +1,10 @@
 // Decode speed: blocks of the largest loops decoded to records again and again, in millions of instructions a second.
 
+import { CODE as MODE } from '../src/cpu/codeMode.ts';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assembleText, packageFolder } from '../src/cli/load.ts';
 import { RECORD } from '../src/cpu/records.ts';
-import { MODE } from '../src/x86/decoder.ts';
 import { bareCpu, CODE } from '../test/cpu/bare.ts';
 import { measured, time, type Measured } from './clock.ts';
 
@@ -25,7 +25,7 @@ export async function decodeSpeed(rounds: number): Promise<Measured> {
     let instructions = 0;
     for (let i = 0; i < PASSES; i++) {
       for (const page of starts) {
-        const block = blocks.scratch(page, 0, MODE.CODE64, 64);
+        const block = blocks.scratch(page, 0, MODE.LONG, 64);
         instructions += views.u16[(block + RECORD.remaining) >> 1]!;
       }
     }

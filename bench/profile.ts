@@ -65,7 +65,7 @@ function countForms(image: Image, counts: Float64Array): void {
     const from = Number(address) - segment.gpa;
     for (let at = from; at < from + size; at += Math.max(insn.length, 1)) {
       if (decode(segment.bytes, at, segment.bytes.length, MODE.CODE64, insn) > 0)
-        counts[HANDLER_OF_FORM[insn.form]!]!++;
+        counts[HANDLER_OF_FORM.long[insn.form]!]!++;
     }
   }
 }
@@ -101,7 +101,7 @@ const { profiles, written } = await profileGuests();
 
 /** Microcode leaves generated code in any case, and some records only say where to stop: inlining gains nothing. */
 const candidates = HANDLERS.map(({ name, form }, index) => ({ name, form, index }))
-  .filter(({ name, form }) => (form === null ? name === 'fallThrough' : form.row.semantics !== undefined))
+  .filter(({ name, form }) => (form === null ? name.startsWith('fallThrough') : form.row.semantics !== undefined))
   .map(({ name, index }) => ({
     name,
     share: profiles.reduce((sum, { counts, total }) => sum + counts[index]! / total, 0) / profiles.length,
@@ -114,7 +114,7 @@ const wanted = candidates
 const hot = [...executed, ...wanted].slice(0, Number(values.count));
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
-const known = new Set(HOT_FORMS);
+const known = new Set(HOT_FORMS.long);
 const percent = (part: number): string => `${(100 * part).toFixed(2).padStart(6)} %`;
 for (const { name, total, counts } of profiles) {
   const inlined = HANDLERS.reduce((sum, handler, i) => sum + (known.has(handler.name) ? counts[i]! : 0), 0);
@@ -125,7 +125,7 @@ for (const { name, total, counts } of profiles) {
 print('');
 for (const { name, share, written: times } of hot)
   print(`${percent(share)} ${String(times).padStart(5)} times written  ${known.has(name) ? ' ' : '+'} ${name}`);
-for (const name of HOT_FORMS) if (!hot.some((form) => form.name === name)) print(`no longer in the list: ${name}`);
+for (const name of HOT_FORMS.long) if (!hot.some((form) => form.name === name)) print(`no longer in the list: ${name}`);
 print('');
 for (let i = 0; i < hot.length; i += 10)
   print(

@@ -30,7 +30,9 @@ width and operand shape: add.32.m.r adds a register to memory, 32 bits wide. Sha
     { name: 'wat', help: 'the WebAssembly generated for the forms' },
   ],
   async run(args) {
-    const handlers = new Map(HANDLERS.flatMap((h) => (h.form === null ? [] : [[h.form, h] as const])));
+    const handlers = new Map(
+      HANDLERS.flatMap((h) => (h.form === null || h.environment !== 'long' ? [] : [[h.form, h] as const])),
+    );
     const all = args.given('all') ? FORMS : [...handlers.keys()];
     const forms = select(all, args.files);
     if (args.given('wat')) print(wat(forms, handlers));

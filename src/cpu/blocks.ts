@@ -10,12 +10,14 @@
 // An instruction that straddles two pages is a block of its own, valid only for that pair of pages: it is never linked
 // to, and whoever looks it up says which second page is mapped now.
 
-import { Decoded, decode, MAX_LENGTH, TOO_LONG, TRUNCATED, type Mode } from '../x86/decoder.ts';
+import { Decoded, decode, MAX_LENGTH, TOO_LONG, TRUNCATED } from '../x86/decoder.ts';
 import { operandsOf } from '../x86/forms.ts';
+import { SEGMENT } from '../x86/names/registers.ts';
 import { FORMS } from '../x86/tables.ts';
 import type { Arena, CodeCache } from './arena.ts';
 import type { Features } from './features.ts';
-import { HANDLER_OF_FORM, SPECIAL } from './handlers.ts';
+import { CODE, DECODED_AS, ENVIRONMENT_OF, type CodeMode, type Environment } from './codeMode.ts';
+import { CLOSING, HANDLER_OF_FORM, SPECIAL } from './handlers.ts';
 import type { Views } from './layout.ts';
 import { CODE_CACHE_SIZE, SCRATCH_SIZE, type MemoryMap } from './memoryMap.ts';
 import { RECORD, RECORD_SIZE, writeRecord, type RecordShape } from './records.ts';
@@ -92,18 +94,18 @@ export class Blocks implements CodeCache {
    * Head record of the block at an offset of a page, decoding it if need be. 0: the instruction there continues on the
    * next page; ask `straddling`.
    */
-  find(page: number, offset: number, mode: Mode): number {
+  find(page: number, offset: number, mode: CodeMode): number {
     const key = keyOf(page, offset, mode);
     const found = this.#blocks.get(key);
     if (found) return found.at;
     this.#makeRoom();
-    const count = this.#decodeRun(this.#top, page, offset, mode, LONGEST_BLOCK, SPECIAL.FALL_THROUGH);
+    const count = this.#decodeRun(this.#top, page, offset, mode, LONGEST_BLOCK, 'FALL_THROUGH');
     if (count === 0) return 0;
     return this.#keep(key, count, [{ page, first: offset, last: this.#end - 1 }]);
   }
 
   /** Head record of the block of one instruction that begins on `page` and ends on `next`. */
-  straddling(page: number, offset: number, next: number, mode: Mode): number {
+  straddling(page: number, offset: number, next: number, mode: CodeMode): number {
     const key = keyOf(page, offset, mode) + KEYS;
     const found = this.#blocks.get(key);
     if (found) {
@@ -111,7 +113,7 @@ export class Blocks implements CodeCache {
       this.#drop(found);
     }
     this.#makeRoom();
-    this.#decodeStraddling(this.#top, page, offset, next, mode, SPECIAL.FALL_THROUGH);
+    this.#decodeStraddling(this.#top, page, offset, next, mode, 'FALL_THROUGH');
     return this.#keep(key, 1, [
       { page, first: offset, last: PAGE_SIZE - 1 },
       { page: next, first: 0, last: this.#end - 1 - PAGE_SIZE },
@@ -119,17 +121,17 @@ export class Blocks implements CodeCache {
   }
 
   /** Exactly the first `count` instructions at an offset, then a stop: for budgets that end within a block. Not kept. */
-  scratch(page: number, offset: number, mode: Mode, count: number): number {
+  scratch(page: number, offset: number, mode: CodeMode, count: number): number {
     const at = this.#map.scratch;
     const most = Math.min(count, SCRATCH_SIZE / RECORD_SIZE - 1, LONGEST_BLOCK);
     this.#scratchPage = page;
-    this.#scratchRecords = this.#decodeRun(at, page, offset, mode, most, SPECIAL.STOP);
+    this.#scratchRecords = this.#decodeRun(at, page, offset, mode, most, 'STOP');
     return this.#scratchRecords === 0 ? 0 : at;
   }
 
   /** The same for one straddling instruction. */
-  scratchStraddling(page: number, offset: number, next: number, mode: Mode): number {
-    this.#decodeStraddling(this.#map.scratch, page, offset, next, mode, SPECIAL.STOP);
+  scratchStraddling(page: number, offset: number, next: number, mode: CodeMode): number {
+    this.#decodeStraddling(this.#map.scratch, page, offset, next, mode, 'STOP');
     return this.#map.scratch;
   }
 
@@ -201,39 +203,53 @@ export class Blocks implements CodeCache {
    * Decodes up to `most` instructions from an offset of a page into records at `at`, closed by a record of handler `close`
    * unless a branch ends them. Returns how many; 0 if the first continues on the next page.
    */
-  #decodeRun(at: number, page: number, offset: number, mode: Mode, most: number, close: number): number {
+  #decodeRun(
+    at: number,
+    page: number,
+    offset: number,
+    mode: CodeMode,
+    most: number,
+    close: keyof (typeof CLOSING)['long'],
+  ): number {
     const insn = this.#insn;
     const pageEnd = page + PAGE_SIZE;
     let position = offset;
     let count = 0;
     let ended = false;
     while (count < most && position < PAGE_SIZE && !ended) {
-      const length = decode(this.#views.u8, page + position, pageEnd, mode, insn);
+      const length = decode(this.#views.u8, page + position, pageEnd, DECODED_AS[mode], insn);
       if (length === TRUNCATED) break;
       const isRepeat = length > 0 && FORMS[insn.form]!.rep !== '';
       if (isRepeat && count > 0) break; // a REP is a block of its own: each iteration pays for itself
-      ended = this.#write(at + count * RECORD_SIZE, length, position) || isRepeat;
+      ended = this.#write(at + count * RECORD_SIZE, length, position, mode) || isRepeat;
       count++;
       position += Math.max(length, 1);
     }
     this.#end = position;
-    if (count > 0) this.#close(at, count, position, close);
+    if (count > 0) this.#close(at, count, position, CLOSING[ENVIRONMENT_OF[mode]!][close]);
     return count;
   }
 
-  #decodeStraddling(at: number, page: number, offset: number, next: number, mode: Mode, close: number): void {
+  #decodeStraddling(
+    at: number,
+    page: number,
+    offset: number,
+    next: number,
+    mode: CodeMode,
+    close: keyof (typeof CLOSING)['long'],
+  ): void {
     const bytes = this.#straddled;
     const here = PAGE_SIZE - offset;
     bytes.set(this.#views.u8.subarray(page + offset, page + PAGE_SIZE));
     bytes.set(this.#views.u8.subarray(next, next + bytes.length - here), here);
-    const length = decode(bytes, 0, bytes.length, mode, this.#insn);
-    this.#write(at, length, offset);
+    const length = decode(bytes, 0, bytes.length, DECODED_AS[mode], this.#insn);
+    this.#write(at, length, offset, mode);
     this.#end = offset + Math.max(length, here + 1);
-    this.#close(at, 1, offset + Math.max(length, 1), close);
+    this.#close(at, 1, offset + Math.max(length, 1), CLOSING[ENVIRONMENT_OF[mode]!][close]);
   }
 
   /** Writes one record; true if nothing decoded behind it may run before it has been executed. */
-  #write(at: number, length: number, ripOffset: number): boolean {
+  #write(at: number, length: number, ripOffset: number, mode: CodeMode): boolean {
     const insn = this.#insn;
     if (length <= 0) {
       writeSpecial(this.#views, at, length === TOO_LONG ? SPECIAL.TOO_LONG : SPECIAL.INVALID_OPCODE, ripOffset);
@@ -244,7 +260,7 @@ export class Blocks implements CodeCache {
       writeSpecial(this.#views, at, SPECIAL.INVALID_OPCODE, ripOffset);
       return true;
     }
-    const handler = HANDLER_OF_FORM[insn.form]!;
+    const handler = HANDLER_OF_FORM[environmentFor(insn, mode)][insn.form]!;
     const shape = (shapes[insn.form] ??= shapeOfForm(insn.form));
     writeRecord(this.#views, at, handler, insn, ripOffset, shape);
     return row.endsBlock === true || handler === SPECIAL.NOT_IMPLEMENTED;
@@ -257,9 +273,16 @@ export class Blocks implements CodeCache {
   }
 }
 
+/** Flat code does not know CS, FS and GS, nor addresses of 16 bits: such an instruction is executed as segmented code is. */
+function environmentFor({ form, segment, addressSize }: Decoded, mode: CodeMode): Environment {
+  if (mode !== CODE.FLAT32 || FORMS[form]!.memory === '') return ENVIRONMENT_OF[mode]!;
+  const isFlat = addressSize === 32 && (segment === SEGMENT.DS || segment === SEGMENT.ES || segment === SEGMENT.SS);
+  return isFlat ? 'flat' : 'segmented';
+}
+
 /** Keys of straddling blocks lie above those of the others. */
 const KEYS = 2 ** 40;
-const keyOf = (page: number, offset: number, mode: Mode): number => (page + offset) * 16 + mode;
+const keyOf = (page: number, offset: number, mode: CodeMode): number => (page + offset) * 16 + mode;
 
 /** A record that is no instruction: nothing remains, no link is known. */
 function writeSpecial(views: Views, at: number, handler: number, ripOffset: number): void {

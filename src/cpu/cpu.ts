@@ -1,22 +1,23 @@
 // One logical CPU, as a hypervisor handles it: entry and exit, injection, registers. It knows no hypervisor; what exits is said
 // by its controls. What happens in guest mode: guestMode.ts.
 
-import { CR0, DR6, EFER, RFLAGS, SEGMENT } from '../x86/names/registers.ts';
+import { DR6, RFLAGS } from '../x86/names/registers.ts';
 import type { Arena } from './arena.ts';
 import type { Blocks } from './blocks.ts';
-import { selectCodeMode } from './codeMode.ts';
+import { is64BitMode, selectCodeMode } from './codeMode.ts';
 import { Controls } from './controls.ts';
-import { EXIT, type Exit, type ExitReason } from './exit.ts';
+import { type Exit, type ExitReason } from './exit.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
 import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
 import type { MemoryContext } from './memoryContext.ts';
 import type { PhysicalMsrs } from './microcode/microcode.ts';
 import { Mmu } from './mmu.ts';
+import { ACCESS } from './access.ts';
+import { linearAddress } from './segmentation.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { RECORD } from './records.ts';
 import type { SecondStage } from './secondStage.ts';
-import { is64BitCode, segmentAttributes } from './segments.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
 import { addUnits } from './units.ts';
@@ -68,8 +69,6 @@ export class Cpu implements Runnable, MemoryContext {
   cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   readonly #shared: Shared;
   #features: Features = featuresOf([]);
-  /** The mode that the host has put the CPU into, when it is one that is not executed. */
-  #unrunnable: string | null = null;
 
   constructor(id: number, base: number, shared: Shared) {
     this.id = id;
@@ -104,6 +103,15 @@ export class Cpu implements Runnable, MemoryContext {
     return this.state.views.u16[(record + RECORD.segment) >> 1] === STACK_SEGMENT;
   }
 
+  /** What generated code asks of an access beyond a segment's plain bounds: 1, or raises. `register`: its state offset. */
+  checkSegment(register: number, offset: number, access: number, record: number): 1 {
+    this.record = record;
+    const segment = (register - OFFSET.segments) / SEGMENT_SIZE;
+    const intent = (access & ACCESS.WRITE) !== 0 ? 'write' : 'read';
+    linearAddress(this.state, segment, BigInt(offset >>> 0), access & ACCESS.SIZE, intent);
+    return 1;
+  }
+
   // What a hypervisor does with it
 
   /**
@@ -112,7 +120,6 @@ export class Cpu implements Runnable, MemoryContext {
    */
   enter(budget: number, horizon: number): ExitReason {
     const { state } = this;
-    if (this.#unrunnable !== null) return this.#refuse(this.#unrunnable);
     state.budget = budget;
     state.aheadBelow = Math.max(budget - horizon, -0x8000_0000);
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
@@ -127,13 +134,6 @@ export class Cpu implements Runnable, MemoryContext {
     return reason;
   }
 
-  /** The host has put the CPU into a mode that is not executed: nothing runs. */
-  #refuse(mode: string): ExitReason {
-    this.stopped = { what: `${mode} is not implemented`, hint: 'let the guest enter and stay in 64-bit mode' };
-    this.used = 0;
-    return EXIT.STOPPED;
-  }
-
   exit(): Exit {
     return readExit(this.state);
   }
@@ -142,6 +142,7 @@ export class Cpu implements Runnable, MemoryContext {
   skip(): void {
     const { state } = this;
     addUnits(state, OFFSET.rip, OFFSET.rip, state.exitLength);
+    if (!is64BitMode(state)) state.rip = BigInt.asUintN(32, state.rip);
     addUnits(state, OFFSET.tsc, OFFSET.tsc, 1);
     state.shadow = 0;
     const flags = state.rflags & (RFLAGS.RF | RFLAGS.TF);
@@ -188,7 +189,6 @@ export class Cpu implements Runnable, MemoryContext {
 
   /** The host has written registers of the state block: views and translations follow, and fragments are forgotten. */
   registersReplaced(): void {
-    this.#unrunnable = unrunnableMode(this.state);
     selectCodeMode(this.state);
     this.mmu.fragments.drop();
     this.mmu.breakpointsChanged();
@@ -202,12 +202,4 @@ export class Cpu implements Runnable, MemoryContext {
   writeMsr(index: number, value: bigint): boolean {
     return writeMsr(this, index, value);
   }
-}
-
-/** The operating mode by name when it is not 64-bit mode (SDM vol. 3, 2.2); null when it is. */
-function unrunnableMode(state: CpuState): string | null {
-  if ((state.cr0 & CR0.PE) === 0n) return 'real mode';
-  if ((state.cr0 & CR0.PG) === 0n) return 'protected mode without paging';
-  if ((state.efer & EFER.LMA) === 0n) return 'protected mode outside of long mode';
-  return is64BitCode(segmentAttributes(state, SEGMENT.CS)) ? null : 'compatibility mode';
 }

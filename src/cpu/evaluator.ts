@@ -7,22 +7,32 @@ import type { Int, Type } from '../wasm/types.ts';
 import type { Flags, Width } from '../x86/flags.ts';
 import { describe } from '../x86/places.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../x86/backEnd.ts';
+import { SEGMENT } from '../x86/names/registers.ts';
 import { RSP } from '../x86/semantics.ts';
 import { ACCESS, type AccessKind } from './access.ts';
 import { isCanonicalAddress } from './canonical.ts';
 import type { Cpu } from './cpu.ts';
-import { STATUS } from './emit.ts';
+import { STATUS } from './status.ts';
 import { evaluate } from './evaluate.ts';
 import { raise } from './fault.ts';
-import { HANDLERS, SPECIAL, type Handler } from './handlers.ts';
+import { CLOSING, HANDLERS, SPECIAL, type Handler } from './handlers.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
-import { JUMP_ENTRIES, OFFSET } from './state.ts';
+import { linearAddress } from './segmentation.ts';
+import { segmentBase, segmentLimit } from './segments.ts';
+import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE } from './state.ts';
 import { highWord, lowWord } from './words.ts';
 
 const LEAVE = 0;
 /** Thrown where an instruction ends before anything is done. */
 const skipped = {};
 const PAGE_MASK = 0xfffn;
+const MASK32 = 0xffff_ffffn;
+
+/** A memory operand. */
+interface Place {
+  readonly gva: bigint;
+  readonly kind: AccessKind;
+}
 
 /**
  * Runs from a record on until something leaves: the counterpart of the generated `run`. `seen` is told the index of each
@@ -79,9 +89,9 @@ class Evaluator implements BackEnd {
     switch (handler) {
       case SPECIAL.RESYNC:
         return this.#leave(STATUS.RESYNC);
-      case SPECIAL.FALL_THROUGH:
+      case this.#closing.FALL_THROUGH:
         return this.#follow(this.#i32(RECORD.taken), this.#rip(0));
-      case SPECIAL.STOP:
+      case this.#closing.STOP:
         return this.#leaveAt(STATUS.BUDGET, this.#rip(0));
       case SPECIAL.INVALID_OPCODE:
         return raise.ud();
@@ -110,8 +120,17 @@ class Evaluator implements BackEnd {
   #byte(offset: number): number {
     return this.#cpu.state.views.u8[this.#record + offset]!;
   }
+  get #closing(): (typeof CLOSING)['long'] {
+    return CLOSING[this.#handler.environment];
+  }
   #rip(extra: number): bigint {
-    return BigInt.asUintN(64, this.#cpu.state.ripPage + BigInt(this.#u16(RECORD.ripOffset) + extra));
+    return BigInt.asUintN(
+      this.#isLong ? 64 : 32,
+      this.#cpu.state.ripPage + BigInt(this.#u16(RECORD.ripOffset) + extra),
+    );
+  }
+  get #isLong(): boolean {
+    return this.#handler.environment === 'long';
   }
   #unitsLeft(): number {
     return this.#cpu.state.budget + this.#u16(RECORD.remaining);
@@ -164,21 +183,37 @@ class Evaluator implements BackEnd {
   baseIsStackPointer(): Expr<'i32'> {
     return i32(this.#u16(RECORD.base) === registerOffset(RSP) ? 1 : 0);
   }
-  #place(address: Expr<'i64'>, segment: Segment): { gva: bigint; kind: AccessKind } {
-    const segmented = this.#handler.memory === 's' && segment === 'operand';
-    const base = segmented ? this.#field(this.#u16(RECORD.segment)) : 0n;
-    return { gva: BigInt.asUintN(64, evaluate(address) + base), kind: segment === 'stack' ? 'stack' : 'data' };
+  wrapStack(offset: Expr<'i64'>): Expr<'i64'> {
+    const value = evaluate(offset);
+    return i64(this.#isLong ? value : value & this.#cpu.state.stackMask);
+  }
+  setStackPointer(top: Expr<'i64'>): void {
+    const kept = this.#isLong ? 0n : this.#field(registerOffset(RSP)) & (this.#cpu.state.stackMask ^ MASK32);
+    this.setRegister({ fixed: RSP }, 64, i64(kept | evaluate(top)));
+  }
+
+  #place(address: Expr<'i64'>, bytes: number, segment: Segment, intent: 'read' | 'write'): Place {
+    const kind = segment === 'stack' ? 'stack' : 'data';
+    const offset = evaluate(address);
+    if (this.#isLong) {
+      const segmented = this.#handler.memory === 's' && segment === 'operand';
+      const base = segmented ? this.#field(this.#u16(RECORD.segment)) : 0n;
+      return { gva: BigInt.asUintN(64, offset + base), kind };
+    }
+    const own = (this.#u16(RECORD.segment) - OFFSET.segments) / SEGMENT_SIZE;
+    const register = { operand: own, es: SEGMENT.ES, stack: SEGMENT.SS }[segment];
+    return { gva: linearAddress(this.#cpu.state, register, offset, bytes, intent), kind };
   }
   #read(gva: bigint, bytes: number, kind: AccessKind): Expr<Int> {
     this.#watch(gva, bytes);
     return constant(bytes === 8 ? 'i64' : 'i32', this.#cpu.mmu.read(gva, bytes, kind));
   }
   load(address: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int> {
-    const { gva, kind } = this.#place(address, segment);
+    const { gva, kind } = this.#place(address, bytes, segment, 'read');
     return this.#read(gva, bytes, kind);
   }
   open(address: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell {
-    const { gva, kind } = this.#place(address, segment);
+    const { gva, kind } = this.#place(address, bytes, segment, 'write');
     this.#watch(gva, bytes | ACCESS.WRITE);
     this.#cpu.mmu.probe(gva, bytes, 'write', kind);
     return {
@@ -187,7 +222,7 @@ class Evaluator implements BackEnd {
     };
   }
   store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
-    const { gva, kind } = this.#place(address, segment);
+    const { gva, kind } = this.#place(address, bytes, segment, 'write');
     this.#watch(gva, bytes | ACCESS.WRITE);
     this.#cpu.mmu.write(gva, bytes, evaluate(value), kind);
   }
@@ -229,13 +264,16 @@ class Evaluator implements BackEnd {
     raise.gp(0);
   }
   checkTarget(target: Expr<'i64'>): void {
-    if (!isCanonicalAddress(evaluate(target))) raise.gp(0);
+    const rip = evaluate(target);
+    const refused = this.#isLong ? !isCanonicalAddress(rip) : rip > segmentLimit(this.#cpu.state, SEGMENT.CS);
+    if (refused) raise.gp(0);
   }
   nextRip(): Expr<'i64'> {
     return i64(this.#rip(this.#byte(RECORD.length)));
   }
   relativeTarget(): Expr<'i64'> {
-    return i64(this.#rip(this.#byte(RECORD.length) + this.#i32(RECORD.imm)));
+    const target = this.#rip(this.#byte(RECORD.length) + this.#i32(RECORD.imm));
+    return i64(!this.#isLong && this.#handler.form!.width === 16 ? target & 0xffffn : target);
   }
   jump(target: Expr<'i64'>): void {
     const rip = evaluate(target);
@@ -245,6 +283,7 @@ class Evaluator implements BackEnd {
   branch(when?: Expr<'i32'>): void {
     const taken = when === undefined || evaluate(when) !== 0n;
     const target = evaluate(taken ? this.relativeTarget() : this.nextRip());
+    if (taken && !this.#isLong) this.checkTarget(i64(target));
     this.#commit();
     this.#next = this.#follow(this.#i32(taken ? RECORD.taken : RECORD.fallThrough), target);
   }
@@ -276,14 +315,17 @@ class Evaluator implements BackEnd {
   }
   #follow(block: number, target: bigint): number {
     if (block !== 0) return this.#enter(block, target);
-    if ((target & ~PAGE_MASK) === this.#cpu.state.ripPage) return this.#leaveAt(STATUS.JUMP, target);
+    const distance = BigInt.asUintN(this.#isLong ? 64 : 32, target - this.#cpu.state.ripPage);
+    if (distance <= PAGE_MASK) return this.#leaveAt(STATUS.JUMP, target);
     return this.#jump(target);
   }
   #jump(target: bigint): number {
     const { views, jumpCache } = this.#cpu.state;
     const entry = jumpCache + Number(target & BigInt(JUMP_ENTRIES - 1)) * 16;
-    if (views.data.getBigUint64(entry, true) !== target) return this.#leaveAt(STATUS.JUMP, target);
-    this.#cpu.state.ripPage = target & ~PAGE_MASK;
+    const tag = this.#isLong ? target : target | LEGACY_JUMP;
+    if (views.data.getBigUint64(entry, true) !== tag) return this.#leaveAt(STATUS.JUMP, target);
+    const base = this.#isLong ? 0n : segmentBase(this.#cpu.state, SEGMENT.CS);
+    this.#cpu.state.ripPage = BigInt.asUintN(this.#isLong ? 64 : 32, target - ((target + base) & PAGE_MASK));
     return this.#enter(views.i32[(entry + 8) >> 2]!, target);
   }
   #enter(block: number, target: bigint): number {

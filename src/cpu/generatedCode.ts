@@ -1,18 +1,19 @@
-// The generated code of one VM: an instance of the dispatcher over its linear memory, and one of each handler that its
-// guests have met so far. Compiled modules are shared by all VMs of the process.
+// The generated code of one VM: instances of the dispatchers over its linear memory, and of each handler that its guests have
+// met so far. Compiled modules are shared by all VMs of the process.
 
+import type { Environment } from './codeMode.ts';
 import { HANDLERS } from './handlers.ts';
 import { HOT_FORMS } from './hot.ts';
 import type { InterpreterImports } from './imports.ts';
-import { buildHandlerModule, buildInterpreter } from './interpreter.ts';
+import { buildDispatcher, buildHandlerModule, buildTable } from './interpreter.ts';
 
-const dispatchers = new Map<boolean, WebAssembly.Module>();
-const handlers = new Map<number, WebAssembly.Module>();
+/** By the name of the handler or dispatcher. */
+const modules = new Map<string, WebAssembly.Module>();
 
 /** Compiles once what `build` gives. */
-function compiled<K>(cache: Map<K, WebAssembly.Module>, key: K, build: () => BufferSource): WebAssembly.Module {
-  let module = cache.get(key);
-  if (!module) cache.set(key, (module = new WebAssembly.Module(build())));
+function compiled(name: string, build: () => BufferSource): WebAssembly.Module {
+  let module = modules.get(name);
+  if (!module) modules.set(name, (module = new WebAssembly.Module(build())));
   return module;
 }
 
@@ -22,17 +23,37 @@ function compiled<K>(cache: Map<K, WebAssembly.Module>, key: K, build: () => Buf
  */
 export type Run = (record: number, state: number) => void;
 
-/** Instantiates the interpreter over a memory. `noHot`: no form is inlined in the dispatcher. */
-export function generatedCode(memory: WebAssembly.Memory, imports: InterpreterImports, noHot: boolean): Run {
-  const link = (index: number): void => {
-    const module = compiled(handlers, index, () => buildHandlerModule(HANDLERS[index]!));
-    const instance = new WebAssembly.Instance(module, { host });
-    table.set(index, instance.exports[HANDLERS[index]!.name] as () => number);
-  };
-  const host = { memory, link, ...imports };
-  const hot = new Set(noHot ? [] : HOT_FORMS);
-  const dispatcher = compiled(dispatchers, noHot, () => buildInterpreter(HANDLERS, hot));
-  const { exports } = new WebAssembly.Instance(dispatcher, { host });
-  const table = exports.handlers as WebAssembly.Table;
-  return exports.run as Run;
+/** The dispatchers of each environment over one memory, each made when code of its kind is first met. */
+export class GeneratedCode {
+  readonly #host: WebAssembly.ModuleImports;
+  readonly #noHot: boolean;
+  readonly #runs = new Map<Environment, Run>();
+
+  /** `noHot`: no form is inlined in the dispatchers. */
+  constructor(memory: WebAssembly.Memory, imports: InterpreterImports, noHot: boolean) {
+    this.#noHot = noHot;
+    const link = (index: number): void => {
+      const module = compiled(HANDLERS[index]!.name, () => buildHandlerModule(HANDLERS[index]!));
+      const instance = new WebAssembly.Instance(module, { host });
+      handlers.set(index, instance.exports[HANDLERS[index]!.name] as () => number);
+    };
+    const host: WebAssembly.ModuleImports = { memory, link, ...imports };
+    const table = compiled('handlers', () => buildTable(HANDLERS));
+    const handlers = new WebAssembly.Instance(table, { host }).exports.handlers as WebAssembly.Table;
+    host.handlers = handlers;
+    this.#host = host;
+  }
+
+  run(environment: Environment): Run {
+    let run = this.#runs.get(environment);
+    if (!run) this.#runs.set(environment, (run = this.#makeRun(environment)));
+    return run;
+  }
+
+  #makeRun(environment: Environment): Run {
+    const hot = new Set(this.#noHot ? [] : HOT_FORMS[environment]);
+    const name = `run.${environment}${this.#noHot ? ' without hot forms' : ''}`;
+    const module = compiled(name, () => buildDispatcher(HANDLERS, hot));
+    return new WebAssembly.Instance(module, { host: this.#host }).exports.run as Run;
+  }
 }

@@ -10,7 +10,7 @@ import { VECTOR } from '../x86/names/vectors.ts';
 import type { Blocks } from './blocks.ts';
 import type { Breakpoints } from './breakpoints.ts';
 import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverVirtualInterrupt } from './delivery.ts';
-import { STATUS } from './emit.ts';
+import { STATUS } from './status.ts';
 import { EXIT, type ExitReason } from './exit.ts';
 import { exitSignal, guestFault, raise, setFault, stopSignal, watchSignal } from './fault.ts';
 import { Fetch } from './fetch.ts';
@@ -24,7 +24,6 @@ import { RECORD } from './records.ts';
 import { OFFSET } from './state.ts';
 import { addUnits } from './units.ts';
 import { isVirtualInterruptPending, takeVirtualInterrupt, type VirtualApic } from './virtualApic.ts';
-import { highWord, lowWord } from './words.ts';
 
 /** `shadow`: the instruction that the shadow covers is being executed; it ends when that retires. */
 const SHADOW_AGEING = 0x40;
@@ -110,12 +109,14 @@ export class GuestMode {
     }
     if (this.#breakpoints.executing) {
       const causes = fragments ? 0 : this.#breakpointHere();
+      this.#fetch.locate();
       if (causes !== 0) raise.db(BigInt(causes));
-      if (this.#breakpoints.inPage(lowWord(state.rip), highWord(state.rip))) return this.#runOne();
+      if (this.#breakpoints.inPage(this.#fetch.low, this.#fetch.high)) return this.#runOne();
     }
     const block = this.#fetch.find();
     const flags = state.rflags & (RFLAGS.TF | RFLAGS.RF);
-    if (fragments || state.shadow !== 0 || (flags & RFLAGS.TF) !== 0 || this.#watched) return this.#runOne();
+    if (block === 0 || fragments || state.shadow !== 0 || (flags & RFLAGS.TF) !== 0 || this.#watched)
+      return this.#runOne();
     return this.#runBlock(block, flags);
   }
 
@@ -124,7 +125,8 @@ export class GuestMode {
     const { state } = this.#cpu;
     if (!this.#breakpoints.executing) return 0;
     if ((state.rflags & RFLAGS.RF) !== 0 || (state.shadow & SHADOW.MOV_SS) !== 0) return 0;
-    return this.#breakpoints.atInstruction(lowWord(state.rip), highWord(state.rip));
+    this.#fetch.locate();
+    return this.#breakpoints.atInstruction(this.#fetch.low, this.#fetch.high);
   }
 
   #interruptWindowOpens(): boolean {

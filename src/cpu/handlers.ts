@@ -1,14 +1,18 @@
-// The handler table: for each form that is executed, what to emit; in front of them the handlers that are no instruction.
+// The handler table: for each form that is executed, what to emit, once for each environment in which that differs; in front of
+// them the handlers that are no instruction.
 
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Form } from '../x86/forms.ts';
 import { FORMS } from '../x86/tables.ts';
 import { addressWidthOf, describe } from '../x86/places.ts';
 import type { Width } from '../x86/flags.ts';
-import type { HandlerBackEnd, MemoryShape } from './emit.ts';
+import type { Environment } from './codeMode.ts';
+import type { HandlerBackEnd } from './emit.ts';
+import type { MemoryShape } from './emitAddress.ts';
 
 export interface Handler {
   readonly name: string;
+  readonly environment: Environment;
   readonly memory: MemoryShape;
   readonly addressWidth: Width;
   readonly emit: (backEnd: HandlerBackEnd) => void;
@@ -16,48 +20,71 @@ export interface Handler {
   readonly form: Form | null;
 }
 
-const special = (name: string, emit: (backEnd: HandlerBackEnd) => void): Handler => ({
-  name,
+const special = (
+  name: string,
+  emit: (backEnd: HandlerBackEnd) => void,
+  environment: Environment = 'long',
+): Handler => ({
+  name: nameIn(environment, name),
+  environment,
   memory: 'm',
   addressWidth: 64,
   emit,
   form: null,
 });
+/** Names of 64-bit code are those of the forms. */
+const nameIn = (environment: Environment, name: string): string =>
+  environment === 'long' ? name : `${name}.${environment}`;
 
 /** Handler indices of records that are no instruction. */
 export const SPECIAL = {
   /** In place of records whose block is no longer valid: look RIP up again. */
   RESYNC: 0,
-  /** Behind the last record of a block that no branch ends. */
-  FALL_THROUGH: 1,
-  /** Behind the last record of an exact stop. */
-  STOP: 2,
-  INVALID_OPCODE: 3,
-  TOO_LONG: 4,
+  INVALID_OPCODE: 1,
+  TOO_LONG: 2,
   /** Decoded, but not executed by trapline: stops the machine by name. */
-  NOT_IMPLEMENTED: 5,
+  NOT_IMPLEMENTED: 3,
 } as const;
+
+/** Behind the last record of a block that no branch ends, and behind that of an exact stop. */
+export const CLOSING: Readonly<Record<Environment, { readonly FALL_THROUGH: number; readonly STOP: number }>> = {
+  long: { FALL_THROUGH: 4, STOP: 5 },
+  flat: { FALL_THROUGH: 6, STOP: 7 },
+  segmented: { FALL_THROUGH: 8, STOP: 9 },
+};
+const ENVIRONMENTS = ['long', 'flat', 'segmented'] as const;
 
 const SPECIALS: readonly Handler[] = [
   special('resync', (b) => b.resync()),
-  special('fallThrough', (b) => b.fallThrough()),
-  special('stop', (b) => b.stopHere()),
   special('invalidOpcode', (b) => b.raise(VECTOR.UD)),
   special('tooLong', (b) => b.raise(VECTOR.GP)),
   special('notImplemented', (b) => b.microcode()),
+  ...ENVIRONMENTS.flatMap((environment) => [
+    special('fallThrough', (b) => b.fallThrough(), environment),
+    special('stop', (b) => b.stopHere(), environment),
+  ]),
 ];
 
-/** Whether 64-bit code can reach a form that is executed at all. (Its first row may be one of other modes.) */
-function isExecuted({ row, width, segmentedStack, addressSize }: Form): boolean {
-  if (row.semantics === undefined && row.microcode === undefined) return false;
+const isExecuted = ({ row }: Form): boolean => row.semantics !== undefined || row.microcode !== undefined;
+
+/** Whether 64-bit code can reach a form. (Its first row may be one of other modes.) */
+function isIn64({ row, width, segmentedStack, addressSize }: Form): boolean {
   if (segmentedStack || addressSize === 16) return false;
   return row.f64 ? width === 64 : !(row.d64 && width === 32);
 }
+const isOutside64 = ({ memory, addressSize }: Form): boolean =>
+  memory !== 'm' && memory !== 'm32' && addressSize !== 64;
 
-function handlerOf(form: Form): Handler {
+/** Whether a form's generated code depends on the environment: it accesses memory, or says where RIP goes. */
+const isEnvironmental = ({ row, memory }: Form): boolean =>
+  row.semantics !== undefined && (memory !== '' || row.stack === true || row.endsBlock === true);
+
+function handlerOf(form: Form, environment: Environment): Handler {
+  const memory = form.memory === '' ? 'm' : form.memory;
   return {
-    name: form.name,
-    memory: form.memory === '' ? 'm' : form.memory,
+    name: nameIn(environment, form.name),
+    environment,
+    memory: environment === 'flat' ? 'm32' : memory,
     addressWidth: addressWidthOf(form),
     form,
     emit: (backEnd) => {
@@ -68,11 +95,26 @@ function handlerOf(form: Form): Handler {
   };
 }
 
-/** All handlers in the order of the function table. */
-export const HANDLERS: readonly Handler[] = [...SPECIALS, ...FORMS.filter(isExecuted).map(handlerOf)];
+const handlers: Handler[] = [...SPECIALS];
+const byForm = (): Uint16Array => new Uint16Array(FORMS.length).fill(SPECIAL.NOT_IMPLEMENTED);
 
-/** Handler index by form index; NOT_IMPLEMENTED for forms that are only decoded. */
-export const HANDLER_OF_FORM: Uint16Array = new Uint16Array(FORMS.length).fill(SPECIAL.NOT_IMPLEMENTED);
-HANDLERS.forEach((handler, index) => {
-  if (handler.form) HANDLER_OF_FORM[handler.form.index] = index;
-});
+/** Handler index by form index; NOT_IMPLEMENTED for forms that are only decoded, or that the code cannot reach. */
+export const HANDLER_OF_FORM: Readonly<Record<Environment, Uint16Array>> = {
+  long: byForm(),
+  flat: byForm(),
+  segmented: byForm(),
+};
+
+for (const form of FORMS.filter(isExecuted)) {
+  const add = (environment: Environment): number => handlers.push(handlerOf(form, environment)) - 1;
+  if (isIn64(form) || !isEnvironmental(form)) HANDLER_OF_FORM.long[form.index] = add('long');
+  if (!isOutside64(form)) continue;
+  for (const environment of ['flat', 'segmented'] as const) {
+    HANDLER_OF_FORM[environment][form.index] = isEnvironmental(form)
+      ? add(environment)
+      : HANDLER_OF_FORM.long[form.index]!;
+  }
+}
+
+/** All handlers in the order of the function table. */
+export const HANDLERS: readonly Handler[] = handlers;

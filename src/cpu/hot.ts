@@ -1,7 +1,9 @@
 // The forms that the dispatcher inlines, hottest first: from a profile of guests/ (npm run profile), never of bench/.
 
+import type { Environment } from './codeMode.ts';
+
 // prettier-ignore
-export const HOT_FORMS: readonly string[] = [
+const LONG: readonly string[] = [
   'je.64.j', 'jne.64.j', 'dec.32.r', 'ret.64', 'jmp.64.j', 'mov.32.r.r', 'call.64.j', 'mov.32.r.i', 'push.64.r', 'movzx.32.r.mb',
   'pop.64.r', 'cmp.32.m.i', 'cmp.8.r.i', 'fallThrough', 'inc.64.r', 'cmp.32.r.i', 'add.64.r.i', 'jb.64.j', 'xor.32.r.r', 'mov.64.r.r',
   'jae.64.j', 'add.64.r.r', 'lea.64.r.m', 'mov.8.m.r', 'inc.32.r', 'test.8.r.r', 'lea.32.r.m', 'cmp.64.r.i', 'cmp.64.r.r', 'add.32.r.r',
@@ -18,3 +20,5 @@ export const HOT_FORMS: readonly string[] = [
   'movzx.32.r.mw', 'add.32.r.m', 'add.64.m.r', 'add.32.m.i', 'and.64.r.i', 'xor.64.r.r', 'or.32.r.r', 'dec.64.r', 'shr.32.r.i',
   'shl.32.r.1', 'imul.32.r.r', 'imul.64.r.r.i', 'jl.64.j',
 ];
+
+export const HOT_FORMS: Readonly<Record<Environment, readonly string[]>> = { long: LONG, flat: [], segmented: [] };

@@ -10,6 +10,8 @@ export interface HandlerImports {
   readonly slowOpen: Callable;
   /** (low, high, access, record, valueLow, valueHigh) -> 0: leave with STATUS.RAISED. */
   readonly slowWrite: Callable;
+  /** (state offset of a segment register, offset, access, record) -> 0: leave with STATUS.RAISED; else the segment admits it. */
+  readonly checkSegment: Callable;
   /** (vector, record): then leave with STATUS.RAISED. */
   readonly raise: Callable;
   /** (record) -> 0: go on with the next record; else the status to leave with. */
@@ -23,6 +25,7 @@ export interface InterpreterImports {
   slowRead(low: number, high: number, access: number, record: number): number;
   slowOpen(low: number, high: number, access: number, record: number): number;
   slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): number;
+  checkSegment(register: number, offset: number, access: number, record: number): number;
   raise(vector: number, record: number): void;
   microcode(record: number): number;
 }

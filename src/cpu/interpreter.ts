@@ -1,12 +1,14 @@
-// The interpreter as WebAssembly: one handler for each form, taking (record, state) and giving the next record or 0, and a
-// dispatcher that inlines the hottest forms in one br_table loop and reaches the others by call_indirect. Handlers that are
-// not inlined are modules of their own, made when a guest first meets them: of 2300, a guest uses about a hundred.
+// The interpreter as WebAssembly: one handler for each form, taking (record, state) and giving the next record or 0, and for each
+// environment a dispatcher that inlines the forms hottest there in one br_table loop and reaches the others by call_indirect.
+// Handlers that are not inlined are modules of their own, made when a guest first meets them: of 4000, a guest uses about a
+// hundred.
 
 import { Expr, i32, i64, load } from '../wasm/expr.ts';
 import { FunctionBuilder, type Label } from '../wasm/function.ts';
 import { ModuleBuilder, type Callable } from '../wasm/module.ts';
 import { functionText } from '../wasm/text.ts';
-import { HandlerBackEnd, type Flow } from './emit.ts';
+import { HandlerBackEnd } from './emit.ts';
+import type { Flow } from './emitControl.ts';
 import type { Handler } from './handlers.ts';
 import type { HandlerImports } from './imports.ts';
 import { CODE_BITMAP } from './memoryMap.ts';
@@ -22,6 +24,7 @@ function declareImports(module: ModuleBuilder): HandlerImports {
     slowRead: module.import('host', 'slowRead', place, 'i32'),
     slowOpen: module.import('host', 'slowOpen', place, 'i32'),
     slowWrite: module.import('host', 'slowWrite', [...place, 'i32', 'i32'], 'i32'),
+    checkSegment: module.import('host', 'checkSegment', place, 'i32'),
     raise: module.import('host', 'raise', ['i32', 'i32'], null),
     microcode: module.import('host', 'microcode', ['i32'], 'i32'),
   };
@@ -37,19 +40,28 @@ export function handlerText(handler: Handler): string {
 }
 
 /**
- * Builds the dispatcher's module. `handlers` in table order; those whose name is in `hot` are inlined (none with `--no-hot`:
- * then all forms run by call). Exports `run` and the table `handlers`, in which a handler that is not there yet asks for
- * itself and is then run.
+ * Builds the table of handlers, in which one that is not there yet asks for itself and is then run. Exports it as `handlers`.
  */
-export function buildInterpreter(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
+export function buildTable(handlers: readonly Handler[]): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const link = module.import('host', 'link', ['i32'], null);
   const imports = declareImports(module);
-  const type = module.type(['i32', 'i32'], 'i32');
   const absent = module.add(absentHandler(link));
   for (const handler of handlers) module.addToTable(handler.form ? absent : module.add(buildHandler(handler, imports)));
-  module.add(buildDispatcher(handlers, hot, imports, type), true);
   module.exportTable('handlers');
+  return module.toUint8Array();
+}
+
+/**
+ * Builds a dispatcher, over the table of all handlers; those whose name is in `hot` are inlined (none with `--no-hot`: then all
+ * forms run by call). Exports `run`.
+ */
+export function buildDispatcher(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const imports = declareImports(module);
+  module.importTable('host', 'handlers', handlers.length);
+  const type = module.type(['i32', 'i32'], 'i32');
+  module.add(dispatcher(handlers, hot, imports, type), true);
   return module.toUint8Array();
 }
 
@@ -89,13 +101,22 @@ function emit(
   record: Expr<'i32'>,
   state: Expr<'i32'>,
 ): void {
-  const backEnd = new HandlerBackEnd(fn, imports, flow, handler.memory, handler.addressWidth, record, state);
+  const { environment, memory, addressWidth, form } = handler;
+  const operandWidth = form?.width ?? 0;
+  const backEnd = new HandlerBackEnd(fn, imports, flow, {
+    environment,
+    memory,
+    addressWidth,
+    operandWidth,
+    record,
+    state,
+  });
   handler.emit(backEnd);
   backEnd.finish();
 }
 
 /** run(record, state): executes from a record on until a handler leaves. */
-function buildDispatcher(
+function dispatcher(
   handlers: readonly Handler[],
   hot: ReadonlySet<string>,
   imports: HandlerImports,

@@ -19,18 +19,20 @@ import type { ViewAccess } from './viewAccess.ts';
 const WORTHWHILE = 64;
 const PAGE_SIZE = 4096n;
 
-/** Stores `value` (STOS), or what RSI points at. `goOn` is told whether iterations are left, and passes control on. */
+/** Stores `value` (STOS), or what RSI points at; `wrap` cuts to the address size. `goOn` is told whether iterations are left, and passes control on. */
 export function emitManyIterations(
   fn: FunctionBuilder,
   state: Expr<'i32'>,
   memory: ViewAccess,
+  wrap: (address: Expr<'i64'>) => Expr<'i64'>,
   bytes: number,
   value: Expr<Int> | undefined,
   goOn: (more: Expr<'i32'>) => void,
 ): void {
   const size = i64(Math.log2(bytes));
-  const read = (register: number): Expr<'i64'> => fn.let(load('i64', 8, state, registerOffset(register)));
-  const write = (register: number, result: Expr<'i64'>): void => fn.store(8, state, result, registerOffset(register));
+  const read = (register: number): Expr<'i64'> => fn.let(wrap(load('i64', 8, state, registerOffset(register))));
+  const write = (register: number, result: Expr<'i64'>): void =>
+    fn.store(8, state, wrap(result), registerOffset(register));
   const smaller = (a: Expr<'i64'>, b: Expr<'i64'>): Expr<'i64'> => fn.let(select(a.ltU(b), a, b));
   /** Elements from an address to the end of its page. */
   const room = (address: Expr<'i64'>): Expr<'i64'> =>

@@ -5,7 +5,8 @@ import { Arena } from './arena.ts';
 import { Blocks } from './blocks.ts';
 import { Cpu, type Shared } from './cpu.ts';
 import { evaluateRun } from './evaluator.ts';
-import { generatedCode, type Run } from './generatedCode.ts';
+import { ENVIRONMENT_OF } from './codeMode.ts';
+import { GeneratedCode, type Run } from './generatedCode.ts';
 import type { InterpreterImports } from './imports.ts';
 import { Views } from './layout.ts';
 import { CODE_BITMAP, memoryMap, type MemoryMap } from './memoryMap.ts';
@@ -32,7 +33,9 @@ export class Processor implements Shared {
   readonly secondStage: SecondStage;
   readonly blocks: Blocks;
   readonly cpus: readonly Cpu[];
-  readonly #run: Run | null;
+  readonly #generated: GeneratedCode | null;
+  /** The dispatcher of each mode of code that was met. */
+  readonly #runs: Run[] = [];
   /** The CPU that runs: generated code calls back into it. A plain object, which imports reach faster than a private field. */
   readonly #running: { cpu: Cpu };
 
@@ -47,14 +50,18 @@ export class Processor implements Shared {
     this.secondStage = new SecondStage(this.arena);
     this.cpus = Array.from({ length: options.cpus }, (_, id) => new Cpu(id, this.map.states + id * STATE_SIZE, this));
     this.#running = { cpu: this.cpus[0]! };
-    const generated = options.engine !== 'bigint';
-    this.#run = generated ? generatedCode(memory, importsOf(this.#running), options.noHot ?? false) : null;
+    const generates = options.engine !== 'bigint';
+    this.#generated = generates ? new GeneratedCode(memory, importsOf(this.#running), options.noHot ?? false) : null;
   }
 
   run(cpu: Cpu, record: number): void {
     this.#running.cpu = cpu;
-    if (this.#run) this.#run(record, cpu.state.base);
-    else evaluateRun(cpu, record);
+    if (this.#generated === null) evaluateRun(cpu, record);
+    else {
+      const { mode } = cpu.state;
+      const run = (this.#runs[mode] ??= this.#generated.run(ENVIRONMENT_OF[mode]!));
+      run(record, cpu.state.base);
+    }
   }
 }
 
@@ -82,6 +89,13 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
       try {
         running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh);
         return 1;
+      } catch (thrown) {
+        return running.cpu.guestMode.keep(thrown);
+      }
+    },
+    checkSegment(register, offset, access, record) {
+      try {
+        return running.cpu.checkSegment(register, offset, access, record);
       } catch (thrown) {
         return running.cpu.guestMode.keep(thrown);
       }

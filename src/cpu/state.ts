@@ -33,8 +33,10 @@ export const FETCH_ENTRIES = 256;
 /** {tag u64, arenaPage u32 (byte address of the page in linear memory), unused}. */
 export const FETCH_ENTRY_SIZE = 16;
 export const JUMP_ENTRIES = 1024;
-/** {rip u64, block i32 (address of the head record), unused}. */
+/** {tag u64, block i32 (address of the head record), unused}: the tag is RIP, outside 64-bit mode with LEGACY_JUMP. */
 export const JUMP_ENTRY_SIZE = 16;
+/** Marks a jump of 16- and 32-bit code, which no RIP of 64-bit code looks like; its EIP counts in the CS of fetch.ts. */
+export const LEGACY_JUMP = 1n << 62n;
 /** One entry for each view index, data first, then fetches. */
 export const TLB_ENTRIES = VIEW_ENTRIES + FETCH_ENTRIES;
 /** {gva page | valid u64, gpa page u64, rights u32, pcid u32}: see tlb.ts. */

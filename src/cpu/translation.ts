@@ -172,6 +172,11 @@ export class Translation {
     this.#views.drop();
   }
 
+  /** Forgets jumps alone: the code that they count in is another. */
+  dropJumps(): void {
+    this.#views.dropJumps();
+  }
+
   /** The architectural part of the state block was replaced (snapshot, rollback). */
   restored(): void {
     this.#breakpoints.refresh();

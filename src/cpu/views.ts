@@ -8,7 +8,7 @@
 //   tagRead   the mode may read the page
 //   tagWrite  the mode may write it and nobody needs to know: D is set, it is not logged as clean, it holds no code
 //   tagCode   as tagWrite, but the page holds code: the store is direct if its line of the code bitmap is clear
-// A fetch view entry is {tag u64 @0, arenaPage u32 @8}, a jump cache entry {rip u64 @0, block i32 @8}. An empty tag is
+// A fetch view entry is {tag u64 @0, arenaPage u32 @8}, a jump cache entry {tag u64 @0, block i32 @8}. An empty tag is
 // -1, which no compare can match because its low bits are set; an empty rip is not canonical.
 
 import { PAGE_MASK, PAGE_SHIFT } from '../x86/names/paging.ts';
@@ -19,11 +19,13 @@ import {
   FETCH_ENTRY_SIZE,
   JUMP_ENTRIES,
   JUMP_ENTRY_SIZE,
+  LEGACY_JUMP,
   VIEW_ENTRIES,
   VIEW_ENTRY_SIZE,
   type CpuState,
   type FieldName,
 } from './state.ts';
+import { highWord } from './words.ts';
 
 /** Word offsets in a data view entry. */
 const VIEW = { READ: 0, WRITE: 2, CODE: 4, ADDEND: 6 } as const;
@@ -33,6 +35,7 @@ const FETCH_WORDS = FETCH_ENTRY_SIZE / 4;
 const JUMP_WORDS = JUMP_ENTRY_SIZE / 4;
 const EMPTY = 0xffffffff;
 const EMPTY_RIP = 1n << 63n;
+const LEGACY_TAG = highWord(LEGACY_JUMP);
 /** With more entries in use than this, filling a view is cheaper than walking the list. */
 const WORTH_LISTING = VIEW_ENTRIES / 8;
 
@@ -79,7 +82,7 @@ export class DerivedViews {
     this.#jumps = JUMP_CACHES.map(words);
     this.#emptyData();
     for (const view of this.#fetch) this.#u32.fill(EMPTY, view, view + FETCH_ENTRIES * FETCH_WORDS);
-    this.#dropJumps();
+    this.dropJumps();
   }
 
   /** Points generated code at the views of its modes. */
@@ -157,7 +160,7 @@ export class DerivedViews {
       for (const view of this.#fetch) this.#tag(view + offset + FETCH.TAG, false, 0, 0);
     }
     used.clear();
-    this.#dropJumps();
+    this.dropJumps();
   }
 
   /** Forgets which addresses may write a page of linear memory. */
@@ -189,15 +192,17 @@ export class DerivedViews {
     this.#tag(at + VIEW.CODE, false, 0, 0);
   }
 
+  /** Jumps of 16- and 32-bit code all go: they do not tell their linear address. */
   #dropJumpsTo(cache: number, page: number, high: number): void {
     const i32 = this.#i32;
     const end = cache + JUMP_ENTRIES * JUMP_WORDS;
     for (let at = cache; at < end; at += JUMP_WORDS) {
-      if (i32[at + 1] === high && (i32[at]! & ~PAGE_MASK) === page) this.#u64[at >>> 1] = EMPTY_RIP;
+      const isThere = i32[at + 1] === high && (i32[at]! & ~PAGE_MASK) === page;
+      if (isThere || i32[at + 1] === LEGACY_TAG) this.#u64[at >>> 1] = EMPTY_RIP;
     }
   }
 
-  #dropJumps(): void {
+  dropJumps(): void {
     for (const cache of this.#jumps) {
       this.#u64.fill(EMPTY_RIP, cache >>> 1, (cache + JUMP_ENTRIES * JUMP_WORDS) >>> 1);
     }

@@ -40,6 +40,7 @@ export class ModuleBuilder {
   #globals: { type: Type; initial: number; exported: string }[] = [];
   #table: number[] = [];
   #tableName: string | null = null;
+  #importedTable: { module: string; name: string; size: number } | null = null;
 
   /** Index of a function type, for `callIndirect`. */
   type(params: readonly Type[], result: Type | null): number {
@@ -57,6 +58,11 @@ export class ModuleBuilder {
   /** The module works on a memory that it imports, of at least `pages` pages of 64 KiB. */
   importMemory(module: string, name: string, pages: number): void {
     this.#memory = { module, name, pages };
+  }
+
+  /** The module calls through a table of at least `size` functions that it imports; it has none of its own then. */
+  importTable(module: string, name: string, size: number): void {
+    this.#importedTable = { module, name, size };
   }
 
   global<T extends Type>(type: T, initial: number, exported: string): Expr<T> {
@@ -102,7 +108,8 @@ export class ModuleBuilder {
         if (result) body.byte(TYPE_CODE[result]);
       }
     });
-    section(SECTION.import, this.#imports.length + (this.#memory ? 1 : 0), (body) => {
+    const others = (this.#memory ? 1 : 0) + (this.#importedTable ? 1 : 0);
+    section(SECTION.import, this.#imports.length + others, (body) => {
       for (const { module, name, type } of this.#imports) {
         body.name(module);
         body.name(name);
@@ -115,6 +122,14 @@ export class ModuleBuilder {
         body.byte(2);
         body.byte(0);
         body.unsigned(this.#memory.pages);
+      }
+      if (this.#importedTable) {
+        body.name(this.#importedTable.module);
+        body.name(this.#importedTable.name);
+        body.byte(1);
+        body.byte(FUNCREF);
+        body.byte(0);
+        body.unsigned(this.#importedTable.size);
       }
     });
     section(SECTION.function, this.#functions.length, (body) => {

@@ -45,6 +45,10 @@ export interface BackEnd {
   wrapAddress(address: Expr<'i64'>): Expr<'i64'>;
   /** Bits of the address size that this form was decoded with; 64 or 32 in 64-bit mode. */
   readonly addressWidth: Width;
+  /** Cuts an offset to the width of the stack. */
+  wrapStack(offset: Expr<'i64'>): Expr<'i64'>;
+  /** RSP becomes this offset, as far as the stack's width goes. Held until the instruction commits. */
+  setStackPointer(top: Expr<'i64'>): void;
   load(address: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int>;
   open(address: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell;
   store(address: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void;
@@ -63,7 +67,7 @@ export interface BackEnd {
   /** A field of the CPU's state by name, for the few instructions that read one (RDTSCP, RDPID). */
   stateField(name: 'tscAux'): Expr<'i64'>;
   faultIf(when: Expr<'i32'>, fault: FaultName): void;
-  /** Raises #GP unless the target is canonical. Before anything is stored. */
+  /** Raises #GP unless the target is canonical, or within the limit of CS. Before anything is stored. */
   checkTarget(target: Expr<'i64'>): void;
   /** Control goes to `target`, which was checked. Last. */
   jump(target: Expr<'i64'>): void;

@@ -285,33 +285,35 @@ export class Op<T extends Int> {
       this.#backEnd.setFlags(arithmetic.carryOverflowOnly(this.#backEnd.flags(), this.let(cf), of), when),
   };
 
-  // Stack: 64-bit in 64-bit mode
+  // Stack
 
   /** Pushes at the operation's width. */
   push(value: Expr<T>): void {
     const bytes = this.width / 8;
-    const rsp = this.let(this.reg64(RSP).sub(i64(bytes)));
-    this.#backEnd.store(rsp, bytes, 'stack', value);
-    this.setReg64(RSP, rsp);
+    const top = this.#stackOffset(this.reg64(RSP).sub(i64(bytes)));
+    this.#backEnd.store(top, bytes, 'stack', value);
+    this.#backEnd.setStackPointer(top);
   }
   /** Pops at the operation's width, and `extra` bytes more. */
   pop(extra: Expr<'i64'> = i64(0)): Expr<T> {
+    return this.popAt(RSP, extra);
+  }
+  /** Pops from where a register points (LEAVE: RBP), which is where the stack then goes on. */
+  popAt(register: typeof RSP | typeof RBP, extra: Expr<'i64'> = i64(0)): Expr<T> {
     const bytes = this.width / 8;
-    const rsp = this.reg64(RSP);
-    const value = this.let(this.fit(this.#backEnd.load(rsp, bytes, 'stack')));
-    this.setReg64(RSP, rsp.add(i64(bytes)).add(extra));
+    const top = this.#stackOffset(this.reg64(register));
+    const value = this.let(this.fit(this.#backEnd.load(top, bytes, 'stack')));
+    this.#backEnd.setStackPointer(this.#stackOffset(top.add(i64(bytes)).add(extra)));
     return value;
+  }
+  #stackOffset(offset: Expr<'i64'>): Expr<'i64'> {
+    return this.let(this.#backEnd.wrapStack(offset));
   }
   /** Loads at the operation's width from an address of one's own, in the segment of the memory operand (XLAT). */
   loadAt(address: Expr<'i64'>): Expr<T> {
     const b = this.#backEnd;
     return this.let(this.fit(b.load(this.let(b.wrapAddress(address)), this.width / 8, 'operand')));
   }
-  /** Loads from the stack segment at an address of one's own (LEAVE). */
-  loadStack(address: Expr<'i64'>): Expr<T> {
-    return this.let(this.fit(this.#backEnd.load(address, this.width / 8, 'stack')));
-  }
-
   // Control
 
   nextRip(): Expr<'i64'> {

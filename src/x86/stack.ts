@@ -3,7 +3,7 @@
 import { i32, i64, select } from '../wasm/expr.ts';
 import { RFLAGS } from './names/registers.ts';
 import { row, type RowOptions } from './row.ts';
-import { RBP, RSP, dst, type Semantics } from './semantics.ts';
+import { RBP, dst, type Semantics } from './semantics.ts';
 
 const popInto: Semantics = (op) => {
   const value = op.pop();
@@ -12,12 +12,7 @@ const popInto: Semantics = (op) => {
   op.write(dst, value);
 };
 
-const unwindFrame: Semantics = (op) => {
-  const frame = op.reg64(RBP);
-  const value = op.loadStack(frame);
-  op.setReg64(RSP, frame.add(i64(op.width / 8)));
-  op.setReg(RBP, value);
-};
+const unwindFrame: Semantics = (op) => op.setReg(RBP, op.popAt(RBP));
 
 /** RF and VM read as 0 in the image. */
 const pushFlags: Semantics = (op) => {

@@ -17,7 +17,9 @@ const PER_FORM = 4;
 /** Cases of a row that may go by without a form that still wants one. */
 const PATIENCE = 150;
 
-const executed = HANDLERS.flatMap(({ form }) => (form?.row.semantics ? [form] : []));
+const executed = HANDLERS.flatMap(({ form, environment }) =>
+  environment === 'long' && form?.row.semantics ? [form] : [],
+);
 
 /** Forms that 64-bit code cannot reach: they have handlers because other rows or modes share them. */
 const UNREACHABLE: readonly { readonly why: string; readonly forms: (form: Form) => boolean }[] = [

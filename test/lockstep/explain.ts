@@ -1,6 +1,7 @@
 // What a trapline machine makes of the instruction at a RIP: its text, its row and form, and the record that generated code
 // reads, as the machine's own code cache holds it.
 
+import { CODE } from '../../src/cpu/codeMode.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { HANDLERS } from '../../src/cpu/handlers.ts';
 import type { Processor } from '../../src/cpu/processor.ts';
@@ -47,7 +48,7 @@ function recordText({ blocks, secondStage }: Processor, cpu: Cpu, rip: bigint): 
   const { views } = cpu.state;
   const gpa = cpu.mmu.translation.peek(Number(BigInt.asIntN(32, rip)), Number(BigInt.asIntN(32, rip >> 32n)))!;
   const page = pageAddress(secondStage.lookup(Number(gpa >> 12n)));
-  const at = blocks.find(page, Number(rip & 0xfffn), MODE.CODE64);
+  const at = blocks.find(page, Number(rip & 0xfffn), CODE.LONG);
   if (at === 0) return 'none in this page: the instruction straddles two';
   const u16 = (offset: number): number => views.u16[(at + offset) >> 1]!;
   const slots = [RECORD.slots, RECORD.slots + 2, RECORD.slot2].map((offset) => placeName(u16(offset)));

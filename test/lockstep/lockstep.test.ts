@@ -1,11 +1,11 @@
 // Lockstep finds what is wrong: planted semantics, planted memory, a planted record; and finds nothing where nothing is.
 
+import { CODE } from '../../src/cpu/codeMode.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { assembleText } from '../../src/cli/load.ts';
 import { RECORD } from '../../src/cpu/records.ts';
 import { pageAddress } from '../../src/cpu/secondStage.ts';
 import type { Image } from '../../src/vmm/image.ts';
-import { MODE } from '../../src/x86/decoder.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { dst, src, type Semantics } from '../../src/x86/semantics.ts';
 import { FORMS } from '../../src/x86/tables.ts';
@@ -94,7 +94,7 @@ describe('lockstep', () => {
         const ran = driver.advance(units);
         const { blocks, secondStage, views } = driver.machine.processor;
         const wrong = Number(image.symbols.find('wrong')!.address);
-        const at = blocks.find(pageAddress(secondStage.lookup(wrong >> 12)), wrong & 0xfff, MODE.CODE64);
+        const at = blocks.find(pageAddress(secondStage.lookup(wrong >> 12)), wrong & 0xfff, CODE.LONG);
         views.u16[(at + RECORD.slots) >> 1]! += 8; // RAX becomes RCX
         return ran;
       };
