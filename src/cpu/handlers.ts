@@ -106,13 +106,11 @@ export const HANDLER_OF_FORM: Readonly<Record<Environment, Uint16Array>> = {
 };
 
 for (const form of FORMS.filter(isExecuted)) {
-  const add = (environment: Environment): number => handlers.push(handlerOf(form, environment)) - 1;
-  if (isIn64(form) || !isEnvironmental(form)) HANDLER_OF_FORM.long[form.index] = add('long');
-  if (!isOutside64(form)) continue;
-  for (const environment of ['flat', 'segmented'] as const) {
-    HANDLER_OF_FORM[environment][form.index] = isEnvironmental(form)
-      ? add(environment)
-      : HANDLER_OF_FORM.long[form.index]!;
+  const reachedBy = ENVIRONMENTS.filter((environment) => (environment === 'long' ? isIn64(form) : isOutside64(form)));
+  let index = -1;
+  for (const environment of reachedBy) {
+    if (index < 0 || isEnvironmental(form)) index = handlers.push(handlerOf(form, environment)) - 1;
+    HANDLER_OF_FORM[environment][form.index] = index;
   }
 }
 
