@@ -7,6 +7,7 @@ import { decodeSpeed } from './decode.ts';
 import { roundTrips, yardstick } from './exits.ts';
 import { lazySpeed } from './lazy.ts';
 import { LOOPS, loopSpeed, OTHER_LOOPS, type LoopName } from './loops.ts';
+import { MODE_LOOPS, modeSpeeds, type ModeSpeeds } from './modes.ts';
 import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
 
@@ -29,6 +30,9 @@ interface Bar {
 const loops = {} as Record<LoopName, Measured>;
 for (const name of [...LOOPS, ...OTHER_LOOPS]) loops[name] = await loopSpeed(name, ROUNDS);
 const mips = geomean(LOOPS.map((name) => loops[name].median));
+const modes: Record<string, ModeSpeeds> = {};
+for (const name of MODE_LOOPS) modes[name] = await modeSpeeds(name, ROUNDS);
+const mode32 = geomean(Object.values(modes).map((speeds) => speeds[32].median / speeds[64].median));
 const decode = await decodeSpeed(ROUNDS);
 const stick = median(Array.from({ length: ROUNDS }, () => time(yardstick)));
 const trips = await roundTrips(ROUNDS);
@@ -48,6 +52,7 @@ const bars: Bar[] = [
   least('interpreter, geometric mean', mips, 250, 'MIPS'),
   least('loops, times as fast as QEMU (TCG)', speedAgainst('QEMU', compared), 0.17, ''),
   least('loops, times as fast as bochs', speedAgainst('bochs', compared), 1.5, ''),
+  least('32-bit code, times as fast as 64-bit code', mode32, 0.9, ''),
   least('decode and record', decode.median, 3, 'M instructions/s'),
   most('a counter beside its code, against apart', loops['counter-apart'].median / loops.counter.median, 3, 'x'),
   most('start to the first byte printed', start?.median ?? null, 400, 'ms'),
@@ -57,7 +62,7 @@ const bars: Bar[] = [
 
 if (json) {
   const { arch, version } = process;
-  const figures = { loops, mips, decode, yardstickNs: stick, roundTripsNs: trips, lazySpeed: lazy, startUpMs: start };
+  const figures = { loops, mips, modes, decode, yardstickNs: stick, roundTripsNs: trips, lazySpeed: lazy, startUpMs: start };
   const text = JSON.stringify(
     { arch, node: version, rounds: ROUNDS, ...figures, compared, others, operations, bars },
     null,
@@ -67,6 +72,10 @@ if (json) {
 } else {
   for (const [name, speed] of Object.entries(loops)) row(`${name} (MIPS)`, show(speed));
   row('geometric mean (MIPS)', mips.toFixed(0));
+  for (const [name, speeds] of Object.entries(modes)) {
+    const ratio = `${(speeds[32].median / speeds[64].median).toFixed(2)} x`;
+    row(`${name}, 32-bit beside 64-bit (MIPS)`, `${show(speeds[32])}   ${show(speeds[64])}   ${ratio}`);
+  }
   row('decode and record (M instructions/s)', show(decode));
   row('yardstick round trip (ns)', stick.toFixed(2));
   for (const [what, trip] of Object.entries(trips)) {

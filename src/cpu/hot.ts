@@ -21,4 +21,22 @@ const LONG: readonly string[] = [
   'shl.32.r.1', 'imul.32.r.r', 'imul.64.r.r.i', 'jl.64.j',
 ];
 
-export const HOT_FORMS: Readonly<Record<Environment, readonly string[]>> = { long: LONG, flat: [], segmented: [] };
+/** The same as 32-bit code has them: no guest of ours is 32-bit code. Segmented code is short, and runs by call. */
+// prettier-ignore
+const FLAT: readonly string[] = [
+  'je.32.j.flat', 'jne.32.j.flat', 'dec.32.r', 'ret.32.ss.flat', 'jmp.32.j.flat', 'mov.32.r.r', 'call.32.j.ss.flat',
+  'mov.32.r.i', 'push.32.r.ss.flat', 'movzx.32.r.sb.flat', 'pop.32.r.ss.flat', 'cmp.32.s.i.flat', 'cmp.8.r.i',
+  'fallThrough.flat', 'inc.32.r', 'cmp.32.r.i', 'add.32.r.i', 'jb.32.j.flat', 'xor.32.r.r', 'jae.32.j.flat', 'add.32.r.r',
+  'lea.32.r.s.flat', 'mov.8.s.r.flat', 'test.8.r.r', 'cmp.32.r.r', 'mov.8.s.i.flat', 'mov.32.r.s.flat', 'cmp.32.s.r.flat',
+  'ja.32.j.flat', 'imul.32.r.r', 'mov.32.s.r.flat', 'jbe.32.j.flat', 'sub.32.r.i', 'shr.32.r.i', 'cmp.8.s.i.flat',
+  'cmpxchg.32.s.r.flat', 'mov.16.s.r.flat', 'mov.16.s.i.flat', 'inc.32.s.flat', 'mov.32.s.i.flat', 'test.32.r.r',
+  'mov.8.r.s.flat', 'call.32.r.ss.flat', 'setb.8.r', 'sbb.32.r.i', 'and.32.r.i', 'or.32.r.r', 'shl.32.r.i', 'jns.32.j.flat',
+  'div.32.r', 'sub.32.r.r', 'shr.32.r.1', 'imul.32.r.r.i', 'push.32.s.ss.flat', 'call.32.s.ss.flat', 'movzx.32.r.rb',
+  'cmp.32.r.s.flat', 'nop.32.s.flat', 'sub.32.r.s.flat', 'js.32.j.flat', 'nop.16.s.flat', 'cmovns.32.r.r', 'add.32.s.i.flat',
+  'cmovne.32.r.r', 'xor.32.r.i', 'setae.8.r', 'and.32.r.r', 'jmp.32.s.flat', 'push.32.i.ss.flat', 'jge.32.j.flat',
+  'add.32.r.s.flat', 'sete.8.r', 'jle.32.j.flat', 'nop', 'cdq.32', 'idiv.32.r', 'cmovs.32.r.r', 'mov.8.r.i',
+  'rep.movs.8.s32.flat', 'jg.32.j.flat', 'cmp.8.r.r', 'or.8.r.r', 'movzx.32.r.sw.flat', 'add.32.s.r.flat', 'shl.32.r.1',
+  'jl.32.j.flat',
+];
+
+export const HOT_FORMS: Readonly<Record<Environment, readonly string[]>> = { long: LONG, flat: FLAT, segmented: [] };
