@@ -62,7 +62,16 @@ const bars: Bar[] = [
 
 if (json) {
   const { arch, version } = process;
-  const figures = { loops, mips, modes, decode, yardstickNs: stick, roundTripsNs: trips, lazySpeed: lazy, startUpMs: start };
+  const figures = {
+    loops,
+    mips,
+    modes,
+    decode,
+    yardstickNs: stick,
+    roundTripsNs: trips,
+    lazySpeed: lazy,
+    startUpMs: start,
+  };
   const text = JSON.stringify(
     { arch, node: version, rounds: ROUNDS, ...figures, compared, others, operations, bars },
     null,
