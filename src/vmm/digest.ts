@@ -36,7 +36,7 @@ class Hash {
 /** Registers: what a guest can know of a vCPU. Translation caches and the last exit's fields are not among them. */
 const REGISTERS: readonly FieldName[] = [
   'gpr', 'rip', 'flagResult', 'flagAux', 'flagCarry', 'rflags', 'gdtrBase', 'idtrBase', 'gdtrLimit', 'idtrLimit',
-  'cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'xcr0', 'efer', 'pdpte', 'dr', 'star', 'lstar', 'cstar', 'fmask', 'kernelGsBase', 'tscAux', 'pat',
+  'cr0', 'cr2', 'cr3', 'cr4', 'cr8', 'xcr0', 'efer', 'dr', 'star', 'lstar', 'cstar', 'fmask', 'kernelGsBase', 'tscAux', 'pat',
   'sysenterCs', 'sysenterEsp', 'sysenterEip', 'apicBase', 'entropy', 'cpl', 'shadow', 'nmiBlocked', 'activity', 'pendingDb',
   'mxcsr', 'fcw', 'fsw', 'ftw', 'st', 'vec',
 ];
