@@ -57,7 +57,8 @@ function setUp(memory: GuestMemory, kind: WalkKind, registers: WalkRegisters): v
   const when = (on: boolean, bits: bigint): bigint => (on ? bits : 0n);
   if (kind !== '4-level') cpu.leaveLongMode(kind, registers.pdptes);
   cpu.features = { has: (feature) => (feature === 'PAGE1GB' ? page1Gb : pse36), physicalAddressBits: maxPhysicalAddress };
-  cpu.state.cr3 = registers.cr3;
+  // Bits 63 to 32 may be left of 64-bit mode, and are ignored outside of it.
+  cpu.state.cr3 = registers.cr3 | when(kind !== '4-level', 5n << 32n);
   cpu.state.cr0 = CR0.PE | CR0.PG | when(wp, CR0.WP);
   cpu.state.cr4 =
     when(kind !== '32-bit', CR4.PAE) | when(pse, CR4.PSE) | when(pge, CR4.PGE) | when(smep, CR4.SMEP) | when(smap, CR4.SMAP);
