@@ -32,7 +32,7 @@ export const ACCESS_OF: Readonly<Record<AccessKind, number>> = {
 export const MODE = { USER: 0, SUPERVISOR: 1, SUPERVISOR_AC: 2 } as const;
 export type Mode = (typeof MODE)[keyof typeof MODE];
 
-/** Rights of a translation: the conjunction over all levels of the walk (SDM vol. 3, 4.6). Bits 12 and 13: page size. */
+/** Rights of a translation: the conjunction over all levels of the walk (SDM vol. 3, 4.6). Bits 12 to 14: page size. */
 export const RIGHTS = {
   WRITE: 1 << 1,
   USER: 1 << 2,
@@ -42,6 +42,7 @@ export const RIGHTS = {
   NX: 1 << 9,
   PAGE_2M: 1 << 12,
   PAGE_1G: 1 << 13,
+  PAGE_4M: 1 << 14,
 } as const;
 /** Rights while CR0.PG = 0. */
 export const ALL_RIGHTS = RIGHTS.WRITE | RIGHTS.USER | RIGHTS.DIRTY;

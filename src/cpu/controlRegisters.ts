@@ -2,10 +2,13 @@
 // Used by MOV CR in guest mode and by the hypervisor when it emulates one or restores a vCPU. What exits is not decided here.
 
 import type { CpuidFeature } from '../x86/names/cpuid.ts';
-import { CR0, CR3, CR4, EFER, XCR0 } from '../x86/names/registers.ts';
-import { stop } from './fault.ts';
+import { CR0, CR3, CR4, EFER, SEGMENT, SEGMENT_ATTRIBUTE, XCR0 } from '../x86/names/registers.ts';
+import { is64BitMode, selectCodeMode } from './codeMode.ts';
 import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
+import { LOADING, loadPdptes, meansPaePaging } from './pdptes.ts';
+import { segmentAttributes, systemType } from './segments.ts';
+import type { CpuState } from './state.ts';
 
 export const CR0_DEFINED =
   CR0.PE | CR0.MP | CR0.EM | CR0.TS | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.NW | CR0.CD | CR0.PG; // prettier-ignore
@@ -19,23 +22,39 @@ export function illegalCr0(value: bigint): string | null {
   return isSet(value, CR0.NW) && !isSet(value, CR0.CD) ? 'CR0.NW is set without CR0.CD' : null;
 }
 
-/** Writes CR0; false means #GP(0). Other reserved bits of the lower half are ignored, as on real processors. */
+/** 286 TSSs, available and busy. */
+const TSS16: readonly number[] = [1, 3];
+
+/** Whether paging may be turned on while EFER.LME = 1, which activates IA-32e mode (SDM vol. 3, 9.8.5.4). */
+function mayEnterLongMode(state: CpuState): boolean {
+  if (!isSet(state.cr4, CR4.PAE)) return false;
+  if ((segmentAttributes(state, SEGMENT.CS) & SEGMENT_ATTRIBUTE.L) !== 0) return false;
+  return !TSS16.includes(systemType(segmentAttributes(state, SEGMENT.TR)));
+}
+
+/** Whether paging may be turned off: not by 64-bit code, and not while PCIDs are on. */
+const mayEndPaging = (state: CpuState): boolean => !is64BitMode(state) && !isSet(state.cr4, CR4.PCIDE);
+
+/**
+ * Writes CR0; false means #GP(0). Other reserved bits of the lower half are ignored, as on real processors. With paging goes
+ * IA-32e mode: EFER.LMA is CR0.PG and EFER.LME.
+ */
 export function setCr0(cpu: MicrocodeCpu, value: bigint): boolean {
   const { state, mmu } = cpu;
   if (illegalCr0(value) !== null) return false;
-  if (!isSet(value, CR0.PG) && isSet(state.cr0, CR0.PG)) {
-    // In 64-bit mode paging cannot be turned off; elsewhere not while PCIDs are on.
-    if (isSet(state.efer, EFER.LMA) || isSet(state.cr4, CR4.PCIDE)) return false;
-    stop(
-      'turning paging off is not implemented',
-      'keep CR0.PG set: the guest runs in 64-bit mode from its first instruction',
-    );
-  }
-  if (isSet(value, CR0.PG) && !isSet(state.cr0, CR0.PG)) {
-    stop('turning paging on is not implemented', 'enter the guest in 64-bit mode, with paging on');
-  }
   const old = state.cr0;
-  state.cr0 = (value & CR0_DEFINED) | CR0.ET;
+  const stored = (value & CR0_DEFINED) | CR0.ET;
+  const changed = old ^ stored;
+  const longMode = isSet(stored, CR0.PG) && isSet(state.efer, EFER.LME);
+  if (isSet(changed, CR0.PG)) {
+    if (isSet(old, CR0.PG) && !mayEndPaging(state)) return false;
+    if (longMode && !mayEnterLongMode(state)) return false;
+  }
+  const loads = isSet(changed, LOADING.CR0) && meansPaePaging(stored, state.cr4, state.efer);
+  if (loads && !loadPdptes(cpu, state.cr3)) return false;
+  state.cr0 = stored;
+  state.efer = longMode ? state.efer | EFER.LMA : state.efer & ~EFER.LMA;
+  if (isSet(changed, CR0.PE | CR0.PG)) selectCodeMode(state);
   mmu.cr0Changed(old);
   return true;
 }
@@ -73,6 +92,8 @@ export function setCr4(cpu: MicrocodeCpu, value: bigint): boolean {
   if (illegalCr4(value, longMode, features) !== null) return false;
   const old = state.cr4;
   if (isSet(value & ~old, CR4.PCIDE) && (!longMode || isSet(state.cr3, CR3.PCID_MASK))) return false;
+  const loads = isSet(value ^ old, LOADING.CR4) && meansPaePaging(state.cr0, value, state.efer);
+  if (loads && !loadPdptes(cpu, state.cr3)) return false;
   state.cr4 = value;
   mmu.cr4Changed(old);
   return true;
@@ -84,6 +105,7 @@ export function setCr3(cpu: MicrocodeCpu, value: bigint): boolean {
   const pcids = isSet(state.cr4, CR4.PCIDE);
   const stored = pcids ? value & ~CR3.NO_FLUSH : value;
   if (stored >> BigInt(features.physicalAddressBits) !== 0n) return false;
+  if (meansPaePaging(state.cr0, state.cr4, state.efer) && !loadPdptes(cpu, stored)) return false;
   state.cr3 = stored;
   mmu.cr3Changed(pcids && isSet(value, CR3.NO_FLUSH));
   return true;

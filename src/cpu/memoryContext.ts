@@ -7,13 +7,19 @@ import type { Arena } from './arena.ts';
 import type { SecondStage } from './secondStage.ts';
 import { OFFSET, type CpuState } from './state.ts';
 
+/** What CPUID offers of paging. */
+export interface PagingFeatures {
+  has(feature: 'PAGE1GB' | 'PSE36'): boolean;
+  /** MAXPHYADDR: 33 to 46. */
+  readonly physicalAddressBits: number;
+}
+
 /** A logical CPU, as its MMU sees it. */
 export interface MemoryContext {
   readonly state: CpuState;
   readonly arena: Arena;
   readonly secondStage: SecondStage;
-  /** What CPUID offers; `physicalAddressBits` is 33 to 46. */
-  readonly features: { has(feature: 'PAGE1GB'): boolean; readonly physicalAddressBits: number };
+  readonly features: PagingFeatures;
   /** The record that generated code was executing when it last took a slow path: set by the slow paths. */
   record: number;
   /** Whether the memory operand of a record goes through SS, so that a non-canonical address is #SS(0). */
@@ -23,6 +29,8 @@ export interface MemoryContext {
 const WP = Number(CR0.WP);
 const AM = Number(CR0.AM);
 const PG = Number(CR0.PG);
+const PSE = Number(CR4.PSE);
+const PAE = Number(CR4.PAE);
 const SMEP = Number(CR4.SMEP);
 const SMAP = Number(CR4.SMAP);
 const PGE = Number(CR4.PGE);
@@ -41,6 +49,7 @@ export class PagingRegisters {
   readonly #cr3: number;
   readonly #cr4: number;
   readonly #efer: number;
+  readonly #pdptes: number;
   readonly #rflags: number;
   readonly #cpl: number;
 
@@ -51,6 +60,7 @@ export class PagingRegisters {
     this.#cr3 = (state.base + OFFSET.cr3) >>> 2;
     this.#cr4 = (state.base + OFFSET.cr4) >>> 2;
     this.#efer = (state.base + OFFSET.efer) >>> 2;
+    this.#pdptes = state.at('pdpte') >>> 2;
     this.#rflags = (state.base + OFFSET.rflags) >>> 2;
     this.#cpl = state.base + OFFSET.cpl;
   }
@@ -61,11 +71,18 @@ export class PagingRegisters {
   get wp(): boolean {
     return (this.#u32[this.#cr0]! & WP) !== 0;
   }
+  /** CR4.SMEP and CR4.SMAP, which are about pages: without paging they are as clear. */
   get smep(): boolean {
-    return (this.#u32[this.#cr4]! & SMEP) !== 0;
+    return (this.#u32[this.#cr4]! & SMEP) !== 0 && this.paging;
   }
   get smap(): boolean {
-    return (this.#u32[this.#cr4]! & SMAP) !== 0;
+    return (this.#u32[this.#cr4]! & SMAP) !== 0 && this.paging;
+  }
+  get pse(): boolean {
+    return (this.#u32[this.#cr4]! & PSE) !== 0;
+  }
+  get pae(): boolean {
+    return (this.#u32[this.#cr4]! & PAE) !== 0;
   }
   get globalPages(): boolean {
     return (this.#u32[this.#cr4]! & PGE) !== 0;
@@ -88,6 +105,12 @@ export class PagingRegisters {
   }
   get cr3High(): number {
     return this.#u32[this.#cr3 + 1]!;
+  }
+  pdpteLow(index: number): number {
+    return this.#u32[this.#pdptes + 2 * index]!;
+  }
+  pdpteHigh(index: number): number {
+    return this.#u32[this.#pdptes + 2 * index + 1]!;
   }
   get user(): boolean {
     return this.#u8[this.#cpl] === USER_CPL;

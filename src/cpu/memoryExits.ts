@@ -51,6 +51,12 @@ function eptQualification(access: number, permitted: number, onWalk: boolean): n
   return kind | permitted | EPT_QUALIFICATION.GVA_VALID | (onWalk ? 0 : EPT_QUALIFICATION.TRANSLATED);
 }
 
+/** Leaves with EPT_VIOLATION of a load of the PDPTE registers: for no linear address. */
+export function eptViolationOfPdptes(state: CpuState, gpa: bigint, bytes: number): never {
+  const qualification = EPT_QUALIFICATION.READ;
+  return leave(state, EXIT.EPT_VIOLATION, { gva: 0n, gpa, qualification, info: exitInfo(bytes), value: 0n });
+}
+
 /** Leaves with EPT_VIOLATION: the second stage has no page at `gpa`, or one that must not be written. */
 export function eptViolation(
   state: CpuState,

@@ -9,8 +9,11 @@ import { CR0, CR3, CR4, EFER } from '../x86/names/registers.ts';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
 import { ACCESS, ACCESS_OF, type AccessKind, type Mode } from './access.ts';
 import { Breakpoints } from './breakpoints.ts';
+import { is64BitMode, isLongMode } from './codeMode.ts';
+import { stop } from './fault.ts';
 import { Fragments } from './fragments.ts';
 import type { MemoryContext } from './memoryContext.ts';
+import { eptViolationOfPdptes } from './memoryExits.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { DEVICE, Translation } from './translation.ts';
 import { highWord, lowWord } from './words.ts';
@@ -81,7 +84,7 @@ export class Mmu {
 
   /** Reads 1, 2, 4 or 8 bytes, zero-extended. */
   read(gva: bigint, size: number, access: AccessKind): bigint {
-    const at = this.#read(lowWord(gva), highWord(gva), size | ACCESS_OF[access]);
+    const at = this.#read(lowWord(gva), this.#highOf(gva), size | ACCESS_OF[access]);
     switch (size) {
       case 1:
         return BigInt(this.#u8[at]!);
@@ -96,13 +99,14 @@ export class Mmu {
 
   /** Writes the low 1, 2, 4 or 8 bytes of a value. */
   write(gva: bigint, size: number, value: bigint, access: AccessKind): void {
-    this.#write(lowWord(gva), highWord(gva), size | ACCESS_OF[access] | ACCESS.WRITE, lowWord(value), highWord(value));
+    const word = size | ACCESS_OF[access] | ACCESS.WRITE;
+    this.#write(lowWord(gva), this.#highOf(gva), word, lowWord(value), highWord(value));
   }
 
   /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */
   probe(gva: bigint, length: number, intent: 'read' | 'write', access: AccessKind): void {
     const write = intent === 'write' ? ACCESS.WRITE | ACCESS.PROBE : 0;
-    const [low, high] = [lowWord(gva), highWord(gva)];
+    const [low, high] = [lowWord(gva), this.#highOf(gva)];
     if (length <= FRAGMENT_BYTES) this.translation.checkAlignment(low, high, ACCESS_OF[access] | length);
     this.#probe(low, high, ACCESS_OF[access] | write, length);
   }
@@ -123,6 +127,19 @@ export class Mmu {
     return bytes;
   }
 
+  /** The eight bytes at a guest physical address, which no page crosses, for the PDPTE registers. */
+  readTable(gpa: bigint): bigint {
+    const stage = this.#context.secondStage.lookup(Number(gpa >> BigInt(PAGE_SHIFT)));
+    if ((stage & STAGE.MMIO) !== 0) {
+      stop(
+        `CR3 leads into device memory, at guest physical 0x${gpa.toString(16)}`,
+        'put page tables in memory: CR3 is likely wrong',
+      );
+    }
+    if ((stage & STAGE.PRESENT) === 0) eptViolationOfPdptes(this.#context.state, gpa, 8);
+    return this.#data.getBigUint64(pageAddress(stage) + (lowWord(gpa) & PAGE_MASK), true);
+  }
+
   // What changes of registers invalidate (SDM vol. 3, 4.10.4). The register has its new value already; `old` is the one before.
 
   /** CPL or EFLAGS.AC changed. */
@@ -132,8 +149,10 @@ export class Mmu {
 
   cr0Changed(old: bigint): void {
     const changed = old ^ this.#context.state.cr0;
-    if ((changed & CR0.PG) !== 0n) this.translation.flushAll(false);
-    else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.rightsChanged();
+    if ((changed & CR0.PG) !== 0n) {
+      this.translation.flushAll(false);
+      this.translation.selectViews();
+    } else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.rightsChanged();
   }
 
   /** `keep`: bit 63 of the source was set, so the new PCID's translations stay. */
@@ -170,6 +189,18 @@ export class Mmu {
     if (type === INVPCID.ADDRESS) this.translation.invlpgPcid(gva, pcid);
     else if (type === INVPCID.CONTEXT) this.translation.flushPcid(pcid, true);
     else this.translation.flushAll(type === INVPCID.ALL_BUT_GLOBAL);
+  }
+
+  /** Linear addresses have 32 bits outside of IA-32e mode: what registers keep of wider ones does not count. */
+  #highOf(gva: bigint): number {
+    return isLongMode(this.#context.state) ? highWord(gva) : 0;
+  }
+
+  /** High half of the first address behind one that ends in zeros. In 16- and 32-bit code, accesses wrap at 4 GiB; to tables of IA-32e mode they do not. */
+  #highBehind(high: number, access: number): number {
+    const { state } = this.#context;
+    const wraps = !is64BitMode(state) && !(isLongMode(state) && (access & ACCESS.SYSTEM) !== 0);
+    return wraps ? 0 : (high + 1) | 0;
   }
 
   get #pcid(): number {
@@ -217,9 +248,8 @@ export class Mmu {
     for (let left = length; left > 0; ) {
       this.translation.translate(low, high, access, mode);
       left -= PAGE_SIZE - (low & PAGE_MASK);
-      const next = nextPage(low);
-      high = next === 0 ? (high + 1) | 0 : high;
-      low = next;
+      low = nextPage(low);
+      if (low === 0) high = this.#highBehind(high, access);
     }
   }
 
@@ -258,9 +288,8 @@ export class Mmu {
       parts.push({ low, high, size, at, page, gpaLow: gpaLow | (low & PAGE_MASK), gpaHigh });
       left -= size;
       at += size;
-      const next = nextPage(low);
-      high = next === 0 ? (high + 1) | 0 : high;
-      low = next;
+      low = nextPage(low);
+      if (low === 0) high = this.#highBehind(high, access);
     }
     return parts;
   }

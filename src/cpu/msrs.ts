@@ -3,7 +3,7 @@
 // and of KVM are the hypervisor's.
 
 import { APIC_BASE, MSR } from '../x86/names/msrs.ts';
-import { EFER, SEGMENT } from '../x86/names/registers.ts';
+import { CR0, EFER, SEGMENT } from '../x86/names/registers.ts';
 import { isCanonicalAddress } from './canonical.ts';
 import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
@@ -69,9 +69,9 @@ const efer: ArchitecturalMsr = {
   write(cpu, value) {
     const { state, features, mmu } = cpu;
     if ((value & ~definedEfer(features)) !== 0n) return false;
+    // LMA follows CR0.PG and LME, and LME is fixed while paging is on.
     const changed = (state.efer ^ value) & ~EFER.LMA;
-    // Every guest runs with paging on, where LME is fixed.
-    if ((changed & EFER.LME) !== 0n) return false;
+    if ((changed & EFER.LME) !== 0n && (state.cr0 & CR0.PG) !== 0n) return false;
     const old = state.efer;
     state.efer = old ^ changed;
     mmu.eferChanged(old);

@@ -1,18 +1,28 @@
-// The page walker: linear address -> guest physical page and rights, by the guest's page tables (SDM vol. 3, 4.5 to
-// 4.8). It reads and writes entries through the second stage; it remembers nothing (tlb.ts does).
+// The page walker: linear address -> guest physical page and rights, by the guest's page tables (SDM vol. 3, 4.3 to
+// 4.8). It reads and writes entries through the second stage; it remembers nothing (tlb.ts does). What the kinds of paging
+// differ in is in pagingKinds.ts.
 
-import { LARGE_RESERVED, PAGE_MASK, PAGE_SHIFT, PTE, PTE_HIGH } from '../x86/names/paging.ts';
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PTE, PTE_HIGH } from '../x86/names/paging.ts';
 import { ACCESS, ALL_RIGHTS, MODE, permits, RIGHTS, type Mode } from './access.ts';
 import { PF, raise, stop } from './fault.ts';
 import { eptViolation } from './memoryExits.ts';
 import type { MemoryContext, PagingRegisters } from './memoryContext.ts';
+import {
+  indexAt,
+  LEVEL,
+  PAE,
+  pagingKind,
+  PS,
+  PSE36_SHIFT,
+  pse36Bits,
+  reservedHigh,
+  reservedInLarge,
+  withinPage,
+  type PagingKind,
+} from './pagingKinds.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { joinWords } from './words.ts';
 
-/** Levels of 4-level paging: the entry that is read there. */
-const LEVEL = { PTE: 0, PDE: 1, PDPTE: 2, PML4E: 3 } as const;
-const INDEX_MASK = 511;
-const ENTRY_SIZE = 8;
 const PAGES_PER_4G = 2 ** (32 - PAGE_SHIFT);
 
 /** How a descent through the tables ended. */
@@ -26,9 +36,12 @@ export class Walker {
   readonly #context: MemoryContext;
   readonly #registers: PagingRegisters;
   readonly #u32: Uint32Array;
-  /** Of each level that was used: the entry's address in linear memory and its second-stage entry. */
+  #kind: PagingKind = PAE;
+  /** Of each level that was used: the entry's address in linear memory, in guest physical memory, and its second-stage entry. */
   readonly #entries = new Float64Array(4);
+  readonly #gpas = new Float64Array(4);
   readonly #stages = new Int32Array(4);
+  /** The level where the descent ended. */
   #leaf: number = LEVEL.PTE;
 
   constructor(context: MemoryContext, registers: PagingRegisters) {
@@ -47,7 +60,7 @@ export class Walker {
       raise.pf(joinWords(low, high), this.#errorCode(access, mode, end));
     }
     const dirties = (access & (ACCESS.WRITE | ACCESS.PROBE)) === ACCESS.WRITE;
-    for (let level: number = LEVEL.PML4E; level >= this.#leaf; level--) {
+    for (let level = this.#kind.top; level >= this.#leaf; level--) {
       this.#mark(level, dirties && level === this.#leaf ? PTE.A | PTE.D : PTE.A, low, high);
     }
     if (dirties) this.rights |= RIGHTS.DIRTY;
@@ -66,53 +79,67 @@ export class Walker {
       this.rights = ALL_RIGHTS;
       return END.MAPPED;
     }
-    if (!registers.longMode) stop('paging outside long mode is not implemented', 'enter the guest in 64-bit mode');
     if (registers.la57) stop('5-level paging is not implemented', 'leave CR4.LA57 clear');
 
-    const reserved = reservedHigh(this.#context.features.physicalAddressBits, registers.nxe);
+    const kind = (this.#kind = pagingKind(registers, this.#context.features));
+    const reserved = reservedHigh(kind, this.#context.features.physicalAddressBits, registers.nxe);
     let rights: number = RIGHTS.WRITE | RIGHTS.USER;
-    let tableLow = registers.cr3Low & ~PAGE_MASK;
-    let tableHigh = registers.cr3High & PTE_HIGH.ADDRESS;
-    for (let level: number = LEVEL.PML4E; ; level--) {
-      const stage = this.#context.secondStage.lookup(gpaPage(tableLow, tableHigh));
-      if ((stage & STAGE.PRESENT) === 0) {
-        this.gpaLow = tableLow | (indexAt(low, high, level) * ENTRY_SIZE);
-        this.gpaHigh = tableHigh;
-        this.#stages[level] = stage;
-        this.#leaf = level;
-        return END.NO_TABLE;
-      }
-      const address = pageAddress(stage) + indexAt(low, high, level) * ENTRY_SIZE;
-      this.#entries[level] = address;
-      this.#stages[level] = stage;
-      const entryLow = this.#u32[address >>> 2]!;
-      const entryHigh = this.#u32[(address >>> 2) + 1]!;
+    if (kind === PAE && (registers.pdpteLow(low >>> 30) & PTE.P) === 0) return END.NOT_PRESENT;
+    let tableLow = kind === PAE ? registers.pdpteLow(low >>> 30) : registers.cr3Low;
+    let tableHigh = kind === PAE ? registers.pdpteHigh(low >>> 30) : registers.longMode ? registers.cr3High : 0;
+    for (let level = kind.top; ; level--) {
+      if (!this.#locate(kind, level, tableLow, tableHigh & PTE_HIGH.ADDRESS, low, high)) return END.NO_TABLE;
+      const at = this.#entries[level]! >>> 2;
+      const entryLow = this.#u32[at]!;
+      const entryHigh = kind.entryBytes === 8 ? this.#u32[at + 1]! : 0;
       if ((entryLow & PTE.P) === 0) return END.NOT_PRESENT;
       if ((entryHigh & reserved) !== 0) return END.RESERVED;
 
       rights &= entryLow | ~(RIGHTS.WRITE | RIGHTS.USER);
       if ((entryHigh & PTE_HIGH.NX) !== 0) rights |= RIGHTS.NX;
-      const large = level !== LEVEL.PTE && (entryLow & PTE.PS) !== 0;
-      if (large && (entryLow & this.#largeReserved(level)) !== 0) return END.RESERVED;
-      if (large || level === LEVEL.PTE) {
-        const inPage = level === LEVEL.PTE ? 0 : level === LEVEL.PDE ? 0x1ff000 : 0x3ffff000;
-        this.gpaLow = (entryLow & ~(inPage | PAGE_MASK)) | (low & inPage);
-        this.gpaHigh = entryHigh & PTE_HIGH.ADDRESS;
-        if ((entryLow & PTE.G) !== 0 && registers.globalPages) rights |= RIGHTS.GLOBAL;
-        if (large) rights |= level === LEVEL.PDE ? RIGHTS.PAGE_2M : RIGHTS.PAGE_1G;
-        this.rights = rights | (entryLow & PTE.D);
-        this.#leaf = level;
-        return END.MAPPED;
+      if (level === LEVEL.PTE) return this.#maps(entryLow, entryHigh, 0, low, rights, 0);
+      if ((entryLow & PTE.PS) !== 0 && kind.ps[level - 1] !== PS.IGNORED) {
+        return this.#mapsLarge(kind, level, entryLow, entryHigh, low, rights);
       }
-      tableLow = entryLow & ~PAGE_MASK;
-      tableHigh = entryHigh & PTE_HIGH.ADDRESS;
+      tableLow = entryLow;
+      tableHigh = entryHigh;
     }
   }
 
-  /** Bits that must be clear in the low half of an entry with PS set: tables 4-15, 4-16 and 4-18. */
-  #largeReserved(level: number): number {
-    if (level === LEVEL.PDE) return LARGE_RESERVED.PAGE_2M;
-    return level === LEVEL.PDPTE && this.#context.features.has('PAGE1GB') ? LARGE_RESERVED.PAGE_1G : PTE.PS;
+  /** Finds the entry of a table for an address; false: the second stage has no such table. */
+  #locate(kind: PagingKind, level: number, tableLow: number, tableHigh: number, low: number, high: number): boolean {
+    const page = gpaPage(tableLow, tableHigh);
+    const offset = indexAt(kind, low, high, level) * kind.entryBytes;
+    const stage = this.#context.secondStage.lookup(page);
+    this.#leaf = level;
+    this.#gpas[level] = page * PAGE_SIZE + offset;
+    this.#stages[level] = stage;
+    this.#entries[level] = pageAddress(stage) + offset;
+    return (stage & STAGE.PRESENT) !== 0;
+  }
+
+  #mapsLarge(
+    kind: PagingKind,
+    level: number,
+    entryLow: number,
+    entryHigh: number,
+    low: number,
+    rights: number,
+  ): number {
+    const size = kind.ps[level - 1]!;
+    const within = withinPage(kind, level);
+    const pse36 = pse36Bits(kind, this.#context.features);
+    if (size === PS.RESERVED || (entryLow & reservedInLarge(within, pse36)) !== 0) return END.RESERVED;
+    return this.#maps(entryLow, entryHigh | ((entryLow & pse36) >>> PSE36_SHIFT), within, low, rights, size);
+  }
+
+  /** The entry maps a page; `within` are the bits of the address that select 4 KiB of a large one. */
+  #maps(entryLow: number, addressHigh: number, within: number, low: number, rights: number, size: number): number {
+    const global = (entryLow & PTE.G) !== 0 && this.#registers.globalPages;
+    this.gpaLow = (entryLow & ~(within | PAGE_MASK)) | (low & within);
+    this.gpaHigh = addressHigh & PTE_HIGH.ADDRESS;
+    this.rights = rights | size | (entryLow & PTE.D) | (global ? RIGHTS.GLOBAL : 0);
+    return END.MAPPED;
   }
 
   /** Sets A or D bits of the entry at `level` in one locked update (4.8), seen by dirty logging and the code cache. */
@@ -120,36 +147,30 @@ export class Walker {
     const address = this.#entries[level]!;
     const at = address >>> 2;
     if ((this.#u32[at]! & bits) === bits) return;
+    const { entryBytes } = this.#kind;
     if ((this.#stages[level]! & STAGE.WRITABLE) === 0) {
-      const gpa = this.#entryGpa(level, low, high);
-      eptViolation(this.#context.state, ACCESS.WRITE | ENTRY_SIZE, joinWords(low, high), gpa, true, true);
+      const gpa = BigInt(this.#gpas[level]!);
+      eptViolation(this.#context.state, ACCESS.WRITE | entryBytes, joinWords(low, high), gpa, true, true);
     }
     this.#u32[at] |= bits;
-    this.#context.arena.wrote(address, ENTRY_SIZE);
-  }
-
-  /** Guest physical address of the entry that a successful descent used at `level`. */
-  #entryGpa(level: number, low: number, high: number): bigint {
-    const parent = level === LEVEL.PML4E ? -1 : this.#entries[level + 1]! >>> 2;
-    const tableLow = parent < 0 ? this.#registers.cr3Low : this.#u32[parent]!;
-    const tableHigh = (parent < 0 ? this.#registers.cr3High : this.#u32[parent + 1]!) & PTE_HIGH.ADDRESS;
-    return joinWords((tableLow & ~PAGE_MASK) | (indexAt(low, high, level) * ENTRY_SIZE), tableHigh);
+    this.#context.arena.wrote(address, entryBytes);
   }
 
   #noTable(low: number, high: number): never {
-    const gpa = joinWords(this.gpaLow, this.gpaHigh);
+    const gpa = BigInt(this.#gpas[this.#leaf]!);
     if ((this.#stages[this.#leaf]! & STAGE.MMIO) !== 0) {
       stop(
         `the page tables for 0x${joinWords(low, high).toString(16)} lie in device memory, at guest physical 0x${gpa.toString(16)}`,
         'put page tables in memory: CR3 or an entry on the way is likely wrong',
       );
     }
-    return eptViolation(this.#context.state, ENTRY_SIZE, joinWords(low, high), gpa, false, true);
+    return eptViolation(this.#context.state, this.#kind.entryBytes, joinWords(low, high), gpa, false, true);
   }
 
   /** SDM vol. 3, 4.7. */
   #errorCode(access: number, mode: Mode, end: number): number {
-    const fetch = (access & ACCESS.FETCH) !== 0 && (this.#registers.nxe || this.#registers.smep);
+    const { smep, pae, nxe } = this.#registers;
+    const fetch = (access & ACCESS.FETCH) !== 0 && (smep || (pae && nxe));
     return (
       (end === END.NOT_PRESENT ? 0 : PF.P) |
       ((access & ACCESS.WRITE) !== 0 ? PF.W : 0) |
@@ -158,17 +179,6 @@ export class Walker {
       (fetch ? PF.I : 0)
     );
   }
-}
-
-/** Bits that must be clear in the high half of every entry. */
-const reservedHigh = (physicalAddressBits: number, nxe: boolean): number =>
-  (PTE_HIGH.ADDRESS & (-1 << (physicalAddressBits - 32))) | (nxe ? 0 : PTE_HIGH.NX);
-
-/** Index into the table of a level: nine bits of the linear address. */
-function indexAt(low: number, high: number, level: number): number {
-  if (level === LEVEL.PTE) return (low >>> 12) & INDEX_MASK;
-  if (level === LEVEL.PDE) return (low >>> 21) & INDEX_MASK;
-  return level === LEVEL.PDPTE ? ((high << 2) | (low >>> 30)) & INDEX_MASK : (high >>> 7) & INDEX_MASK;
 }
 
 /** A guest physical page number from its halves. */

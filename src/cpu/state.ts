@@ -65,6 +65,7 @@ const architectural = {
   segments: array(u64, 8, SEGMENT_SIZE),
   gdtrBase: u64, idtrBase: u64, gdtrLimit: u32, idtrLimit: u32,
   cr0: u64, cr2: u64, cr3: u64, cr4: u64, cr8: u64, xcr0: u64, efer: u64,
+  pdpte: array(u64, 4),         // the PDPTE registers of PAE paging (pdptes.ts)
   dr: array(u64, 8),
   star: u64, lstar: u64, cstar: u64, fmask: u64, kernelGsBase: u64, tscAux: u64, pat: u64,
   sysenterCs: u64, sysenterEsp: u64, sysenterEip: u64,

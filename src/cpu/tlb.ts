@@ -18,10 +18,7 @@ import { fetchIndex, viewIndex, type DerivedViews } from './views.ts';
 const WORD = { GVA: 0, GPA: 2, RIGHTS: 4, PCID: 5 } as const;
 const WORDS = TLB_ENTRY_SIZE / 4;
 const VALID = 1;
-const LARGE = RIGHTS.PAGE_2M | RIGHTS.PAGE_1G;
-/** Bits of the low half of an address that select a byte of a large page. */
-const IN_2M = 0x1fffff;
-const IN_1G = 0x3fffffff;
+const LARGE = RIGHTS.PAGE_2M | RIGHTS.PAGE_4M | RIGHTS.PAGE_1G;
 
 /** Entry number of a page: data first, then fetches. */
 export const dataSlot = (low: number): number => viewIndex(low);
@@ -145,8 +142,7 @@ export class Tlb {
       const rights = u32[at + WORD.RIGHTS]!;
       const global = (rights & RIGHTS.GLOBAL) !== 0;
       if (global ? keepGlobals : u32[at + WORD.PCID] !== pcid) continue;
-      const inPage = (rights & RIGHTS.PAGE_1G) !== 0 ? IN_1G : (rights & RIGHTS.PAGE_2M) !== 0 ? IN_2M : PAGE_MASK;
-      if ((((u32[at]! ^ low) & ~inPage) | (u32[at + 1]! ^ high)) === 0) this.#removeAt(i);
+      if ((((u32[at]! ^ low) & ~inPage(rights)) | (u32[at + 1]! ^ high)) === 0) this.#removeAt(i);
     }
     if (this.#used.size !== before) this.#views.drop();
   }
@@ -162,4 +158,10 @@ export class Tlb {
     if (slot < VIEW_ENTRIES) this.#views.dropPage(low);
     else this.#views.dropFetchPage(low, this.#u32[at + 1]!);
   }
+}
+
+/** Bits of the low half of an address that select a byte of its page. */
+function inPage(rights: number): number {
+  if ((rights & LARGE) === 0) return PAGE_MASK;
+  return (rights & RIGHTS.PAGE_2M) !== 0 ? 0x1f_ffff : (rights & RIGHTS.PAGE_4M) !== 0 ? 0x3f_ffff : 0x3fff_ffff;
 }

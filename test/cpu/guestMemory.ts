@@ -2,10 +2,12 @@
 // is the arena, one to one from gpa 0. `load` and `store` do what generated code does: compare a tag, else take the slow path.
 
 import { Arena } from '../../src/cpu/arena.ts';
+import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import { exitSignal, guestFault, stopSignal } from '../../src/cpu/fault.ts';
 import { Views } from '../../src/cpu/layout.ts';
-import type { MemoryContext } from '../../src/cpu/memoryContext.ts';
+import type { MemoryContext, PagingFeatures } from '../../src/cpu/memoryContext.ts';
 import { Mmu } from '../../src/cpu/mmu.ts';
+import { setPdptes } from '../../src/cpu/pdptes.ts';
 import { SecondStage } from '../../src/cpu/secondStage.ts';
 import { ARCHITECTURAL_SIZE, STATE_SIZE, stateAt, VIEW_ENTRIES, VIEW_ENTRY_SIZE } from '../../src/cpu/state.ts';
 import { PTE } from '../../src/x86/names/paging.ts';
@@ -80,6 +82,12 @@ export class GuestMemory {
   poke(gpa: bigint, value: bigint): void {
     this.views.data.setBigUint64(this.host(gpa), value, true);
   }
+  peek32(gpa: bigint): number {
+    return this.views.data.getUint32(this.host(gpa), true);
+  }
+  poke32(gpa: bigint, value: number): void {
+    this.views.data.setUint32(this.host(gpa), value, true);
+  }
 
   /** An empty table. */
   newTable(): bigint {
@@ -111,7 +119,7 @@ export class MemoryCpu implements MemoryContext {
   readonly state;
   readonly arena: Arena;
   readonly secondStage: SecondStage;
-  features = { has: (_: 'PAGE1GB'): boolean => true, physicalAddressBits: 46 };
+  features: PagingFeatures = { has: () => true, physicalAddressBits: 46 };
   record = 0;
   stackRecords = new Set<number>();
   readonly mmu: Mmu;
@@ -142,6 +150,18 @@ export class MemoryCpu implements MemoryContext {
   }
   map(gva: bigint, gpa: bigint, bits = PWU, level = 0): bigint {
     return this.#memory.map(this.root, gva, gpa, bits, level);
+  }
+
+  /** Out of long mode: 16-bit code with paging off, with 32-bit paging and PSE, or with PAE paging from these PDPTEs on. */
+  leaveLongMode(paging: 'off' | '32-bit' | 'PAE', pdptes: readonly bigint[] = []): void {
+    const { state } = this;
+    state.cr0 = paging === 'off' ? CR0.PE : CR0.PE | CR0.PG | CR0.WP;
+    state.cr4 = paging === 'PAE' ? CR4.PAE | CR4.PGE : CR4.PSE | CR4.PGE;
+    state.efer = EFER.NXE;
+    setPdptes(state, pdptes);
+    selectCodeMode(state);
+    this.translation.flushAll(false);
+    this.translation.selectViews();
   }
 
   setCpl(cpl: number): void {

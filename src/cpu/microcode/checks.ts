@@ -2,6 +2,7 @@
 
 import { CR4, GPR, SEGMENT } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../access.ts';
+import { is64BitMode } from '../codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
 import type { CpuState } from '../state.ts';
@@ -30,6 +31,12 @@ export function writeGpr(state: CpuState, register: number, bytes: number, value
   const mask = MASKS[bytes]!;
   state.setGpr(register, bytes >= 4 ? value & mask : (state.gpr(register) & ~mask) | (value & mask));
 }
+
+/** A general register as MOV to and from control and debug registers has it: 64 bits in 64-bit mode, 32 elsewhere, whatever the prefixes. */
+export const readNaturalGpr = (state: CpuState, register: number): bigint =>
+  is64BitMode(state) ? state.gpr(register) : BigInt(state.gpr32(register));
+export const writeNaturalGpr = (state: CpuState, register: number, value: bigint): void =>
+  writeGpr(state, register, is64BitMode(state) ? 8 : 4, value);
 
 /** The 16-bit source operand, register or memory, of LLDT, LTR, LMSW, MOV Sreg and the like. */
 export const readWordOperand = (cpu: MicrocodeCpu, insn: Operands, register: number): number =>

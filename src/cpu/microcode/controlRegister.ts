@@ -8,7 +8,14 @@ import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
 import { readVirtualCr8, writeVirtualCr8 } from '../virtualApic.ts';
 import { CR_QUALIFICATION, leaveGuest, vmExit } from '../vmexit.ts';
-import { readWordOperand, requireRing0, requireUnprevented, storeWord } from './checks.ts';
+import {
+  readNaturalGpr,
+  readWordOperand,
+  requireRing0,
+  requireUnprevented,
+  storeWord,
+  writeNaturalGpr,
+} from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
 
 const asGuestSees = (real: bigint, { mask, shadow }: OwnedBits): bigint => (shadow & mask) | (real & ~mask);
@@ -20,11 +27,11 @@ function exitCr(cpu: MicrocodeCpu, insn: Operands, cr: number, type: number, gpr
   return vmExit(cpu.state, EXIT.CR_ACCESS, insn.length, BigInt(qualification), value);
 }
 
-/** MOV CRn, r64. */
+/** MOV CRn, r64; r32 outside 64-bit mode. */
 export const movToCr: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   const { reg0: cr, reg1: gpr } = insn;
-  const value = state.gpr(gpr);
+  const value = readNaturalGpr(state, gpr);
   const exit = (): never => exitCr(cpu, insn, cr, CR_QUALIFICATION.WRITE, gpr, value);
   const commit = (accepted: boolean): void => void (accepted || raise.gp(0));
   requireExisting(cr);
@@ -53,7 +60,7 @@ export const movToCr: Microcode = (cpu, insn) => {
   return 'end';
 };
 
-/** MOV r64, CRn. */
+/** MOV r64, CRn; r32 outside 64-bit mode. */
 export const movFromCr: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   const { reg0: gpr, reg1: cr } = insn;
@@ -62,7 +69,7 @@ export const movFromCr: Microcode = (cpu, insn) => {
   if ((cr === 3 && controls.cr3StoreExiting) || (cr === 8 && controls.cr8StoreExiting)) {
     exitCr(cpu, insn, cr, CR_QUALIFICATION.READ, gpr, 0n);
   }
-  state.setGpr(gpr, readCr(cpu, cr));
+  writeNaturalGpr(state, gpr, readCr(cpu, cr));
   return 'next';
 };
 

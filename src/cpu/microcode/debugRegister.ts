@@ -4,7 +4,7 @@ import { CR4, DR6, DR7 } from '../../x86/names/registers.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
 import { DR_QUALIFICATION, vmExit } from '../vmexit.ts';
-import { requireRing0 } from './checks.ts';
+import { readNaturalGpr, requireRing0, writeNaturalGpr } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
 
 const LAST = 7;
@@ -34,11 +34,11 @@ const WRITABLE_DR6 = DR6.B0 | DR6.B1 | DR6.B2 | DR6.B3 | DR6.BD | DR6.BS | DR6.B
 /** Bits 12, 14 and 15 of DR7 are always 0, bit 10 is always 1; 11 (RTM) is not offered. */
 const UNDEFINED_DR7 = 0xd800n;
 
-/** MOV DRn, r64. DR0 to DR3 take any address (SDM vol. 3, 17.2.6). */
+/** MOV DRn, r64; r32 outside 64-bit mode. DR0 to DR3 take any address (SDM vol. 3, 17.2.6). */
 export const movToDr: Microcode = (cpu, insn) => {
   const { state } = cpu;
   const dr = checkAccess(cpu, insn, insn.reg0, insn.reg1, 0);
-  const value = state.gpr(insn.reg1);
+  const value = readNaturalGpr(state, insn.reg1);
   if (dr >= 6 && value >> 32n !== 0n) raise.gp(0);
   const at = state.at('dr', dr) >> 3;
   if (dr === 6) state.views.u64[at] = (value & WRITABLE_DR6) | DR6.FIXED;
@@ -48,12 +48,12 @@ export const movToDr: Microcode = (cpu, insn) => {
   return 'end';
 };
 
-/** MOV r64, DRn. */
+/** MOV r64, DRn; r32 outside 64-bit mode. */
 export const movFromDr: Microcode = (cpu, insn) => {
   const { state } = cpu;
   const dr = checkAccess(cpu, insn, insn.reg1, insn.reg0, DR_QUALIFICATION.READ);
   const value = state.views.u64[state.at('dr', dr) >> 3]!;
   const fixed = dr === 6 ? DR6.FIXED : dr === 7 ? DR7.FIXED : 0n;
-  state.setGpr(insn.reg0, value | fixed);
+  writeNaturalGpr(state, insn.reg0, value | fixed);
   return 'next';
 };

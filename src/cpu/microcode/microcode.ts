@@ -19,6 +19,8 @@ export interface MicrocodeMmu {
   write(gva: bigint, size: number, value: bigint, access: AccessKind): void;
   /** Throws as an access to `length` bytes would, and changes nothing. */
   probe(gva: bigint, length: number, direction: 'read' | 'write', access: AccessKind): void;
+  /** The eight bytes of a paging-structure entry at a guest physical address; leaves with EPT_VIOLATION. */
+  readTable(gpa: bigint): bigint;
   /** CPL or EFLAGS.AC changed: accesses go through other views. */
   selectViews(): void;
   cr0Changed(old: bigint): void;

@@ -1,7 +1,9 @@
-// KVM_GET_SREGS and KVM_SET_SREGS: segments, descriptor tables, control registers, EFER and IA32_APIC_BASE (struct kvm_sregs).
+// KVM_GET_SREGS and KVM_SET_SREGS: segments, descriptor tables, control registers, EFER and IA32_APIC_BASE (struct kvm_sregs), and
+// with them what KVM_GET_SREGS2 adds, the PDPTE registers.
 
 import { CR0_DEFINED, illegalCr0, illegalCr4 } from '../../cpu/controlRegisters.ts';
 import { definedEfer } from '../../cpu/msrs.ts';
+import { getPdptes, isLegalPdpte, meansPaePaging, PDPTES, setPdptes } from '../../cpu/pdptes.ts';
 import { CR0, CR3, CR4, EFER, SEGMENT } from '../../x86/names/registers.ts';
 import { queueInterrupt } from '../inject.ts';
 import { mayWriteBase } from '../lapic/base.ts';
@@ -37,6 +39,8 @@ export interface Sregs {
   readonly apicBase: bigint;
   /** 256 bits: the external interrupt that is injected and not delivered yet; KVM_GET_VCPU_EVENTS says it too. */
   readonly interruptBitmap: readonly bigint[];
+  /** The four PDPTE registers while PAE paging is on (KVM_SREGS2_FLAGS_PDPTRS_VALID), which memory need not agree with; none otherwise. */
+  readonly pdptrs: readonly bigint[];
 }
 
 const SEGMENT_FIELDS = {
@@ -71,6 +75,7 @@ export function getSregs(vcpu: Vcpu): Sregs {
       ...{ cr0, cr2, cr3, cr4, cr8: lapic.cr8, efer },
       apicBase: lapic.base,
       interruptBitmap: bitmapOf(injected && !soft ? 1n << BigInt(vector) : 0n),
+      pdptrs: meansPaePaging(cr0, cr4, efer) ? getPdptes(state) : [],
     };
   });
 }
@@ -93,6 +98,7 @@ export function setSregs(vcpu: Vcpu, sregs: Sregs): void {
     state.cr4 = sregs.cr4;
     lapic.writeCr8(sregs.cr8);
     state.efer = sregs.efer;
+    setPdptes(state, sregs.pdptrs);
     // vmx_get_cpl(): the DPL of SS, and 0 in real mode.
     state.cpl = (sregs.cr0 & CR0.PE) === 0n ? 0 : sregs.ss.dpl;
     guest.registersReplaced();
@@ -139,8 +145,23 @@ function check(vcpu: Vcpu, sregs: Sregs, refuse: Refuse): void {
     const beyond = (cr3 & CR3.NO_FLUSH) !== 0n ? 'bit 63' : `bits beyond ${features.physicalAddressBits}`;
     refuse(`CR3 0x${cr3.toString(16)} has ${beyond}`);
   }
+  checkPdptrs(vcpu, sregs, refuse);
   if (cr8 > 15n) refuse(`CR8 is ${cr8}, more than 15`);
   if (!mayWriteBase(vcpu.lapic.base, apicBase, vcpu.features, true)) {
     refuse(`IA32_APIC_BASE 0x${apicBase.toString(16)} has reserved bits, or EXTD where there is no x2APIC`);
   }
+}
+
+/** KVM would read missing ones from memory; what a vCPU has is asked for here. */
+function checkPdptrs(vcpu: Vcpu, { cr0, cr4, efer, pdptrs }: Sregs, refuse: Refuse): void {
+  const paging = meansPaePaging(cr0, cr4, efer);
+  if (pdptrs.length !== (paging ? PDPTES : 0)) {
+    refuse(
+      `pdptrs has ${pdptrs.length} entries, not ${paging ? `${PDPTES}: PAE paging is on` : '0: PAE paging is off'}`,
+    );
+  }
+  requireU64(Object.fromEntries(pdptrs.map((entry, i) => [`pdptrs[${i}]`, entry])), refuse);
+  pdptrs.forEach((entry, i) => {
+    if (!isLegalPdpte(entry, vcpu.vm.features)) refuse(`pdptrs[${i}] 0x${entry.toString(16)} has reserved bits`);
+  });
 }

@@ -8,14 +8,14 @@ export const PAGE_SHIFT = 12;
 export const PAGE_SIZE = 4096;
 export const PAGE_MASK = 0xfff;
 
-/** Low half of an entry (SDM vol. 3, tables 4-15 to 4-20). */
+/** Low half of an entry, or all of it in 32-bit paging (SDM vol. 3, tables 4-4 to 4-20). */
 export const PTE = {
   P: 1 << 0,
   W: 1 << 1,
   U: 1 << 2,
   A: 1 << 5,
   D: 1 << 6,
-  /** PDPTE and PDE: maps a page; PML4E: reserved. */
+  /** PDPTE and PDE: maps a page, unless reserved or ignored there; PML4E: reserved. */
   PS: 1 << 7,
   G: 1 << 8,
 } as const;
@@ -27,9 +27,6 @@ export const PTE_HIGH = {
   /** Execute disable; reserved while EFER.NXE = 0. */
   NX: 1 << 31,
 } as const;
-
-/** Address bits that must be zero in the low half of an entry that maps a large page. */
-export const LARGE_RESERVED = { PAGE_1G: 0x3fffe000, PAGE_2M: 0x001fe000 } as const;
 
 /** Exit qualification of an EPT violation (SDM vol. 3, table 28-7). */
 export const EPT_QUALIFICATION = {
