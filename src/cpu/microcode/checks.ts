@@ -1,6 +1,6 @@
 // What many instructions ask and do alike: privilege, register writes, flags.
 
-import { CR4, GPR, SEGMENT } from '../../x86/names/registers.ts';
+import { CR0, CR4, GPR, SEGMENT } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../access.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
@@ -10,6 +10,11 @@ import type { MicrocodeCpu, Operands } from './microcode.ts';
 /** #GP(0) outside of ring 0. */
 export function requireRing0(state: CpuState): void {
   if (state.cpl !== 0) raise.gp(0);
+}
+
+/** #UD in real-address mode, where selectors are no such thing. */
+export function requireProtectedMode(state: CpuState): void {
+  if ((state.cr0 & CR0.PE) === 0n) raise.ud();
 }
 
 /** #GP(0) outside of ring 0 while CR4.UMIP is set: instructions that only tell about system registers. */
