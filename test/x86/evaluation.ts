@@ -75,6 +75,8 @@ export function evaluateForm(
     },
     immediate2: unused,
     baseIsStackPointer: unused,
+    wrapStack: unused,
+    setStackPointer: unused,
     open: unused,
     store: unused,
     systemFlags: unused,
