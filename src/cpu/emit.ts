@@ -186,7 +186,7 @@ export class HandlerBackEnd implements BackEnd {
     this.#fn.if(ahead, () => this.#control.leave(STATUS.AHEAD));
   }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
-    const vector = { de: VECTOR.DE, ud: VECTOR.UD, gp: VECTOR.GP }[fault];
+    const vector = { de: VECTOR.DE, br: VECTOR.BR, ud: VECTOR.UD, gp: VECTOR.GP }[fault];
     this.#fn.if(when, () => this.#raise(vector));
   }
   checkTarget(target: Expr<'i64'>): void {

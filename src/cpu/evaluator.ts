@@ -260,6 +260,7 @@ class Evaluator implements BackEnd {
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     if (evaluate(when) === 0n) return;
     if (fault === 'de') raise.de();
+    if (fault === 'br') raise.br();
     if (fault === 'ud') raise.ud();
     raise.gp(0);
   }

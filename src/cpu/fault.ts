@@ -34,6 +34,7 @@ export const raise = {
   de: () => fault(VECTOR.DE, null),
   /** Debug exception; `causes` are bits of DR6. */
   db: (causes: bigint) => fault(VECTOR.DB, null, causes),
+  br: () => fault(VECTOR.BR, null),
   ud: () => fault(VECTOR.UD, null),
   nm: () => fault(VECTOR.NM, null),
   df: () => fault(VECTOR.DF, 0),

@@ -1,4 +1,4 @@
-// Rows of integer arithmetic: sums, differences, products, quotients, BCD, and the atomic CMPXCHG and XADD.
+// Rows of integer arithmetic: sums, differences, products, quotients, and the atomic CMPXCHG and XADD.
 
 import { constant, i64, select, type Expr } from '../wasm/expr.ts';
 import type { Int } from '../wasm/types.ts';
@@ -196,9 +196,6 @@ const extendD: RowOptions = {
   size: 'v',
   semantics: (op) => op.setReg(RDX, op.low(op.signed(op.reg(RAX)).shrS(i64(63)))),
 };
-const decimal: RowOptions = { modes: 'no64', size: 'b', written: 'szapc', undefined: 'o', read: 'ac' };
-const ascii: RowOptions = { modes: 'no64', size: 'b', written: 'ac', undefined: 'oszp', read: 'a' };
-const adjust: RowOptions = { modes: 'no64', size: 'b', access: 'r', written: 'szp', undefined: 'oac' };
 /** ADCX and ADOX add with a carry of their own: CF or OF goes in and comes out, the other flags stay. */
 function addThrough<T extends Int>(op: Op<T>, carryIn: Expr<'i32'>): Expr<'i32'> {
   const a = op.read(dst);
@@ -250,22 +247,18 @@ export const ARITH = [
   row('1B /r',             'sbb',     'Gv,Ev',    sbb),
   row('1C',                'sbb',     'AL,Ib',    sbb),
   row('1D',                'sbb',     'rAX,Iz',   sbb),
-  row('27',                'daa',     '',         decimal),
   row('28 /r',             'sub',     'Eb,Gb',    sub),
   row('29 /r',             'sub',     'Ev,Gv',    sub),
   row('2A /r',             'sub',     'Gb,Eb',    sub),
   row('2B /r',             'sub',     'Gv,Ev',    sub),
   row('2C',                'sub',     'AL,Ib',    sub),
   row('2D',                'sub',     'rAX,Iz',   sub),
-  row('2F',                'das',     '',         decimal),
-  row('37',                'aaa',     '',         ascii),
   row('38 /r',             'cmp',     'Eb,Gb',    cmp),
   row('39 /r',             'cmp',     'Ev,Gv',    cmp),
   row('3A /r',             'cmp',     'Gb,Eb',    cmp),
   row('3B /r',             'cmp',     'Gv,Ev',    cmp),
   row('3C',                'cmp',     'AL,Ib',    cmp),
   row('3D',                'cmp',     'rAX,Iz',   cmp),
-  row('3F',                'aas',     '',         ascii),
   row('40+r',              'inc',     'Zv',       { ...inc, modes: 'no64' }),
   row('48+r',              'dec',     'Zv',       { ...dec, modes: 'no64' }),
   row('69 /r',             'imul',    'Gv,Ev,Iz', imul3),
@@ -292,8 +285,6 @@ export const ARITH = [
   row('83 /7',             'cmp',     'Ev,Ibs',   cmp),
   row('98', 'cbw|cwde|cdqe', '',                  extendA),
   row('99', 'cwd|cdq|cqo', '',                    extendD),
-  row('D4',                'aam',     'Ib',       adjust),
-  row('D5',                'aad',     'Ib',       adjust),
   row('F6 /3',             'neg',     'Eb',       neg),
   row('F6 /4',             'mul',     'Eb',       mul),
   row('F6 /5',             'imul',    'Eb',       imul),

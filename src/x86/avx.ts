@@ -284,7 +284,7 @@ export const AVX = [
   row('VEX.128.66.0F3A.W0 16 /r', 'vpextrd',         'Ed,Vdq,Ib',         avx),
   row('VEX.128.66.0F3A.W1 16 /r', 'vpextrq',         'Eq,Vdq,Ib',         avxIn64),
   row('VEX.128.66.0F3A.W1 16 /r', 'vpextrd',         'Ed,Vdq,Ib',         avxOutside64),
-  row('VEX.128.66.0F3A 17 /r',    'vextractps',      'Ey,Vdq,Ib',         avx),
+  row('VEX.128.66.0F3A 17 /r',    'vextractps',      'Ry/Md,Vdq,Ib',      avx),
   row('VEX.256.66.0F3A.W0 18 /r', 'vinsertf128',     'Vqq,Hqq,Wdq,Ib',    avx),
   row('VEX.256.66.0F3A.W0 19 /r', 'vextractf128',    'Wdq,Vqq,Ib',        avx),
   row('VEX.128.66.0F3A 20 /r',    'vpinsrb',         'Vdq,Hdq,Ry/Mb,Ib',  avx),

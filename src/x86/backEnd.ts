@@ -18,7 +18,7 @@ export type Place =
   /** `stored`: the immediate is in the record; otherwise it is the constant `value`. */
   | { readonly kind: 'immediate'; readonly value?: bigint };
 
-export type FaultName = 'de' | 'ud' | 'gp';
+export type FaultName = 'de' | 'br' | 'ud' | 'gp';
 
 /** A memory operand that is read and then perhaps written: the write was probed for when it was opened. */
 export interface MemoryCell {

@@ -4,7 +4,7 @@ import { i32 } from '../wasm/expr.ts';
 import { AF, CF, OF, PF, SF, ZF } from './flags.ts';
 import { RFLAGS } from './names/registers.ts';
 import { row, type RowOptions } from './row.ts';
-import { AH } from './semantics.ts';
+import { AH, RAX } from './semantics.ts';
 
 /** The flags that LAHF and SAHF move. */
 const LOW_FLAGS = CF | PF | AF | ZF | SF;
@@ -32,7 +32,8 @@ const lahf: RowOptions = {
   read: 'szapc',
   semantics: (op) => op.setReg8(AH, op.packedFlags().and(i32(LOW_FLAGS)).or(i32(RFLAGS.FIXED))),
 };
-const salc: RowOptions = { read: 'c', modes: 'no64' };
+/** Not in the manual, but in every processor: SBB AL, AL without its flags. */
+const salc: RowOptions = { read: 'c', modes: 'no64', semantics: (op) => op.setReg8(RAX, i32(0).sub(op.flag.cf())) };
 
 // prettier-ignore
 export const FLAGOPS = [

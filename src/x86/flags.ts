@@ -95,6 +95,13 @@ export const shiftFlags = <T extends Int>(width: Width, r: Expr<T>, cf: Expr<'i3
   aux: asSign(cf.xor(of)),
 });
 
+/** Decimal adjustments: CF and AF by rules of their own, OF = 0. */
+export const decimalFlags = <T extends Int>(width: Width, r: Expr<T>, cf: Expr<'i32'>, af: Expr<'i32'>): Flags => ({
+  carry: cf,
+  result: signed(width, r),
+  aux: asSign(cf).or(af.shl(i32(AF_BIT)).zext()),
+});
+
 /** Only CF and OF change (rotates, MUL): the rest is kept from before. */
 export const carryOverflowOnly = (before: Flags, cf: Expr<'i32'>, of: Expr<'i32'>): Flags => ({
   carry: before.carry.and(i32(INVERT_SF | INVERT_PF)).or(cf),

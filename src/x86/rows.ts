@@ -17,6 +17,7 @@ import { BIT } from './bit.ts';
 import { BRANCH } from './branch.ts';
 import { CRYPTO } from './crypto.ts';
 import { DATA } from './data.ts';
+import { DECIMAL } from './decimal.ts';
 import { FLAGOPS } from './flagops.ts';
 import { FMA } from './fma.ts';
 import { FMA4 } from './fma4.ts';
@@ -43,6 +44,7 @@ export const ROWS: readonly Row[] = [
   ...DATA,
   ...STACK,
   ...ARITH,
+  ...DECIMAL,
   ...LOGIC,
   ...SHIFT,
   ...BIT,

@@ -224,6 +224,7 @@ export class Op<T extends Int> {
   readonly flag = {
     cf: (): Expr<'i32'> => this.let(arithmetic.flag.cf(this.#backEnd.flags())),
     zf: (): Expr<'i32'> => this.let(arithmetic.flag.zf(this.#backEnd.flags())),
+    af: (): Expr<'i32'> => this.let(arithmetic.flag.af(this.#backEnd.flags())),
     of: (): Expr<'i32'> => this.let(arithmetic.flag.of(this.#backEnd.flags())),
     df: (): Expr<'i32'> => this.#backEnd.systemFlags().shrU(constant('i32', 10)).and(constant('i32', 1)),
   };
@@ -273,6 +274,9 @@ export class Op<T extends Int> {
     /** Result flags with CF and OF given; only if `when`. */
     shift: (r: Expr<T>, cf: Expr<'i32'>, of: Expr<'i32'>, when?: Expr<'i32'>): void =>
       this.#backEnd.setFlags(arithmetic.shiftFlags(this.width, r, this.let(cf), of), when),
+    /** Result flags with CF and AF given, OF = 0. */
+    decimal: (r: Expr<T>, cf: Expr<'i32'>, af: Expr<'i32'>): void =>
+      this.#backEnd.setFlags(arithmetic.decimalFlags(this.width, r, this.let(cf), af)),
     /** ZF changes, the others stay. */
     zero: (zf: Expr<'i32'>): void =>
       this.setPackedFlags(

@@ -62,7 +62,7 @@ export const SSE4 = [
   row('66 0F 3A 15 /r',       'pextrw',       'Ry/Mw,Vdq,Ib',   sse41),
   row('66 0F 3A 16 /r',       'pextrd',       'Ed,Vdq,Ib',      sse41),
   row('66 REX.W 0F 3A 16 /r', 'pextrq',       'Eq,Vdq,Ib',      sse41),
-  row('66 0F 3A 17 /r',       'extractps',    'Ey,Vdq,Ib',      sse41),
+  row('66 0F 3A 17 /r',       'extractps',    'Ry/Md,Vdq,Ib',   sse41),
   row('66 0F 3A 20 /r',       'pinsrb',       'Vdq,Ry/Mb,Ib',   sse41Update),
   row('66 0F 3A 21 /r',       'insertps',     'Vss,Wss,Ib',     sse41Update),
   row('66 0F 3A 22 /r',       'pinsrd',       'Vdq,Ed,Ib',      sse41Update),

@@ -1,7 +1,7 @@
 // Rows of system instructions: control, debug and model-specific registers, descriptor tables, system calls, processor and
 // cache control, virtualisation, time. Nearly all are microcode.
 
-import { i32 } from '../wasm/expr.ts';
+import { i32, i64 } from '../wasm/expr.ts';
 import { row, type InstructionExit, type RowOptions } from './row.ts';
 import { dst } from './semantics.ts';
 
@@ -28,9 +28,22 @@ const base: RowOptions = { modes: 'only64', cpuid: 'FSGSBASE' };
 const shadow: RowOptions = { cpuid: 'CET_SS' };
 const only64 = { modes: 'only64' } as const;
 
+/** A signed index, and memory with its lower and its upper limit, both inclusive. */
+const bound: RowOptions = {
+  access: 'r',
+  modes: 'no64',
+  semantics: (op) => {
+    const index = op.signed(op.read(dst));
+    const limits = op.address();
+    const lower = op.signed(op.loadAt(limits));
+    const upper = op.signed(op.loadAt(limits.add(i64(op.width / 8))));
+    op.faultIf(index.ltS(lower).or(upper.ltS(index)), 'br');
+  },
+};
+
 // prettier-ignore
 export const SYSTEM = [
-  row('62 /r',           'bound',     'Gz,Ma',  { access: 'r', modes: 'no64' }),
+  row('62 /r',           'bound',     'Gz,Ma',  bound),
   row('9B',              'fwait',     '',       { cpuid: 'FPU' }),
   row('F4',              'hlt',       '',       ring0('hlt', 'HLT')),
   row('FA',              'cli',       '',       { written: 'i', endsBlock: true, microcode: 'cli' }),
@@ -48,7 +61,7 @@ export const SYSTEM = [
   row('0F 01 /3',        'lidt',      'Ms',     table('lidt')),
   row('0F 01 /4',        'smsw',      'Rv/Mw',  { access: 'w', microcode: 'smsw' }),
   row('0F 01 /6',        'lmsw',      'Ew',     ring0('lmsw', 'CR_ACCESS')),
-  row('0F 01 /7',        'invlpg',    'Mb',     { ...ring0('invlpg', 'INVLPG'), access: 'n' }),
+  row('0F 01 /7',        'invlpg',    'M',      { ...ring0('invlpg', 'INVLPG'), access: 'n' }),
   row('NP 0F 01 /C0',    'enclv',     '',       { ...ring0('sgx'), cpuid: 'SGX' }),
   row('NP 0F 01 /C1',    'vmcall',    '',       { endsBlock: true, exits: 'VMCALL', microcode: 'vmcall' }),
   row('NP 0F 01 /C2',    'vmlaunch',  '',       vmx),

@@ -24,6 +24,7 @@ const executed = HANDLERS.flatMap(({ form, environment }) =>
 /** Forms that 64-bit code cannot reach: they have handlers because other rows or modes share them. */
 const UNREACHABLE: readonly { readonly why: string; readonly forms: (form: Form) => boolean }[] = [
   { why: 'near branches are 64 bits wide in 64-bit mode', forms: ({ row, width }) => row.f64 === true && width !== 64 },
+  { why: '64-bit mode does not have them', forms: ({ name }) => /^(daa|das|aaa|aas|aam|aad|salc|bound)\b/.test(name) },
   { why: 'RDPID is 64 bits wide in 64-bit mode', forms: ({ name }) => name === 'rdpid.32.r' },
   { why: 'ES, the only segment of STOS and SCAS, has base 0', forms: ({ name }) => /(stos|scas)\.\d+\.s/.test(name) },
 ];

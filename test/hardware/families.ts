@@ -7,6 +7,7 @@ import { BIT } from '../../src/x86/bit.ts';
 import { BRANCH } from '../../src/x86/branch.ts';
 import { CRYPTO } from '../../src/x86/crypto.ts';
 import { DATA } from '../../src/x86/data.ts';
+import { DECIMAL } from '../../src/x86/decimal.ts';
 import { FLAGOPS } from '../../src/x86/flagops.ts';
 import { FMA } from '../../src/x86/fma.ts';
 import { FMA4 } from '../../src/x86/fma4.ts';
@@ -31,8 +32,8 @@ import { XSAVE } from '../../src/x86/xsave.ts';
 
 // prettier-ignore
 export const FAMILIES: Readonly<Record<string, readonly Row[]>> = {
-  data: DATA, stack: STACK, arith: ARITH, logic: LOGIC, shift: SHIFT, bit: BIT, string: STRING, branch: BRANCH, flagops: FLAGOPS, io: IO,
-  hint: HINT, segment: SEGMENT_ROWS, system: SYSTEM, xsave: XSAVE, x87: X87, mmx: MMX, sse: SSE, sse2: SSE2, sse3: SSE3, sse4: SSE4,
+  data: DATA, stack: STACK, arith: ARITH, decimal: DECIMAL, logic: LOGIC, shift: SHIFT, bit: BIT, string: STRING, branch: BRANCH, flagops: FLAGOPS,
+  io: IO, hint: HINT, segment: SEGMENT_ROWS, system: SYSTEM, xsave: XSAVE, x87: X87, mmx: MMX, sse: SSE, sse2: SSE2, sse3: SSE3, sse4: SSE4,
   crypto: CRYPTO, avx: AVX, avx2: AVX2, fma: FMA, fma4: FMA4, mask: MASK, amx: AMX, rare: RARE,
 };
 

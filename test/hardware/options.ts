@@ -1,6 +1,7 @@
 // The command line of `npm run oracle`.
 import { parseArgs } from 'node:util';
 import type { Row } from '../../src/x86/row.ts';
+import { wholeNumber } from '../wholeNumber.ts';
 import { FAMILIES } from './families.ts';
 
 export const USAGE = `usage: npm run oracle -- [--seed N] [--cases N] [--family NAME] [--mnemonic NAME] [--row ENCODING] [--record]
@@ -26,14 +27,6 @@ const RECORDED_SEED = 1;
 export const VECTORS_PER_ROW = 200;
 const MAX_SEED = 0xffff_ffff;
 const MAX_CASES = 100_000;
-
-function whole(name: string, text: string | undefined, least: number, most: number, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < least || value > most)
-    throw new Error(`--${name} takes a whole number from ${least} to ${most}, not '${text}'`);
-  return value;
-}
 
 /** Options of the words given; throws an Error that says what would be accepted. `chance`: a seed if none is given. */
 export function oracleOptions(words: readonly string[], chance: number): OracleOptions {
@@ -63,8 +56,8 @@ export function oracleOptions(words: readonly string[], chance: number): OracleO
   if (rows.size === 0)
     throw new Error(`no row is like that${row === undefined ? '' : `; \`trapline isa\` shows how rows are written`}`);
   return {
-    seed: whole('seed', values.seed, 0, MAX_SEED, record ? RECORDED_SEED : chance),
-    cases: whole('cases', values.cases, record ? VECTORS_PER_ROW : 1, MAX_CASES, VECTORS_PER_ROW),
+    seed: wholeNumber('seed', values.seed, 0, MAX_SEED, record ? RECORDED_SEED : chance),
+    cases: wholeNumber('cases', values.cases, record ? VECTORS_PER_ROW : 1, MAX_CASES, VECTORS_PER_ROW),
     record,
     programs: family === undefined && !filtered,
     rows,

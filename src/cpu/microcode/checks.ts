@@ -2,7 +2,7 @@
 
 import { CR4, GPR, SEGMENT } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../access.ts';
-import { is64BitMode } from '../codeMode.ts';
+import { is64BitMode, isRealMode } from '../codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
 import type { CpuState } from '../state.ts';
@@ -16,6 +16,11 @@ export function requireRing0(state: CpuState): void {
 /** #GP(0) outside of ring 0 while CR4.UMIP is set: instructions that only tell about system registers. */
 export function requireUnprevented(state: CpuState): void {
   if (state.cpl !== 0 && (state.cr4 & CR4.UMIP) !== 0n) raise.gp(0);
+}
+
+/** #UD in real mode: instructions about selectors. */
+export function requireProtectedMode(state: CpuState): void {
+  if (isRealMode(state)) raise.ud();
 }
 
 /** How an instruction's memory operand is accessed: through SS, a non-canonical address is #SS. */

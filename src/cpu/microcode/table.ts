@@ -58,8 +58,6 @@ const table = {
   // VMMCALL is AMD's; RSM is #UD outside of system management mode.
   vmmcall: ud,
   rsm: ud,
-  // Valid in other modes only; 64-bit decoding never gets here.
-  arpl: ud,
   ...absent,
 } satisfies Record<string, Microcode>;
 

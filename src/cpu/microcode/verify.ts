@@ -1,9 +1,9 @@
-// Instructions that ask about a selector without loading it, and answer in ZF: LAR, LSL, VERR, VERW.
+// Instructions that ask about a selector without loading it, and answer in ZF: LAR, LSL, VERR, VERW, ARPL.
 
-import { RFLAGS, SEGMENT_ATTRIBUTE, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { RFLAGS, SEGMENT_ATTRIBUTE, SELECTOR, SYSTEM_TYPE } from '../../x86/names/registers.ts';
 import { isNull, readDescriptor, rplOf, type Descriptor } from '../descriptors.ts';
 import { dplOf, isConforming, isReadable, isWritableData, systemType } from '../segments.ts';
-import { changeFlags, readWordOperand, writeGpr } from './checks.ts';
+import { changeFlags, operandAccess, readWordOperand, requireProtectedMode, writeGpr } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';
 
 /** The descriptor of a selector if this privilege may see it; null otherwise. */
@@ -60,4 +60,17 @@ export const verr: Microcode = (cpu, insn) => {
 export const verw: Microcode = (cpu, insn) => {
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg0));
   return answer(cpu, descriptor !== null && isWritableData(descriptor.attributes));
+};
+
+/** Raises the RPL of the first selector to that of the second. Memory must be writable even if it stays as it is. */
+export const arpl: Microcode = (cpu, insn) => {
+  requireProtectedMode(cpu.state);
+  if (insn.isMemory) cpu.mmu.probe(insn.address, 2, 'write', operandAccess(insn));
+  const selector = readWordOperand(cpu, insn, insn.reg0);
+  const least = rplOf(cpu.state.gpr32(insn.isMemory ? insn.reg0 : insn.reg1));
+  if (rplOf(selector) >= least) return answer(cpu, false);
+  const raised = BigInt((selector & ~SELECTOR.RPL) | least);
+  if (insn.isMemory) cpu.mmu.write(insn.address, 2, raised, operandAccess(insn));
+  else writeGpr(cpu.state, insn.reg0, 2, raised);
+  return answer(cpu, true);
 };
