@@ -9,7 +9,7 @@ import { exitStatus } from '../vmm/result.ts';
 import { vectorName } from '../x86/names/vectors.ts';
 import { onlyFile, type Command } from './command.ts';
 import { chosenVcpu, EVENT_OPTIONS, eventOptions } from './eventTrace.ts';
-import { instructionText } from './instructionText.ts';
+import { instructionText, placeText } from './instructionText.ts';
 import { loadGuest } from './load.ts';
 import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
@@ -85,7 +85,7 @@ export function exitLineText(machine: Machine, line: ExitLine): string {
   return columns(
     line.vcpu,
     line.tsc,
-    machine.image.symbols.format(exit.rip),
+    placeText(machine, line.vcpu, exit.rip),
     instructionOf(machine, line) ?? '',
     line.cost,
     `${describeExit(exit)}${done === '' ? '' : `: ${done}`}`,
@@ -120,7 +120,7 @@ function instructionOf(machine: Machine, { exit, vcpu }: ExitLine): string | nul
 
 function asJson(machine: Machine, line: ExitLine): string {
   const { exit, vcpu, tsc, ...done } = line;
-  const symbol = machine.image.symbols.format(exit.rip);
+  const symbol = placeText(machine, vcpu, exit.rip);
   const whole = { vcpu, tsc, symbol, instruction: instructionOf(machine, line), ...exit, ...done };
   return JSON.stringify(whole, (_, value: unknown) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
 }

@@ -37,6 +37,10 @@ export function linearAddress(
   return BigInt.asUintN(32, register.base + offset);
 }
 
+/** Linear address of an instruction at RIP, which outside 64-bit mode is an offset in CS. */
+export const linearRip = (state: CpuState, rip: bigint): bigint =>
+  is64BitMode(state) ? rip : BigInt.asUintN(32, segmentBase(state, SEGMENT.CS) + rip);
+
 /** Whether a segment of 16- or 32-bit code holds these bytes, and may be accessed so. */
 export function admits(
   state: CpuState,

@@ -3,7 +3,8 @@ import { Host } from '../../src/host/host.ts';
 import { Machine } from '../../src/vmm/machine.ts';
 import type { MmioDevice } from '../../src/vmm/mmio.ts';
 import { exitStatus, type RunResult } from '../../src/vmm/result.ts';
-import { GPR } from '../../src/x86/names/registers.ts';
+import { segmentBase } from '../../src/cpu/segments.ts';
+import { GPR, SEGMENT } from '../../src/x86/names/registers.ts';
 import { bootGuest, corpus, imageOf, MEMORY, POWER_OFF } from './guest.ts';
 
 describe('how a run ends', () => {
@@ -88,20 +89,26 @@ describe('how a run ends', () => {
 });
 
 describe('INIT and SIPI', () => {
-  it('start an application processor in real mode, which is not executed and says so', async () => {
+  it('start an application processor in real mode, at the page that the vector names', async () => {
     const machine = await bootGuest(
       `testl %edi, %edi; jnz 2f
+      leaq trampoline(%rip), %rsi; movl $0x8000, %edi; movl $trampolineEnd - trampoline, %ecx; rep movsb
       movl $0x830, %ecx; movl $1, %edx; movl $0x4500, %eax; wrmsr     # INIT to APIC 1
       movl $0x4608, %eax; wrmsr                                       # SIPI, page 8
-      1: pause; jmp 1b
-      2: hlt`,
+      1: pause; cmpw $0xbeef, 0x9000; jne 1b
+      2: hlt
+      .code16
+      trampoline:
+      movw %cs, %ax; movw %ax, 0x9002; smsw %bx; movw %bx, 0x9004
+      movw $0xbeef, 0x9000
+      cli; hlt
+      trampolineEnd:`,
       { vcpus: 2 },
     );
-    expect(machine.run()).toMatchObject({
-      kind: 'not-implemented',
-      what: 'real mode is not implemented',
-      vcpu: { vcpu: 1, rip: 0n },
-    });
+    expect(machine.run()).toMatchObject({ kind: 'deadlock' });
+    const { state, mmu } = machine.processor.cpus[1]!;
+    expect(mmu.peek(0x9000n, 6)).toEqual(Uint8Array.of(0xef, 0xbe, 0x00, 0x08, 0x10, 0x00));
+    expect({ rip: state.rip, cs: segmentBase(state, SEGMENT.CS) }).toEqual({ rip: 0x14n, cs: 0x8000n });
   });
 });
 
