@@ -45,6 +45,9 @@ interface Source {
   readonly last: number;
 }
 
+/** The immediate of CALLF and JMPF: an offset, and a selector as the second one. */
+const FAR_POINTER = 'p';
+
 /** What a record needs to know of its form, by form index; filled on first use. */
 const shapes = new Array<RecordShape | undefined>(FORMS.length).fill(undefined);
 
@@ -56,7 +59,9 @@ function shapeOfForm(form: number): RecordShape {
   return {
     isBranch: operands.some(({ operand }) => /^j/.test(operand.immediate)),
     generalSlots,
-    hasSecondImmediate: operands.filter(({ kind }) => kind === 'immediate').length > 1,
+    hasSecondImmediate:
+      operands.filter(({ kind }) => kind === 'immediate').length > 1 ||
+      operands.some(({ operand }) => operand.immediate === FAR_POINTER),
   };
 }
 

@@ -2,13 +2,17 @@
 // and 6.14.1). Which ones an instruction may load, and what it raises otherwise, is said where the instruction is.
 
 import { DPL_SHIFT, SEGMENT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE, SELECTOR } from '../x86/names/registers.ts';
+import { isLongMode } from './codeMode.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
 import { isUsable, segmentAttributes, segmentBase, segmentLimit, type Segment } from './segments.ts';
 import type { CpuState } from './state.ts';
 
+/** Bit of the type that tells 32-bit gates from 16-bit ones. */
+const GATE32 = 8;
+const PARAMETERS = 0x1f;
 const DESCRIPTOR_BYTES = 8;
 /** LDT, TSS and gate descriptors have 16 bytes in IA-32e mode. */
-const SYSTEM_DESCRIPTOR_BYTES = 16;
+const LONG_DESCRIPTOR_BYTES = 16;
 
 export const isNull = (selector: number): boolean => (selector & ~SELECTOR.RPL) === 0;
 export const rplOf = (selector: number): number => selector & SELECTOR.RPL;
@@ -25,13 +29,18 @@ export interface Descriptor {
   readonly attributes: number;
 }
 
-/** A gate of an IDT or a 64-bit call gate. */
+/** A gate of an IDT, or a call gate. */
 export interface Gate {
   readonly selector: number;
   readonly offset: bigint;
+  /** Of an interrupt or trap gate in IA-32e mode: the stack to switch to; 0 for none. */
   readonly ist: number;
+  /** Of a call gate outside of it: how many words are copied to the stack of more privilege. */
+  readonly parameters: number;
   /** Type, DPL and P as in SEGMENT_ATTRIBUTE. */
   readonly attributes: number;
+  /** Bytes of what is pushed through it. */
+  readonly width: 2 | 4 | 8;
   /** The upper half is well-formed: the type bits of its second word are zero. */
   readonly wellFormed: boolean;
 }
@@ -51,9 +60,10 @@ export function readDescriptor(cpu: MicrocodeCpu, selector: number): Descriptor 
   return address === null ? null : decodeDescriptor(address, cpu.mmu.read(address, 8, 'system'));
 }
 
-/** The 16-byte system descriptor (LDT, TSS) that a selector names, with its 64-bit base; null beyond the limit. */
+/** The system descriptor (LDT, TSS) that a selector names, in IA-32e mode with its 64-bit base; null beyond the limit. */
 export function readSystemDescriptor(cpu: MicrocodeCpu, selector: number): Descriptor | null {
-  const address = locate(cpu.state, selector, SYSTEM_DESCRIPTOR_BYTES);
+  if (!isLongMode(cpu.state)) return readDescriptor(cpu, selector);
+  const address = locate(cpu.state, selector, LONG_DESCRIPTOR_BYTES);
   if (address === null) return null;
   const low = decodeDescriptor(address, cpu.mmu.read(address, 8, 'system'));
   const high = cpu.mmu.read(address + 8n, 8, 'system');
@@ -62,12 +72,31 @@ export function readSystemDescriptor(cpu: MicrocodeCpu, selector: number): Descr
 
 /** The call gate that a selector names; null beyond the limit. */
 export function readCallGate(cpu: MicrocodeCpu, selector: number): Gate | null {
-  const address = locate(cpu.state, selector, SYSTEM_DESCRIPTOR_BYTES);
-  return address === null ? null : readGate(cpu, address);
+  const long = isLongMode(cpu.state);
+  const address = locate(cpu.state, selector, long ? LONG_DESCRIPTOR_BYTES : DESCRIPTOR_BYTES);
+  if (address === null) return null;
+  return long ? readLongGate(cpu, address) : readGate(cpu, address);
+}
+
+/** The 8-byte gate at a linear address. */
+export function readGate(cpu: MicrocodeCpu, address: bigint): Gate {
+  const raw = cpu.mmu.read(address, 8, 'system');
+  const middle = Number((raw >> 32n) & 0xffffn);
+  const attributes = middle >> 8;
+  const wide = (attributes & GATE32) !== 0;
+  return {
+    selector: Number((raw >> 16n) & 0xffffn),
+    offset: wide ? (raw & 0xffffn) | ((raw >> 32n) & 0xffff_0000n) : raw & 0xffffn,
+    ist: 0,
+    parameters: middle & PARAMETERS,
+    attributes,
+    width: wide ? 4 : 2,
+    wellFormed: true,
+  };
 }
 
 /** The 16-byte gate at a linear address. */
-export function readGate(cpu: MicrocodeCpu, address: bigint): Gate {
+export function readLongGate(cpu: MicrocodeCpu, address: bigint): Gate {
   const low = cpu.mmu.read(address, 8, 'system');
   const high = cpu.mmu.read(address + 8n, 8, 'system');
   const middle = Number((low >> 32n) & 0xffffn);
@@ -75,7 +104,9 @@ export function readGate(cpu: MicrocodeCpu, address: bigint): Gate {
     selector: Number((low >> 16n) & 0xffffn),
     offset: (low & 0xffffn) | ((low >> 32n) & 0xffff_0000n) | ((high & 0xffff_ffffn) << 32n),
     ist: middle & 7,
+    parameters: 0,
     attributes: middle >> 8,
+    width: 8,
     wellFormed: (high & 0x1f00_0000_0000n) === 0n,
   };
 }

@@ -1,12 +1,14 @@
 // The operands of a microcoded instruction, read back from its record. What is fixed for a form is worked out once.
 
 import { operandsOf, type FormOperand } from '../x86/forms.ts';
+import { SEGMENT } from '../x86/names/registers.ts';
 import { RDI, RSI } from '../x86/semantics.ts';
-import { addressWidthOf } from '../x86/places.ts';
+import { is64BitMode } from './codeMode.ts';
 import { HANDLERS } from './handlers.ts';
 import type { Microcode, Operands } from './microcode/microcode.ts';
 import { MICROCODE, type MicrocodeName } from './microcode/table.ts';
 import { RECORD, SLOT_OFFSETS, registerOf } from './records.ts';
+import { segmentBase } from './segments.ts';
 import { OFFSET, SEGMENT_SIZE, type CpuState } from './state.ts';
 
 /** What is the same in all records of a handler. */
@@ -14,8 +16,6 @@ export interface MicrocodeShape {
   readonly run: Microcode;
   readonly observesTime: boolean;
   readonly width: number;
-  readonly addressSize: number;
-  readonly segmented: boolean;
   readonly memory: 'modrm' | 'rsi' | 'rdi' | null;
   readonly registers: readonly RegisterSource[];
   readonly hasImmediate: boolean;
@@ -49,8 +49,6 @@ function describe(handler: number): MicrocodeShape | null {
     run: MICROCODE[form.row.microcode as MicrocodeName],
     observesTime: form.row.observesTime === true,
     width: (form.width || 32) / 8,
-    addressSize: addressWidthOf(form) / 8,
-    segmented: form.memory === 's',
     memory: memory === undefined ? null : addressing === 'si' ? 'rsi' : addressing === 'di' ? 'rdi' : 'modrm',
     registers: operands.flatMap(registerSource),
     hasImmediate: operands.some((o) => o.kind === 'immediate'),
@@ -59,12 +57,15 @@ function describe(handler: number): MicrocodeShape | null {
   };
 }
 
+/** Address sizes in bytes, as records number them. */
+const ADDRESS_SIZES = [8, 4, 2] as const;
+
 /** Fills `out` from the record at byte `at`; `state.rip` is that of the instruction. */
 export function readOperands(state: CpuState, at: number, shape: MicrocodeShape, out: RecordOperands): Operands {
   const { u8, u16, i32, u64 } = state.views;
   out.length = u8[at + RECORD.length]!;
   out.width = shape.width;
-  out.addressSize = shape.addressSize;
+  out.addressSize = ADDRESS_SIZES[u8[at + RECORD.scale]! >> 6]!;
   out.rep = shape.rep;
   out.hasImmediate = shape.hasImmediate;
   if (!shape.hasOperands) return out;
@@ -72,7 +73,10 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   out.reg1 = registerNumber(u16, at, shape.registers[1]);
   out.isMemory = shape.memory !== null;
   out.segment = (u16[(at + RECORD.segment) >> 1]! - OFFSET.segments) / SEGMENT_SIZE;
-  if (shape.memory !== null) out.address = linearAddress(state, at, shape);
+  if (shape.memory !== null) {
+    out.offset = effectiveAddress(state, at, shape.memory);
+    out.address = linear(state, out);
+  }
   if (shape.hasImmediate) {
     out.immediate = u64[(at + RECORD.imm) >> 3]!;
     out.immediateNumber = i32[(at + RECORD.imm) >> 2]!;
@@ -89,6 +93,7 @@ export class RecordOperands implements Operands {
   reg0 = -1;
   reg1 = -1;
   isMemory = false;
+  offset = 0n;
   address = 0n;
   segment = 0;
   hasImmediate = false;
@@ -115,16 +120,20 @@ function registerNumber(u16: Uint16Array, at: number, source: RegisterSource | u
   return source.general ? registerOf(stored) : stored;
 }
 
-function linearAddress(state: CpuState, at: number, shape: MicrocodeShape): bigint {
+function effectiveAddress(state: CpuState, at: number, memory: 'modrm' | 'rsi' | 'rdi'): bigint {
   const { u8, u16, i32, u64 } = state.views;
   const field = (offset: number): bigint => u64[(state.base + offset) >> 3]!;
   const scale = u8[at + RECORD.scale]!;
-  let address: bigint;
-  if (shape.memory === 'modrm') {
+  let offset: bigint;
+  if (memory === 'modrm') {
     const index = field(u16[(at + RECORD.index) >> 1]!) << BigInt(scale & 3);
-    address = field(u16[(at + RECORD.base) >> 1]!) + index + BigInt(i32[(at + RECORD.disp) >> 2]!);
-  } else address = state.gpr(shape.memory === 'rsi' ? RSI : RDI);
-  address &= field(OFFSET.addressMask + (scale >> 6) * 8);
-  const segmented = shape.segmented && shape.memory !== 'rdi';
-  return segmented ? BigInt.asUintN(64, address + field(u16[(at + RECORD.segment) >> 1]!)) : address;
+    offset = field(u16[(at + RECORD.base) >> 1]!) + index + BigInt(i32[(at + RECORD.disp) >> 2]!);
+  } else offset = state.gpr(memory === 'rsi' ? RSI : RDI);
+  return offset & field(OFFSET.addressMask + (scale >> 6) * 8);
+}
+
+/** In 64-bit mode, only FS and GS have bases. */
+function linear(state: CpuState, { offset, segment }: Operands): bigint {
+  if (!is64BitMode(state)) return BigInt.asUintN(32, offset + segmentBase(state, segment));
+  return segment >= SEGMENT.FS ? BigInt.asUintN(64, offset + segmentBase(state, segment)) : offset;
 }

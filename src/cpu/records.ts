@@ -56,7 +56,7 @@ export interface RecordShape {
   readonly isBranch: boolean;
   /** Which operand slots are general registers, kept as state offsets; others keep the register's number. */
   readonly generalSlots: readonly boolean[];
-  /** A second immediate has the place of the third slot. */
+  /** A second immediate, or the selector of a far pointer, has the place of the third slot. */
   readonly hasSecondImmediate: boolean;
 }
 

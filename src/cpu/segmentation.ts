@@ -4,7 +4,8 @@
 
 import { SEGMENT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE } from '../x86/names/registers.ts';
 import type { AccessKind } from './access.ts';
-import { is64BitMode, isRealMode } from './codeMode.ts';
+import { isCanonicalAddress } from './canonical.ts';
+import { is64BitMode, isLongMode, isRealMode } from './codeMode.ts';
 import { raise } from './fault.ts';
 import { readSegment, isUsable, segmentBase, type Segment } from './segments.ts';
 import type { CpuState } from './state.ts';
@@ -62,4 +63,16 @@ export function admits(
   if (!expandsDown) return last <= limit;
   const top = (attributes & SEGMENT_ATTRIBUTE.DB) !== 0 ? TOP32 : TOP16;
   return offset > limit && last <= top;
+}
+
+type CodeSegment = Pick<Segment, 'attributes' | 'limit'>;
+
+/** Whether code of this segment runs in 64-bit mode. */
+export const leadsTo64Bit = (state: CpuState, { attributes }: CodeSegment): boolean =>
+  (attributes & SEGMENT_ATTRIBUTE.L) !== 0 && isLongMode(state);
+
+/** #GP(error) unless a transfer may lead to this offset: canonical in 64-bit code, within the limit in other code. */
+export function requireWithin(state: CpuState, code: CodeSegment, offset: bigint, error = 0): void {
+  const reachable = leadsTo64Bit(state, code) ? isCanonicalAddress(offset) : offset <= BigInt(code.limit);
+  if (!reachable) raise.gp(error);
 }

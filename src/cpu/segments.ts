@@ -65,17 +65,36 @@ export const nullSegment = (selector: number, dpl = 0): Segment => ({
   attributes: SEGMENT_ATTRIBUTE.UNUSABLE | (dpl << DPL_SHIFT),
 });
 
+const WRITABLE_DATA = SEGMENT_ATTRIBUTE.P | SEGMENT_ATTRIBUTE.S | SEGMENT_TYPE.WRITABLE | SEGMENT_TYPE.ACCESSED;
+
+/**
+ * What loading a selector leaves in real mode: the base alone is new, limit and attributes live on from protected mode, or
+ * from reset ("unreal mode"). A segment that was null there becomes one that may be used.
+ */
+export const realModeSegment = ({ limit, attributes }: Segment, selector: number): Segment => ({
+  selector,
+  base: BigInt(selector << 4),
+  limit,
+  attributes: isUsable(attributes) ? attributes : WRITABLE_DATA,
+});
+
 const FLAT_LIMIT = 0xffff_ffff;
 const FLAT = SEGMENT_ATTRIBUTE.P | SEGMENT_ATTRIBUTE.S | SEGMENT_ATTRIBUTE.G;
 
-/** The flat 64-bit code segment that SYSCALL and the like load without reading a descriptor. */
-export const flatCode64 = (selector: number, dpl: number): Segment => ({
+const flatCode = (selector: number, attributes: number): Segment => ({
   selector,
   base: 0n,
   limit: FLAT_LIMIT,
-  attributes:
-    FLAT | SEGMENT_ATTRIBUTE.L | SEGMENT_TYPE.CODE | SEGMENT_TYPE.READABLE | SEGMENT_TYPE.ACCESSED | (dpl << DPL_SHIFT),
+  attributes: FLAT | SEGMENT_TYPE.CODE | SEGMENT_TYPE.READABLE | SEGMENT_TYPE.ACCESSED | attributes,
 });
+
+/** The flat 64-bit code segment that SYSCALL and the like load without reading a descriptor. */
+export const flatCode64 = (selector: number, dpl: number): Segment =>
+  flatCode(selector, SEGMENT_ATTRIBUTE.L | (dpl << DPL_SHIFT));
+
+/** The flat 32-bit code segment that SYSENTER and the like load outside IA-32e mode, or for code of compatibility mode. */
+export const flatCode32 = (selector: number, dpl: number): Segment =>
+  flatCode(selector, SEGMENT_ATTRIBUTE.DB | (dpl << DPL_SHIFT));
 
 /** The flat data segment that goes with it. */
 export const flatData = (selector: number, dpl: number): Segment => ({

@@ -1,8 +1,9 @@
-// A stack as microcode meets it: SS and rSP, or the stack segment that a change of privilege is about to load. Offsets wrap at
+// A stack as microcode meets it: SS and rSP, or those that a change of privilege is about to load. Offsets wrap at
 // the stack's width (SS.B; 64 bits in 64-bit mode). Nothing is written to registers but by `commit`.
 
 import { GPR, SEGMENT, SEGMENT_ATTRIBUTE } from '../x86/names/registers.ts';
 import type { AccessKind } from './access.ts';
+import { isCanonicalAddress } from './canonical.ts';
 import { is64BitMode } from './codeMode.ts';
 import { raise } from './fault.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
@@ -32,25 +33,34 @@ export class Stack {
     this.#error = error;
   }
 
-  /** The stack in use. */
-  static current(cpu: MicrocodeCpu): Stack {
+  /** The stack in use, or the part of it that another register than RSP points to. */
+  static current(cpu: MicrocodeCpu, register: number = GPR.RSP): Stack {
     const { state } = cpu;
     const segment = is64BitMode(state) ? null : readSegment(state, SEGMENT.SS);
-    return new Stack(cpu, segment, state.gpr(GPR.RSP), 'stack', 0);
+    return new Stack(cpu, segment, state.gpr(register), 'stack', 0);
+  }
+
+  /** The stack in use, as code of the other kind sees it that is about to run on it. Beyond its limit is #SS(error). */
+  static seenBy(cpu: MicrocodeCpu, is64Bit: boolean, error = 0): Stack {
+    const { state } = cpu;
+    return new Stack(cpu, is64Bit ? null : readSegment(state, SEGMENT.SS), state.gpr(GPR.RSP), 'stack', error);
   }
 
   /**
-   * A stack of more privilege: of a segment that is not loaded yet, or (null) of 64-bit mode. Its memory is accessed with
-   * supervisor rights; beyond its limit is #SS(error).
+   * Another stack: of a segment that is not loaded yet, or (null) of 64-bit mode. Its memory is accessed with supervisor
+   * rights; beyond its limit is #SS(error).
    */
-  static inner(cpu: MicrocodeCpu, segment: Segment | null, pointer: bigint, error: number): Stack {
+  static other(cpu: MicrocodeCpu, segment: Segment | null, pointer: bigint, error: number): Stack {
     return new Stack(cpu, segment, pointer, 'system', error);
   }
 
   /** Linear address of a word `distance` bytes from the top (negative: below it), for a read or a write. */
   #at(distance: number, width: number, intent: 'read' | 'write'): bigint {
     const offset = (this.pointer + BigInt(distance)) & this.#mask;
-    if (this.#segment === null) return offset;
+    if (this.#segment === null) {
+      const last = (offset + BigInt(width - 1)) & MASK64;
+      return isCanonicalAddress(offset) && isCanonicalAddress(last) ? offset : raise.ss(this.#error);
+    }
     if (!admits(this.#cpu.state, this.#segment, Number(offset), width, intent)) raise.ss(this.#error);
     return (this.#segment.base + offset) & MASK32;
   }
@@ -69,11 +79,13 @@ export class Stack {
     this.pointer = (this.pointer + BigInt(bytes)) & this.#mask;
   }
 
+  /** Raises what reading or writing the word `distance` bytes from the top would raise. */
+  probeAt(distance: number, width: number, intent: 'read' | 'write'): void {
+    this.#cpu.mmu.probe(this.#at(distance, width, intent), width, intent, this.#access);
+  }
   /** Raises what pushing `count` words would raise, in the order of the pushes. */
   probe(count: number, width: number): void {
-    for (let i = 1; i <= count; i++) {
-      this.#cpu.mmu.probe(this.#at(-i * width, width, 'write'), width, 'write', this.#access);
-    }
+    for (let i = 1; i <= count; i++) this.probeAt(-i * width, width, 'write');
   }
   push(width: number, value: bigint): void {
     const at = this.#at(-width, width, 'write');

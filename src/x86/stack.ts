@@ -23,8 +23,8 @@ const pushFlags: Semantics = (op) => {
 const stack: RowOptions = { d64: true, stack: true };
 const push: RowOptions = { ...stack, access: 'r', semantics: (op) => op.push(op.read(dst)) };
 const pop: RowOptions = { ...stack, access: 'w', semantics: popInto };
-const pusha: RowOptions = { stack: true, modes: 'no64', size: 'v' };
-const popa: RowOptions = { stack: true, modes: 'no64', size: 'v' };
+const pusha: RowOptions = { stack: true, modes: 'no64', size: 'v', microcode: 'pusha' };
+const popa: RowOptions = { stack: true, modes: 'no64', size: 'v', microcode: 'popa' };
 const pushf: RowOptions = { ...stack, access: 'r', read: 'oszapcditrvx', semantics: pushFlags };
 const popf: RowOptions = { ...stack, access: 'w', written: 'oszapcditrvx', endsBlock: true, microcode: 'popf' };
 const enter: RowOptions = { ...stack, size: 'v', microcode: 'enter' };

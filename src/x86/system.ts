@@ -12,8 +12,11 @@ const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
   microcode,
   ...(exits && { exits }),
 });
+/** Outside 64-bit mode the operand size tells how many bits of the base are loaded. */
 const table = (microcode: string): RowOptions => ({
   access: 'r',
+  size: 'v',
+  f64: true,
   cpl0: true,
   endsBlock: true,
   microcode,

@@ -344,13 +344,6 @@ describe('the exception bitmap', () => {
   });
 });
 
-it('delivery outside of long mode stops by name', () => {
-  state.efer = 0n;
-  expect(interrupt()).toEqual({ stopped: 'event delivery in protected mode is not implemented' });
-  state.cr0 = 0x10n;
-  expect(interrupt()).toEqual({ stopped: 'event delivery in real mode is not implemented' });
-});
-
 it('the fault object is free again once an exception is delivered', () => {
   raiseAndDeliver(() => raise.gp(8));
   expect(raiseAndDeliver(() => raise.ud())).toEqual(DELIVERED);

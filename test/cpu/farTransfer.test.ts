@@ -1,10 +1,11 @@
 // JMP, CALL and RET between segments and through call gates, in 64-bit mode.
 
 import { beforeEach, describe, expect, it } from 'vitest';
+import { is64BitMode } from '../../src/cpu/codeMode.ts';
 import { readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments.ts';
 import { GPR, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
-import { AT, SEL, gate, handler } from './systemImage.ts';
+import { AT, SEL, descriptor, gate, handler } from './systemImage.ts';
 import { TestSystem, type Ending } from './system.ts';
 
 const system = new TestSystem();
@@ -78,8 +79,15 @@ describe.each(['farJump', 'farCall'] as const)('%s', (name) => {
     expect(far(name, SEL.GATE, 1n << 47n)).toEqual(JUMPED);
     expect([state.rip, state.cpl]).toEqual([GATE_TARGET, 0]);
   });
-  it('to 32-bit code stops by name', () => {
-    expect(far(name, SEL.CODE32)).toMatchObject({ stopped: expect.stringContaining('compatibility mode') as string });
+  it('to 32-bit code enters compatibility mode', () => {
+    expect(far(name, SEL.CODE32)).toEqual(JUMPED);
+    expect([state.rip, segmentSelector(state, SEGMENT.CS), is64BitMode(state)]).toEqual([TARGET, SEL.CODE32, false]);
+  });
+  it('to 32-bit code raises #GP at an offset beyond its limit', () => {
+    expect(far(name, SEL.CODE32, 0x1_0000_0000n)).toEqual({ fault: GP, code: 0 });
+    system.write(AT.GDT + SEL.CODE32, descriptor(0x9b, 4, 0, 0xa7ff));
+    expect(far(name, SEL.CODE32)).toEqual({ fault: GP, code: 0 });
+    expect(far(name, SEL.CODE32, TARGET - 1n)).toEqual(JUMPED);
   });
 });
 

@@ -1,11 +1,12 @@
 // IRET in 64-bit mode: where it may go, what it loads, and what it raises otherwise (SDM vol. 2, IRET).
 
 import { beforeEach, describe, expect, it } from 'vitest';
+import { is64BitMode } from '../../src/cpu/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 import { flatData, readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments.ts';
 import { GPR, RFLAGS, SEGMENT, SEGMENT_ATTRIBUTE } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
-import { AT, SEL } from './systemImage.ts';
+import { AT, SEL, descriptor } from './systemImage.ts';
 import { TestSystem, type Ending } from './system.ts';
 
 const system = new TestSystem();
@@ -76,6 +77,15 @@ describe('a return', () => {
     iret();
     expect(segmentSelector(state, SEGMENT.ES)).toBe(SEL.KDATA);
   });
+  it('to 32-bit code enters compatibility mode, with 32 bits of RSP', () => {
+    expect(iret({ cs: SEL.CODE32, rsp: 0xabcd_0000_1234n })).toEqual(JUMPED);
+    expect([state.rip, is64BitMode(state), system.gpr(GPR.RSP)]).toEqual([TARGET, false, 0x1234n]);
+  });
+  it('to a 16-bit stack of 32-bit code loads SP alone', () => {
+    system.write(AT.GDT + SEL.BASED_DATA, descriptor(0x93, 0, 0x1000, 0xffff));
+    expect(iret({ cs: SEL.CODE32, rsp: 0x5678_1234n, ss: SEL.BASED_DATA })).toEqual(JUMPED);
+    expect(system.gpr(GPR.RSP)).toBe(BigInt(AT.STACK & ~0xffff) | 0x1234n);
+  });
   it('sets the accessed bits of the segments it loads', () => {
     iret({ cs: SEL.CONFORMING | 3, ss: SEL.BASED_DATA | 3 });
     expect((system.read(AT.GDT + SEL.CONFORMING) >> 40n) & 1n).toBe(1n);
@@ -127,10 +137,11 @@ describe('what it raises', () => {
     state.setGpr(GPR.RSP, 0x8000_0000_0000n);
     expect(system.execute('iret', { width: 8 })).toEqual({ fault: SS, code: 0 });
   });
-  it('32-bit code stops by name', () => {
-    expect(iret({ cs: SEL.CODE32 })).toMatchObject({
-      stopped: expect.stringContaining('compatibility mode') as string,
-    });
+  it('EIP beyond the limit of 32-bit code', () => {
+    expect(iret({ cs: SEL.CODE32, rip: 0x1_0000_0000n })).toEqual({ fault: GP, code: 0 });
+  });
+  it('a null SS for 32-bit code', () => {
+    expect(iret({ cs: SEL.CODE32, ss: 0 })).toEqual({ fault: GP, code: 0 });
   });
 });
 

@@ -1,6 +1,7 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS.
 
 import { beforeEach, describe, expect, it } from 'vitest';
+import { is64BitMode } from '../../src/cpu/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 import { readSegment, segmentBase, setSegmentBase } from '../../src/cpu/segments.ts';
 import { EFER, GPR, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
@@ -21,6 +22,7 @@ const code64 = (selector: number, dpl: number) => ({
   limit: 0xffff_ffff,
   attributes: 0xa09b | (dpl << 5),
 });
+const code32 = (selector: number, dpl: number) => ({ ...code64(selector, dpl), attributes: 0xc09b | (dpl << 5) });
 const data = (selector: number, dpl: number) => ({
   selector,
   base: 0n,
@@ -85,10 +87,12 @@ describe('SYSRET', () => {
     state.efer |= EFER.SCE;
     expect(system.execute('sysret')).toEqual(GP0);
   });
-  it('of 32 bits stops by name', () => {
-    expect(system.execute('sysret', { width: 4 })).toMatchObject({
-      stopped: expect.stringContaining('compatibility') as string,
-    });
+  it('of 32 bits returns to compatibility mode', () => {
+    state.setGpr(GPR.RCX, 0xffff_0000_1234_5678n);
+    expect(system.execute('sysret', { width: 4 })).toEqual(JUMPED);
+    expect([state.rip, state.cpl, is64BitMode(state)]).toEqual([0x1234_5678n, 3, false]);
+    expect(readSegment(state, SEGMENT.CS)).toEqual(code32(SEL.KDATA | 3, 3));
+    expect(readSegment(state, SEGMENT.SS)).toEqual(data((SEL.KDATA | 3) + 8, 3));
   });
 });
 
@@ -119,6 +123,14 @@ describe('SYSENTER and SYSEXIT', () => {
       state.setGpr(register, NOT_CANONICAL);
       expect(system.execute('sysexit', { width: 8 })).toEqual(GP0);
     }
+  });
+  it('SYSEXIT of 32 bits goes to compatibility mode', () => {
+    state.setGpr(GPR.RDX, 0x9_0000_1000n);
+    state.setGpr(GPR.RCX, 0x9_0000_2000n);
+    expect(system.execute('sysexit', { width: 4 })).toEqual(JUMPED);
+    expect([state.rip, system.gpr(GPR.RSP), state.cpl, is64BitMode(state)]).toEqual([0x1000n, 0x2000n, 3, false]);
+    expect(readSegment(state, SEGMENT.CS)).toEqual(code32((SEL.KCODE + 16) | 3, 3));
+    expect(readSegment(state, SEGMENT.SS)).toEqual(data((SEL.KCODE + 24) | 3, 3));
   });
 });
 

@@ -1,10 +1,11 @@
 // What many instructions ask and do alike: privilege, register writes, flags.
 
-import { CR4, GPR, SEGMENT } from '../../x86/names/registers.ts';
+import { CR4, GPR } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../access.ts';
 import { is64BitMode, isRealMode } from '../codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
+import { accessThrough, linearAddress } from '../segmentation.ts';
 import type { CpuState } from '../state.ts';
 import type { MicrocodeCpu, Operands } from './microcode.ts';
 
@@ -24,7 +25,34 @@ export function requireProtectedMode(state: CpuState): void {
 }
 
 /** How an instruction's memory operand is accessed: through SS, a non-canonical address is #SS. */
-export const operandAccess = (insn: Operands): AccessKind => (insn.segment === SEGMENT.SS ? 'stack' : 'data');
+export const operandAccess = (insn: Operands): AccessKind => accessThrough(insn.segment);
+
+/** Linear address of the memory operand; raises #GP(0) or #SS(0) unless its segment holds all `bytes` bytes and permits the intent. */
+export const operandAddress = (
+  { state }: MicrocodeCpu,
+  insn: Operands,
+  bytes: number,
+  intent: 'read' | 'write',
+): bigint => (is64BitMode(state) ? insn.address : linearAddress(state, insn.segment, insn.offset, bytes, intent));
+
+/** The linear address `distance` bytes further on. */
+export const linearAfter = (state: CpuState, address: bigint, distance: number): bigint =>
+  BigInt.asUintN(is64BitMode(state) ? 64 : 32, address + BigInt(distance));
+
+/** The memory operand of `bytes` bytes (1, 2, 4 or 8). */
+export const readOperand = (cpu: MicrocodeCpu, insn: Operands, bytes: number): bigint =>
+  cpu.mmu.read(operandAddress(cpu, insn, bytes, 'read'), bytes, operandAccess(insn));
+export const writeOperand = (cpu: MicrocodeCpu, insn: Operands, bytes: number, value: bigint): void =>
+  cpu.mmu.write(operandAddress(cpu, insn, bytes, 'write'), bytes, truncate(value, bytes), operandAccess(insn));
+
+/** The far pointer in memory: an offset of the operand size, and behind it a selector. */
+export function readFarPointer(cpu: MicrocodeCpu, insn: Operands): { offset: bigint; selector: number } {
+  const { width } = insn;
+  const address = operandAddress(cpu, insn, width + 2, 'read');
+  const access = operandAccess(insn);
+  const offset = cpu.mmu.read(address, width, access);
+  return { offset, selector: Number(cpu.mmu.read(linearAfter(cpu.state, address, width), 2, access)) };
+}
 
 const MASKS: Readonly<Record<number, bigint>> = { 1: 0xffn, 2: 0xffffn, 4: 0xffff_ffffn, 8: 0xffff_ffff_ffff_ffffn };
 
@@ -45,16 +73,16 @@ export const writeNaturalGpr = (state: CpuState, register: number, value: bigint
 
 /** The 16-bit source operand, register or memory, of LLDT, LTR, LMSW, MOV Sreg and the like. */
 export const readWordOperand = (cpu: MicrocodeCpu, insn: Operands, register: number): number =>
-  insn.isMemory ? Number(cpu.mmu.read(insn.address, 2, operandAccess(insn))) : cpu.state.gpr32(register) & 0xffff;
+  insn.isMemory ? Number(readOperand(cpu, insn, 2)) : cpu.state.gpr32(register) & 0xffff;
 
 /** Stores a system register: 16 bits in memory, the operand size in a register. */
 export function storeWord(cpu: MicrocodeCpu, insn: Operands, value: bigint): void {
-  if (insn.isMemory) cpu.mmu.write(insn.address, 2, truncate(value, 2), operandAccess(insn));
+  if (insn.isMemory) writeOperand(cpu, insn, 2, value);
   else writeGpr(cpu.state, insn.reg0, insn.width, value);
 }
 
-/** The address of the next instruction. */
-export const nextRip = (insn: Operands): bigint => BigInt.asUintN(64, insn.rip + BigInt(insn.length));
+/** The address of the next instruction: RIP, or EIP outside 64-bit mode. */
+export const nextRip = (state: CpuState, insn: Operands): bigint => linearAfter(state, insn.rip, insn.length);
 
 /** Changes single flags. */
 export function changeFlags(state: CpuState, set: number, clear: number): void {

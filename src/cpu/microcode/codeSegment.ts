@@ -1,33 +1,33 @@
 // Checks of code and stack segments that far transfers and returns share (SDM vol. 2, IRET, JMP, CALL and RET).
 
 import { SEGMENT, SEGMENT_ATTRIBUTE } from '../../x86/names/registers.ts';
+import { isLongMode } from '../codeMode.ts';
 import { isNull, readDescriptor, rplOf, segmentOf, selectorError, type Descriptor } from '../descriptors.ts';
 import { markAccessed } from '../descriptors.ts';
-import { raise, stop } from '../fault.ts';
-import { dplOf, is64BitCode, isCode, isConforming, isData, isPresent, isUsable, isWritableData } from '../segments.ts';
-import { nullSegment, nullifySegment, segmentAttributes, writeSegment, type Segment } from '../segments.ts';
+import { raise } from '../fault.ts';
+import { dplOf, isCode, isConforming, isData, isPresent, isUsable, isWritableData } from '../segments.ts';
+import { nullSegment, nullifySegment, readSegment, realModeSegment, segmentAttributes } from '../segments.ts';
+import { segmentLimit, writeSegment, type Segment } from '../segments.ts';
+import { Stack } from '../stack.ts';
 import type { CpuState } from '../state.ts';
 import type { MicrocodeCpu } from './microcode.ts';
 
-/** Code that 64-bit mode may transfer to. Other code means compatibility mode, which is not implemented. */
-function require64Bit({ attributes }: Descriptor, selector: number): void {
-  if (is64BitCode(attributes)) return;
-  if ((attributes & SEGMENT_ATTRIBUTE.L) !== 0) raise.gp(selectorError(selector));
-  stop(
-    `a transfer to 32-bit or 16-bit code (selector 0x${selector.toString(16)}): compatibility mode is not implemented yet`,
-    'use a code segment with L = 1 and D = 0',
-  );
+const LONG_AND_32 = SEGMENT_ATTRIBUTE.L | SEGMENT_ATTRIBUTE.DB;
+
+/** L and D together are reserved in IA-32e mode. */
+function requireKnownSize(state: CpuState, { attributes }: Descriptor, error: number): void {
+  if ((attributes & LONG_AND_32) === LONG_AND_32 && isLongMode(state)) raise.gp(error);
 }
 
 /** The target of JMP FAR or CALL FAR without a gate. */
 export function checkDirectTarget(state: CpuState, code: Descriptor, selector: number): void {
   const error = selectorError(selector);
   const dpl = dplOf(code.attributes);
+  requireKnownSize(state, code, error);
   if (isConforming(code.attributes)) {
     if (dpl > state.cpl) raise.gp(error);
   } else if (rplOf(selector) > state.cpl || dpl !== state.cpl) raise.gp(error);
   if (!isPresent(code.attributes)) raise.np(error);
-  require64Bit(code, selector);
 }
 
 /** The code segment that IRET or RET FAR goes back to: never to more privilege. */
@@ -37,20 +37,25 @@ export function readReturnCode(cpu: MicrocodeCpu, selector: number): Descriptor 
   const rpl = rplOf(selector);
   const code = readDescriptor(cpu, selector) ?? raise.gp(error);
   if (!isCode(code.attributes) || rpl < cpu.state.cpl) raise.gp(error);
+  requireKnownSize(cpu.state, code, error);
   const dpl = dplOf(code.attributes);
   if (isConforming(code.attributes) ? dpl > rpl : dpl !== rpl) raise.gp(error);
   if (!isPresent(code.attributes)) raise.np(error);
-  require64Bit(code, selector);
   return code;
 }
 
 /**
- * The stack segment of a return to `cpl`, or of a load of SS at that privilege: null is fine in 64-bit mode outside of ring
- * 3. Null for a null selector.
+ * The stack segment of a return to `cpl`, or of a load of SS at that privilege. Null for a null selector, which only 64-bit code
+ * outside of ring 3 may have.
  */
-export function readStackSegment(cpu: MicrocodeCpu, selector: number, cpl: number): Descriptor | null {
+export function readStackSegment(
+  cpu: MicrocodeCpu,
+  selector: number,
+  cpl: number,
+  for64Bit: boolean,
+): Descriptor | null {
   if (isNull(selector)) {
-    if (cpl === 3 || rplOf(selector) !== cpl) raise.gp(0);
+    if (!for64Bit || cpl === 3 || rplOf(selector) !== cpl) raise.gp(0);
     return null;
   }
   const error = selectorError(selector);
@@ -65,6 +70,14 @@ export function takeStackSegment(cpu: MicrocodeCpu, stack: Descriptor | null, se
   if (stack === null) return nullSegment(selector, cpl);
   markAccessed(cpu, stack);
   return segmentOf(stack, selector);
+}
+
+/** Loads SS and RSP for the code that is returned to, whose CS is loaded; `released` bytes are taken off that stack. */
+export function loadStack(cpu: MicrocodeCpu, segment: Segment, for64Bit: boolean, pointer: bigint, released = 0): void {
+  writeSegment(cpu.state, SEGMENT.SS, segment);
+  const stack = Stack.other(cpu, for64Bit ? null : segment, pointer, 0);
+  stack.release(released);
+  stack.commit();
 }
 
 const DATA_SEGMENTS = [SEGMENT.ES, SEGMENT.DS, SEGMENT.FS, SEGMENT.GS];
@@ -85,4 +98,15 @@ export function returnToCpl(cpu: MicrocodeCpu, cpl: number): void {
 /** Loads CS from a checked descriptor; CPL is the caller's to change. */
 export function loadCs(state: CpuState, code: Descriptor, selector: number, cpl: number): void {
   writeSegment(state, SEGMENT.CS, segmentOf(code, selector, cpl));
+}
+
+/** Loads CS and RIP in real mode. #GP(0) beyond the limit, which stays what it is. */
+export function goInRealMode(state: CpuState, selector: number, offset: bigint): void {
+  requireWithinRealCode(state, offset);
+  writeSegment(state, SEGMENT.CS, realModeSegment(readSegment(state, SEGMENT.CS), selector));
+  state.rip = offset;
+}
+
+export function requireWithinRealCode(state: CpuState, offset: bigint): void {
+  if (offset > BigInt(segmentLimit(state, SEGMENT.CS))) raise.gp(0);
 }

@@ -1,8 +1,9 @@
 // Instructions that change system flags: STI, CLI, POPF, STAC, CLAC.
 
-import { CR4, GPR, RFLAGS, SHADOW } from '../../x86/names/registers.ts';
+import { CR4, RFLAGS, SHADOW } from '../../x86/names/registers.ts';
 import { raise, stop } from '../fault.ts';
 import { iopl, readRflags, writeRflags } from '../rflags.ts';
+import { Stack } from '../stack.ts';
 import type { CpuState } from '../state.ts';
 import { changeFlags } from './checks.ts';
 import type { Microcode } from './microcode.ts';
@@ -37,14 +38,15 @@ export const cli: Microcode = ({ state }) => {
 const ALWAYS =
   RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.TF | RFLAGS.DF | RFLAGS.OF | RFLAGS.NT; // prettier-ignore
 
-export const popf: Microcode = ({ state, mmu }, insn) => {
-  const rsp = state.gpr(GPR.RSP);
-  const image = Number(mmu.read(rsp, insn.width, 'stack') & 0xffff_ffffn);
+export const popf: Microcode = (cpu, insn) => {
+  const { state, mmu } = cpu;
+  const stack = Stack.current(cpu);
+  const image = Number(stack.pop(insn.width) & 0xffff_ffffn);
   let loaded: number = insn.width === 2 ? ALWAYS : ALWAYS | RFLAGS.AC | RFLAGS.ID;
   if (state.cpl <= iopl(state)) loaded |= RFLAGS.IF;
   if (state.cpl === 0) loaded |= RFLAGS.IOPL;
   writeRflags(state, (readRflags(state) & ~(loaded | RFLAGS.RF)) | (image & loaded));
-  state.setGpr(GPR.RSP, BigInt.asUintN(64, rsp + BigInt(insn.width)));
+  stack.commit();
   mmu.selectViews();
   return 'end';
 };

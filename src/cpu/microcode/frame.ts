@@ -1,37 +1,57 @@
-// ENTER: a stack frame for a procedure, with pointers to the frames of the procedures around it.
+// ENTER, a stack frame for a procedure with pointers to the frames of the procedures around it; PUSHA and POPA, all general
+// registers at once. Everything that will be read and written is probed before, in the order of the accesses.
 
 import { GPR } from '../../x86/names/registers.ts';
+import { Stack } from '../stack.ts';
 import { writeGpr } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
-const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
 const DEEPEST = 31;
 
-/**
- * SDM vol. 2, ENTER, with a stack of 64 bits. All that will be read and written is probed before, in the order of the accesses,
- * and so is the last place of the new frame, which is not written.
- */
-export const enter: Microcode = ({ state, mmu }, insn) => {
-  const bytes = BigInt(insn.width);
+/** SDM vol. 2, ENTER. The last place of the new frame is not written, but probed too. */
+export const enter: Microcode = (cpu, insn) => {
+  const { state } = cpu;
+  const { width } = insn;
   const level = insn.immediate2 & DEEPEST;
-  const size = BigInt.asUintN(16, insn.immediate);
-  const rsp = state.gpr(GPR.RSP);
-  const rbp = state.gpr(GPR.RBP);
-  const frame = u64(rsp - bytes);
-  const end = u64(rsp - bytes * BigInt(1 + level) - size);
   const outer = level === 0 ? 0 : level - 1;
+  const stack = Stack.current(cpu);
+  const frames = Stack.current(cpu, GPR.RBP);
+  const size = width * (1 + level) + Number(BigInt.asUintN(16, insn.immediate));
   for (let i = 0; i <= level; i++) {
-    if (i > 0 && i <= outer) mmu.probe(u64(rbp - bytes * BigInt(i)), insn.width, 'read', 'stack');
-    mmu.probe(u64(frame - bytes * BigInt(i)), insn.width, 'write', 'stack');
+    if (i > 0 && i <= outer) frames.probeAt(-i * width, width, 'read');
+    stack.probeAt(-(i + 1) * width, width, 'write');
   }
-  mmu.probe(end, insn.width, 'write', 'stack');
+  stack.probeAt(-size, width, 'write');
 
-  let top = rsp;
-  const push = (value: bigint): void => mmu.write((top = u64(top - bytes)), insn.width, value, 'stack');
-  push(rbp);
-  for (let i = 1; i <= outer; i++) push(mmu.read(u64(rbp - bytes * BigInt(i)), insn.width, 'stack'));
-  if (level > 0) push(frame);
-  writeGpr(state, GPR.RBP, insn.width, frame);
-  state.setGpr(GPR.RSP, end);
+  stack.push(width, state.gpr(GPR.RBP));
+  const frame = stack.rsp;
+  for (let i = 1; i <= outer; i++) stack.push(width, frames.peek(-i * width, width));
+  if (level > 0) stack.push(width, frame);
+  stack.release(width * (1 + level) - size);
+  writeGpr(state, GPR.RBP, width, frame);
+  stack.commit();
+  return 'next';
+};
+
+/** Order of the pushes; the stack pointer is the one before. */
+const ALL = [GPR.RAX, GPR.RCX, GPR.RDX, GPR.RBX, GPR.RSP, GPR.RBP, GPR.RSI, GPR.RDI] as const;
+
+export const pusha: Microcode = (cpu, insn) => {
+  const stack = Stack.current(cpu);
+  stack.probe(ALL.length, insn.width);
+  for (const register of ALL) stack.push(insn.width, cpu.state.gpr(register));
+  stack.commit();
+  return 'next';
+};
+
+/** The stack pointer's own place is passed over. */
+export const popa: Microcode = (cpu, insn) => {
+  const stack = Stack.current(cpu);
+  const values = ALL.map((_, i) => stack.peek((ALL.length - 1 - i) * insn.width, insn.width));
+  stack.release(ALL.length * insn.width);
+  ALL.forEach((register, i) => {
+    if (register !== GPR.RSP) writeGpr(cpu.state, register, insn.width, values[i]!);
+  });
+  stack.commit();
   return 'next';
 };

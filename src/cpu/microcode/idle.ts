@@ -1,9 +1,9 @@
 // Instructions that wait: HLT, PAUSE, MONITOR and MWAIT, and what user mode has of them: UMONITOR, UMWAIT, TPAUSE.
 
-import { ACTIVITY, CR4, GPR, RFLAGS, SEGMENT } from '../../x86/names/registers.ts';
+import { ACTIVITY, CR4, GPR, RFLAGS } from '../../x86/names/registers.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
-import { segmentBase } from '../segments.ts';
+import { linearAddress } from '../segmentation.ts';
 import { leaveGuest } from '../vmexit.ts';
 import { changeFlags, operandAccess, requireRing0 } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
@@ -32,9 +32,8 @@ export const monitor: Microcode = (cpu, insn) => {
 
 /** The range is checked as a read of one byte (SDM vol. 2, MONITOR). */
 function readMonitored({ state, mmu }: MicrocodeCpu, insn: Operands, register: number): void {
-  const address = BigInt.asUintN(8 * insn.addressSize, state.gpr(register));
-  const base = insn.segment >= SEGMENT.FS ? segmentBase(state, insn.segment) : 0n;
-  mmu.read(BigInt.asUintN(64, address + base), 1, operandAccess(insn));
+  const offset = BigInt.asUintN(8 * insn.addressSize, state.gpr(register));
+  mmu.read(linearAddress(state, insn.segment, offset, 1, 'read'), 1, operandAccess(insn));
 }
 
 const BREAK_ON_INTERRUPT = 1;

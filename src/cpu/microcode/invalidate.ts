@@ -6,9 +6,10 @@ import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
 import { INVPCID } from '../mmu.ts';
 import { leaveGuest } from '../vmexit.ts';
-import { operandAccess, requireRing0 } from './checks.ts';
+import { linearAfter, operandAccess, operandAddress, requireRing0, truncate } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
+/** No limit is checked (SDM vol. 2, INVLPG). */
 export const invlpg: Microcode = ({ state, controls, mmu }, insn) => {
   requireRing0(state);
   if (controls.invlpgExiting) return leaveGuest(state, EXIT.INVLPG, insn.length, insn.address);
@@ -17,15 +18,18 @@ export const invlpg: Microcode = ({ state, controls, mmu }, insn) => {
 };
 
 const PCID_BITS = 12n;
+const DESCRIPTOR_BYTES = 16;
 
 /** The descriptor in memory: a PCID in the first word, an address in the second. */
-export const invpcid: Microcode = ({ state, mmu }, insn) => {
+export const invpcid: Microcode = (cpu, insn) => {
+  const { state, mmu } = cpu;
   requireRing0(state);
-  const type = state.gpr(insn.reg0);
+  const type = truncate(state.gpr(insn.reg0), insn.width);
   if (type > BigInt(INVPCID.ALL_BUT_GLOBAL)) raise.gp(0);
   const access = operandAccess(insn);
-  const pcid = mmu.read(insn.address, 8, access);
-  const address = mmu.read(BigInt.asUintN(64, insn.address + 8n), 8, access);
+  const at = operandAddress(cpu, insn, DESCRIPTOR_BYTES, 'read');
+  const pcid = mmu.read(at, 8, access);
+  const address = mmu.read(linearAfter(state, at, 8), 8, access);
   if (pcid >> PCID_BITS !== 0n) raise.gp(0);
   const isSelective = type <= BigInt(INVPCID.CONTEXT);
   if (isSelective && pcid !== 0n && (state.cr4 & CR4.PCIDE) === 0n) raise.gp(0);

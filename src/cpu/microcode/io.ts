@@ -4,9 +4,11 @@ import { IO_QUALIFICATION } from '../../x86/names/paging.ts';
 import { GPR, RFLAGS, SEGMENT, TSS64 } from '../../x86/names/registers.ts';
 import { raise, stop } from '../fault.ts';
 import { iopl } from '../rflags.ts';
+import { linearAddress } from '../segmentation.ts';
 import { segmentBase, segmentLimit } from '../segments.ts';
 import type { CpuState } from '../state.ts';
-import { truncate, writeGpr } from './checks.ts';
+import { is16BitTss } from '../taskState.ts';
+import { operandAccess, truncate, writeGpr } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands, Outcome } from './microcode.ts';
 
 type Size = 1 | 2 | 4;
@@ -14,9 +16,13 @@ const sizeOf = (insn: Operands): Size => (insn.width === 8 ? 4 : (insn.width as 
 const portOf = (state: CpuState, insn: Operands): number =>
   insn.hasImmediate ? insn.immediateNumber & 0xff : state.gpr32(GPR.RDX) & 0xffff;
 
-/** #GP(0) unless IOPL or the bitmap in the TSS allows the port (SDM vol. 1, 18.5). Two bytes of the bitmap are always read. */
+/**
+ * #GP(0) unless IOPL or the bitmap in the TSS allows the port (SDM vol. 1, 18.5). Two bytes of the bitmap are always read. It
+ * has the same place in 32- and 64-bit TSSs; 16-bit ones have none.
+ */
 function checkPermission({ state, mmu }: MicrocodeCpu, port: number, size: number): void {
   if (state.cpl <= iopl(state)) return;
+  if (is16BitTss(state)) raise.gp(0);
   const limit = segmentLimit(state, SEGMENT.TR);
   const tss = segmentBase(state, SEGMENT.TR);
   const readWord = (offset: number): number => {
@@ -74,7 +80,8 @@ const ins: Microcode = (cpu, insn) => {
   const size = sizeOf(insn);
   checkPermission(cpu, port, size); // also when there is nothing to move
   if (isFinished(state, insn)) return 'next';
-  const address = truncate(state.gpr(GPR.RDI), insn.addressSize);
+  const offset = truncate(state.gpr(GPR.RDI), insn.addressSize);
+  const address = linearAddress(state, SEGMENT.ES, offset, size, 'write');
   mmu.probe(address, size, 'write', 'data');
   const value = access(cpu, insn, 'in', port, 0, stringQualification(insn));
   if (value === null) return 'exit';
@@ -88,10 +95,9 @@ const outs: Microcode = (cpu, insn) => {
   const size = sizeOf(insn);
   checkPermission(cpu, port, size); // also when there is nothing to move
   if (isFinished(state, insn)) return 'next';
-  const hasBase = insn.segment === SEGMENT.FS || insn.segment === SEGMENT.GS;
-  const base = hasBase ? segmentBase(state, insn.segment) : 0n;
-  const address = BigInt.asUintN(64, base + truncate(state.gpr(GPR.RSI), insn.addressSize));
-  const value = Number(mmu.read(address, size, insn.segment === SEGMENT.SS ? 'stack' : 'data'));
+  const offset = truncate(state.gpr(GPR.RSI), insn.addressSize);
+  const address = linearAddress(state, insn.segment, offset, size, 'read');
+  const value = Number(mmu.read(address, size, operandAccess(insn)));
   if (access(cpu, insn, 'out', port, value, stringQualification(insn)) === null) return 'exit';
   return step(state, insn, GPR.RSI);
 };

@@ -74,7 +74,7 @@ export interface Operands {
   length: number;
   /** Operand size in bytes: 1, 2, 4 or 8. Of far pointers: that of the offset. */
   width: number;
-  /** Address size in bytes: 4 or 8. */
+  /** Address size in bytes: 2, 4 or 8. */
   addressSize: number;
   /**
    * Register numbers of the operands in the manual's order: general, segment, control or debug registers as the row says;
@@ -82,11 +82,13 @@ export interface Operands {
    */
   reg0: number;
   reg1: number;
-  /** One of the operands is memory; `address` is where. */
+  /** One of the operands is memory; `segment`, `offset` and `address` say where. */
   isMemory: boolean;
-  /** Linear address of the memory operand: the segment base is added, the address size applied. */
+  /** Effective address: within the address size. */
+  offset: bigint;
+  /** Linear address: the segment base is added, but no limit was checked. Who accesses it asks checks.ts. */
   address: bigint;
-  /** Segment of the memory operand (for OUTS: that of RSI), in the machine's numbering. */
+  /** Segment of the memory operand, in the machine's numbering. */
   segment: number;
   hasImmediate: boolean;
   /** Sign-extended to 64 bits; and the same as a number. */

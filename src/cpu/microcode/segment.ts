@@ -1,19 +1,26 @@
 // Loads and stores of the data segment registers, and of the bases of FS and GS.
 
-import { CR4, DR6, GPR, SEGMENT, SHADOW } from '../../x86/names/registers.ts';
+import { CR4, DR6, SEGMENT, SHADOW } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
+import { is64BitMode, isRealMode } from '../codeMode.ts';
 import { isNull, markAccessed, readDescriptor, rplOf, segmentOf, selectorError } from '../descriptors.ts';
 import { raise } from '../fault.ts';
-import { dplOf, isConforming, isPresent, isReadable, nullSegment, segmentBase, segmentSelector } from '../segments.ts';
-import { setSegmentBase, writeSegment, type Segment } from '../segments.ts';
-import { operandAccess, readWordOperand, storeWord, truncate, writeGpr } from './checks.ts';
+import { dplOf, isConforming, isPresent, isReadable, nullSegment, readSegment, segmentBase } from '../segments.ts';
+import { realModeSegment, segmentSelector, setSegmentBase, writeSegment, type Segment } from '../segments.ts';
+import { Stack } from '../stack.ts';
+import type { CpuState } from '../state.ts';
+import { readFarPointer, readWordOperand, storeWord, truncate, writeGpr } from './checks.ts';
 import { readStackSegment, takeStackSegment } from './codeSegment.ts';
-import type { Microcode, MicrocodeCpu } from './microcode.ts';
+import type { Microcode, MicrocodeCpu, Outcome } from './microcode.ts';
 
 /** Checks a selector for a data segment register and gives what it loads (SDM vol. 2, MOV). Not for CS. */
 function takeSegment(cpu: MicrocodeCpu, segment: number, selector: number): Segment {
-  const { cpl } = cpu.state;
-  if (segment === SEGMENT.SS) return takeStackSegment(cpu, readStackSegment(cpu, selector, cpl), selector, cpl);
+  const { state } = cpu;
+  const { cpl } = state;
+  if (isRealMode(state)) return realModeSegment(readSegment(state, segment), selector);
+  if (segment === SEGMENT.SS) {
+    return takeStackSegment(cpu, readStackSegment(cpu, selector, cpl, is64BitMode(state)), selector, cpl);
+  }
   if (isNull(selector)) return nullSegment(selector);
   const error = selectorError(selector);
   const descriptor = readDescriptor(cpu, selector) ?? raise.gp(error);
@@ -25,16 +32,27 @@ function takeSegment(cpu: MicrocodeCpu, segment: number, selector: number): Segm
   return segmentOf(descriptor, selector);
 }
 
-/** MOV Sreg, r/m16. */
-export const loadSegment: Microcode = (cpu, insn) => {
-  const { state } = cpu;
-  const segment = insn.reg0;
-  if (segment === SEGMENT.CS || segment > SEGMENT.GS) raise.ud();
-  writeSegment(state, segment, takeSegment(cpu, segment, readWordOperand(cpu, insn, insn.reg1)));
-  if (segment !== SEGMENT.SS) return 'next';
-  state.shadow |= SHADOW.MOV_SS; // holds off debug traps too; the single-step trap never comes (SDM vol. 3, 6.8.3)
+/** Loads a data segment register. Code that follows may have been decoded for other segments: then the block ends. */
+function load(state: CpuState, segment: number, value: Segment): Outcome {
+  const { mode } = state;
+  writeSegment(state, segment, value);
+  return state.mode === mode ? 'next' : 'end';
+}
+
+/** As `load`; a load of SS holds interrupts and debug traps off; the single-step trap never comes (SDM vol. 3, 6.8.3). */
+function loadAndShadow(state: CpuState, segment: number, value: Segment): Outcome {
+  const outcome = load(state, segment, value);
+  if (segment !== SEGMENT.SS) return outcome;
+  state.shadow |= SHADOW.MOV_SS;
   state.pendingDb &= ~Number(DR6.BS);
   return 'end';
+}
+
+/** MOV Sreg, r/m16. */
+export const loadSegment: Microcode = (cpu, insn) => {
+  const segment = insn.reg0;
+  if (segment === SEGMENT.CS || segment > SEGMENT.GS) raise.ud();
+  return loadAndShadow(cpu.state, segment, takeSegment(cpu, segment, readWordOperand(cpu, insn, insn.reg1)));
 };
 
 /** MOV r/m16, Sreg. */
@@ -45,34 +63,35 @@ export const storeSegment: Microcode = (cpu, insn) => {
   return 'next';
 };
 
-export const pushSegment: Microcode = ({ state, mmu }, insn) => {
-  const rsp = BigInt.asUintN(64, state.gpr(GPR.RSP) - BigInt(insn.width));
-  mmu.write(rsp, insn.width, BigInt(segmentSelector(state, insn.reg0)), 'stack');
-  state.setGpr(GPR.RSP, rsp);
+export const pushSegment: Microcode = (cpu, insn) => {
+  const stack = Stack.current(cpu);
+  stack.push(insn.width, BigInt(segmentSelector(cpu.state, insn.reg0)));
+  stack.commit();
   return 'next';
 };
 
+/** Of POP SS the stack is the one before. */
 export const popSegment: Microcode = (cpu, insn) => {
-  const { state, mmu } = cpu;
-  const rsp = state.gpr(GPR.RSP);
-  const selector = Number(truncate(mmu.read(rsp, insn.width, 'stack'), 2));
-  writeSegment(state, insn.reg0, takeSegment(cpu, insn.reg0, selector));
-  state.setGpr(GPR.RSP, BigInt.asUintN(64, rsp + BigInt(insn.width)));
-  return 'next';
+  const stack = Stack.current(cpu);
+  const selector = Number(truncate(stack.pop(insn.width), 2));
+  const value = takeSegment(cpu, insn.reg0, selector);
+  stack.commit();
+  return loadAndShadow(cpu.state, insn.reg0, value);
 };
 
-/** LSS, LFS, LGS: a far pointer into a segment register and a general one. */
+/** LSS, LDS and the like: a far pointer into a segment register and a general one. */
 const loadFarPointer =
   (segment: number): Microcode =>
   (cpu, insn) => {
-    const access = operandAccess(insn);
-    const offset = cpu.mmu.read(insn.address, insn.width, access);
-    const selector = Number(cpu.mmu.read(BigInt.asUintN(64, insn.address + BigInt(insn.width)), 2, access));
-    writeSegment(cpu.state, segment, takeSegment(cpu, segment, selector));
+    const { offset, selector } = readFarPointer(cpu, insn);
+    const value = takeSegment(cpu, segment, selector);
     writeGpr(cpu.state, insn.reg0, insn.width, offset);
-    return segment === SEGMENT.SS ? 'end' : 'next';
+    const outcome = load(cpu.state, segment, value);
+    return segment === SEGMENT.SS ? 'end' : outcome;
   };
 
+export const les = loadFarPointer(SEGMENT.ES);
+export const lds = loadFarPointer(SEGMENT.DS);
 export const lss = loadFarPointer(SEGMENT.SS);
 export const lfs = loadFarPointer(SEGMENT.FS);
 export const lgs = loadFarPointer(SEGMENT.GS);

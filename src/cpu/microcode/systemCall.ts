@@ -2,11 +2,12 @@
 
 import { DR6, EFER, GPR, RFLAGS, SEGMENT, SELECTOR } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
-import { raise, stop } from '../fault.ts';
+import { is64BitMode, isLongMode, isRealMode } from '../codeMode.ts';
+import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
-import { flatCode64, flatData, segmentBase, setSegmentBase, writeSegment } from '../segments.ts';
+import { flatCode32, flatCode64, flatData, segmentBase, setSegmentBase, writeSegment } from '../segments.ts';
 import type { CpuState } from '../state.ts';
-import { nextRip, requireRing0 } from './checks.ts';
+import { nextRip, requireRing0, truncate } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';
 
 const STAR_SYSCALL_SHIFT = 32n;
@@ -16,9 +17,10 @@ const NEXT = 8;
 const RPL_USER = 3;
 
 /** Loads flat CS and SS and goes to their privilege level. */
-function enter(cpu: MicrocodeCpu, cs: number, ss: number, cpl: number): void {
+function enter(cpu: MicrocodeCpu, cs: number, ss: number, cpl: number, is64Bit: boolean): void {
   const { state } = cpu;
-  writeSegment(state, SEGMENT.CS, flatCode64((cs & ~SELECTOR.RPL) | cpl, cpl));
+  const flatCode = is64Bit ? flatCode64 : flatCode32;
+  writeSegment(state, SEGMENT.CS, flatCode((cs & ~SELECTOR.RPL) | cpl, cpl));
   writeSegment(state, SEGMENT.SS, flatData((ss & ~SELECTOR.RPL) | cpl, cpl));
   state.cpl = cpl;
   cpu.mmu.selectViews();
@@ -34,16 +36,21 @@ function writeRflagsAndTrap(state: CpuState, rflags: number): void {
   else state.pendingDb &= ~Number(DR6.BS);
 }
 
+/** Intel's SYSCALL and SYSRET exist in 64-bit mode only. */
+function requireSyscall(state: CpuState): void {
+  if (!is64BitMode(state) || (state.efer & EFER.SCE) === 0n) raise.ud();
+}
+
 export const syscall: Microcode = (cpu, insn) => {
   const { state } = cpu;
-  if ((state.efer & EFER.SCE) === 0n) raise.ud();
+  requireSyscall(state);
   const rflags = readRflags(state) & ~RFLAGS.RF;
   const cs = Number((state.star >> STAR_SYSCALL_SHIFT) & 0xfffcn);
-  state.setGpr(GPR.RCX, nextRip(insn));
+  state.setGpr(GPR.RCX, nextRip(state, insn));
   state.setGpr(GPR.R11, BigInt(rflags >>> 0));
   state.rip = state.lstar;
   writeRflagsAndTrap(state, rflags & ~Number(BigInt.asIntN(32, state.fmask)));
-  enter(cpu, cs, cs + NEXT, 0);
+  enter(cpu, cs, cs + NEXT, 0, true);
   return 'jump';
 };
 
@@ -52,56 +59,59 @@ const SYSRET_FLAGS =
   RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.TF | RFLAGS.IF | RFLAGS.DF | RFLAGS.OF |
   RFLAGS.IOPL | RFLAGS.NT | RFLAGS.AC | RFLAGS.VIF | RFLAGS.VIP | RFLAGS.ID; // prettier-ignore
 
-/** As Intel's: a non-canonical RCX is #GP(0) while still in ring 0. */
+/** As Intel's: a non-canonical RCX is #GP(0) while still in ring 0. With 32 bits it returns to compatibility mode. */
 export const sysret: Microcode = (cpu, insn) => {
   const { state } = cpu;
-  if ((state.efer & EFER.SCE) === 0n) raise.ud();
+  requireSyscall(state);
   requireRing0(state);
-  if (insn.width !== 8) refuseCompatibility('SYSRET');
-  const rip = state.gpr(GPR.RCX);
+  const to64Bit = insn.width === 8;
+  const rip = truncate(state.gpr(GPR.RCX), insn.width);
   if (!isCanonicalAddress(rip)) raise.gp(0);
   const first = Number((state.star >> STAR_SYSRET_SHIFT) & 0xffffn);
   state.rip = rip;
   writeRflagsAndTrap(state, state.gpr32(GPR.R11) & SYSRET_FLAGS);
-  enter(cpu, first + 2 * NEXT, first + NEXT, RPL_USER);
+  enter(cpu, to64Bit ? first + 2 * NEXT : first, first + NEXT, RPL_USER, to64Bit);
   return 'jump';
 };
 
+/** SYSENTER_CS without RPL; #GP(0) in real mode, or if it is null. */
+function sysenterCs(state: CpuState): number {
+  const cs = Number(state.sysenterCs & 0xfffcn);
+  if (isRealMode(state) || cs === 0) raise.gp(0);
+  return cs;
+}
+
+/** To 64-bit code in IA-32e mode, from wherever; to 32-bit code outside of it. */
 export const sysenter: Microcode = (cpu) => {
   const { state } = cpu;
-  const cs = Number(state.sysenterCs & 0xfffcn);
-  if (cs === 0) raise.gp(0);
-  state.rip = state.sysenterEip;
-  state.setGpr(GPR.RSP, state.sysenterEsp);
+  const cs = sysenterCs(state);
+  const to64Bit = isLongMode(state);
+  const width = to64Bit ? 8 : 4;
+  state.rip = truncate(state.sysenterEip, width);
+  state.setGpr(GPR.RSP, truncate(state.sysenterEsp, width));
   writeRflags(state, readRflags(state) & ~(RFLAGS.VM | RFLAGS.IF | RFLAGS.RF));
-  enter(cpu, cs, cs + NEXT, 0);
+  enter(cpu, cs, cs + NEXT, 0, to64Bit);
   return 'jump';
 };
 
-/** Distance from SYSENTER's CS to the selectors of a 64-bit SYSEXIT. */
+/** Distance from SYSENTER's CS to the selectors of a 64-bit SYSEXIT, and of one of 32 bits. */
 const SYSEXIT64_CS = 4 * NEXT;
+const SYSEXIT32_CS = 2 * NEXT;
 
 export const sysexit: Microcode = (cpu, insn) => {
   const { state } = cpu;
-  const base = Number(state.sysenterCs & 0xfffcn);
-  if (base === 0) raise.gp(0);
+  const base = sysenterCs(state);
   requireRing0(state);
-  if (insn.width !== 8) refuseCompatibility('SYSEXIT');
-  const rip = state.gpr(GPR.RDX);
-  const rsp = state.gpr(GPR.RCX);
+  const to64Bit = insn.width === 8;
+  const rip = truncate(state.gpr(GPR.RDX), insn.width);
+  const rsp = truncate(state.gpr(GPR.RCX), insn.width);
   if (!isCanonicalAddress(rip) || !isCanonicalAddress(rsp)) raise.gp(0);
   state.rip = rip;
   state.setGpr(GPR.RSP, rsp);
-  enter(cpu, base + SYSEXIT64_CS, base + SYSEXIT64_CS + NEXT, RPL_USER);
+  const cs = base + (to64Bit ? SYSEXIT64_CS : SYSEXIT32_CS);
+  enter(cpu, cs, cs + NEXT, RPL_USER, to64Bit);
   return 'jump';
 };
-
-function refuseCompatibility(name: string): never {
-  stop(
-    `${name} without REX.W: compatibility mode is not implemented yet`,
-    `return to 64-bit code with ${name.toLowerCase()}q`,
-  );
-}
 
 export const swapgs: Microcode = ({ state }) => {
   requireRing0(state);

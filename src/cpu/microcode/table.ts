@@ -5,10 +5,11 @@ import * as debugRegister from './debugRegister.ts';
 import * as descriptorTable from './descriptorTable.ts';
 import * as farTransfer from './farTransfer.ts';
 import * as flag from './flag.ts';
-import { enter } from './frame.ts';
+import * as frame from './frame.ts';
 import { absentWithout, cpuid, ud, vmcall } from './hypervisorCall.ts';
 import * as idle from './idle.ts';
 import * as interrupt from './interrupt.ts';
+import { iret } from './interruptReturn.ts';
 import * as invalidate from './invalidate.ts';
 import { PORT_IO } from './io.ts';
 import type { Microcode } from './microcode.ts';
@@ -52,7 +53,8 @@ const table = {
   ...idle,
   ...random,
   ...wideMemory,
-  enter,
+  ...frame,
+  iret,
   cpuid,
   vmcall,
   // VMMCALL is AMD's; RSM is #UD outside of system management mode.

@@ -1,9 +1,11 @@
 // Instructions that ask about a selector without loading it, and answer in ZF: LAR, LSL, VERR, VERW, ARPL.
 
 import { RFLAGS, SEGMENT_ATTRIBUTE, SELECTOR, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { isLongMode } from '../codeMode.ts';
 import { isNull, readDescriptor, rplOf, type Descriptor } from '../descriptors.ts';
 import { dplOf, isConforming, isReadable, isWritableData, systemType } from '../segments.ts';
-import { changeFlags, operandAccess, readWordOperand, requireProtectedMode, writeGpr } from './checks.ts';
+import { changeFlags, operandAccess, operandAddress, readWordOperand, writeGpr, writeOperand } from './checks.ts';
+import { requireProtectedMode } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';
 
 /** The descriptor of a selector if this privilege may see it; null otherwise. */
@@ -19,12 +21,17 @@ function answer(cpu: MicrocodeCpu, found: boolean): 'next' {
   return 'next';
 }
 
-/** Code and data segments, and what else the instruction knows in IA-32e mode. */
+/** Code and data segments, and what else the instruction knows in this mode. */
 const isKnown = (descriptor: Descriptor | null, types: readonly number[]): descriptor is Descriptor =>
   descriptor !== null && [-1, ...types].includes(systemType(descriptor.attributes));
 
-const LAR_TYPES = [SYSTEM_TYPE.LDT, SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS_BUSY, SYSTEM_TYPE.CALL_GATE];
-const LSL_TYPES = [SYSTEM_TYPE.LDT, SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS_BUSY];
+const WITH_LIMITS = [SYSTEM_TYPE.LDT, SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS_BUSY];
+const WITH_LIMITS_LEGACY = [...WITH_LIMITS, SYSTEM_TYPE.TSS16_AVAILABLE, SYSTEM_TYPE.TSS16_BUSY];
+const LSL_TYPES = { long: WITH_LIMITS, legacy: WITH_LIMITS_LEGACY };
+const LAR_TYPES = {
+  long: [...WITH_LIMITS, SYSTEM_TYPE.CALL_GATE],
+  legacy: [...WITH_LIMITS_LEGACY, SYSTEM_TYPE.CALL_GATE, SYSTEM_TYPE.CALL_GATE16, SYSTEM_TYPE.TASK_GATE],
+};
 
 /** Attributes in their places in the second word of a descriptor: 8 bits up. */
 const ACCESS_RIGHTS_SHIFT = 8;
@@ -34,8 +41,9 @@ const limitBits = ({ attributes, limit }: Descriptor): number =>
   (attributes & SEGMENT_ATTRIBUTE.G ? limit >>> 12 : limit) & 0xf_0000;
 
 export const lar: Microcode = (cpu, insn) => {
+  requireProtectedMode(cpu.state);
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg1));
-  if (!isKnown(descriptor, LAR_TYPES)) return answer(cpu, false);
+  if (!isKnown(descriptor, LAR_TYPES[isLongMode(cpu.state) ? 'long' : 'legacy'])) return answer(cpu, false);
   writeGpr(
     cpu.state,
     insn.reg0,
@@ -46,18 +54,21 @@ export const lar: Microcode = (cpu, insn) => {
 };
 
 export const lsl: Microcode = (cpu, insn) => {
+  requireProtectedMode(cpu.state);
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg1));
-  if (!isKnown(descriptor, LSL_TYPES)) return answer(cpu, false);
+  if (!isKnown(descriptor, LSL_TYPES[isLongMode(cpu.state) ? 'long' : 'legacy'])) return answer(cpu, false);
   writeGpr(cpu.state, insn.reg0, insn.width, BigInt(descriptor.limit));
   return answer(cpu, true);
 };
 
 export const verr: Microcode = (cpu, insn) => {
+  requireProtectedMode(cpu.state);
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg0));
   return answer(cpu, descriptor !== null && isReadable(descriptor.attributes));
 };
 
 export const verw: Microcode = (cpu, insn) => {
+  requireProtectedMode(cpu.state);
   const descriptor = readVisible(cpu, readWordOperand(cpu, insn, insn.reg0));
   return answer(cpu, descriptor !== null && isWritableData(descriptor.attributes));
 };
@@ -65,12 +76,12 @@ export const verw: Microcode = (cpu, insn) => {
 /** Raises the RPL of the first selector to that of the second. Memory must be writable even if it stays as it is. */
 export const arpl: Microcode = (cpu, insn) => {
   requireProtectedMode(cpu.state);
-  if (insn.isMemory) cpu.mmu.probe(insn.address, 2, 'write', operandAccess(insn));
+  if (insn.isMemory) cpu.mmu.probe(operandAddress(cpu, insn, 2, 'write'), 2, 'write', operandAccess(insn));
   const selector = readWordOperand(cpu, insn, insn.reg0);
   const least = rplOf(cpu.state.gpr32(insn.isMemory ? insn.reg0 : insn.reg1));
   if (rplOf(selector) >= least) return answer(cpu, false);
   const raised = BigInt((selector & ~SELECTOR.RPL) | least);
-  if (insn.isMemory) cpu.mmu.write(insn.address, 2, raised, operandAccess(insn));
+  if (insn.isMemory) writeOperand(cpu, insn, 2, raised);
   else writeGpr(cpu.state, insn.reg0, 2, raised);
   return answer(cpu, true);
 };

@@ -1,11 +1,11 @@
 // Instructions whose memory operand is wider than a register: CMPXCHG16B, MOVDIR64B.
 
-import { GPR, RFLAGS } from '../../x86/names/registers.ts';
+import { GPR, RFLAGS, SEGMENT } from '../../x86/names/registers.ts';
 import { raise } from '../fault.ts';
-import { changeFlags, operandAccess } from './checks.ts';
+import { linearAddress } from '../segmentation.ts';
+import { changeFlags, linearAfter, operandAccess, operandAddress } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
-const u64 = (value: bigint): bigint => BigInt.asUintN(64, value);
 const WORD = 8;
 
 /** #GP(0) unless aligned to 16 bytes, which also keeps it within a page. Memory is written in any case, as the bus sees it. */
@@ -30,15 +30,19 @@ export const cmpxchg16b: Microcode = ({ state, mmu }, insn) => {
 
 const LINE = 64;
 
-/** The destination is at ES:reg, whose base is 0 in 64-bit mode. */
-export const movdir64b: Microcode = ({ state, mmu }, insn) => {
-  const to = BigInt.asUintN(8 * insn.addressSize, state.gpr(insn.reg0));
+/** The destination is at ES:reg. */
+export const movdir64b: Microcode = (cpu, insn) => {
+  const { state, mmu } = cpu;
+  const offset = BigInt.asUintN(8 * insn.addressSize, state.gpr(insn.reg0));
+  const to = linearAddress(state, SEGMENT.ES, offset, LINE, 'write');
   if ((to & BigInt(LINE - 1)) !== 0n) raise.gp(0);
+  const from = operandAddress(cpu, insn, LINE, 'read');
   const access = operandAccess(insn);
-  const words = Array.from({ length: LINE / WORD }, (_, i) => u64(insn.address + BigInt(WORD * i)));
-  mmu.probe(insn.address, LINE, 'read', access);
+  mmu.probe(from, LINE, 'read', access);
   mmu.probe(to, LINE, 'write', 'data');
-  const line = words.map((address) => mmu.read(address, WORD, access));
-  line.forEach((value, i) => mmu.write(u64(to + BigInt(WORD * i)), WORD, value, 'data'));
+  const line = Array.from({ length: LINE / WORD }, (_, i) =>
+    mmu.read(linearAfter(state, from, WORD * i), WORD, access),
+  );
+  line.forEach((value, i) => mmu.write(linearAfter(state, to, WORD * i), WORD, value, 'data'));
   return 'next';
 };

@@ -165,9 +165,18 @@ export const SEGMENT_TYPE = {
   CODE: 8,
 } as const;
 
-/** The type field of system descriptors in IA-32e mode, as a number (SDM vol. 3, 3.5). */
+/**
+ * The type field of system descriptors, as a number (SDM vol. 3, 3.5). Those without a width have 64 bits in IA-32e mode, which
+ * lacks the 16-bit ones and the task gate, and 32 outside of it.
+ */
 export const SYSTEM_TYPE = {
+  TSS16_AVAILABLE: 1,
   LDT: 2,
+  TSS16_BUSY: 3,
+  CALL_GATE16: 4,
+  TASK_GATE: 5,
+  INTERRUPT_GATE16: 6,
+  TRAP_GATE16: 7,
   TSS_AVAILABLE: 9,
   TSS_BUSY: 11,
   CALL_GATE: 12,
@@ -192,6 +201,18 @@ export const TSS64 = {
   IO_MAP_BASE: 102,
   /** The least limit of a TSS that LTR and delivery accept without further checks. */
   MIN_LIMIT: 103,
+} as const;
+
+/** Byte offsets in the 32-bit task-state segment (SDM vol. 3, 7.2.1). */
+export const TSS32 = {
+  /** ESP0, and SS0 behind it; those of the next level are 8 further on. */
+  ESP0: 4,
+} as const;
+
+/** Byte offsets in the 16-bit task-state segment (SDM vol. 3, 7.6). */
+export const TSS16 = {
+  /** SP0, and SS0 behind it; those of the next level are 4 further on. */
+  SP0: 2,
 } as const;
 
 /** Interrupt shadows, as in the state block and in VMX interruptibility state (SDM vol. 3, 24.4.2). */

@@ -31,6 +31,7 @@
 
         .macro outcome
         int     $CASE_END
+        .code64
 99:     call    case_outcome
         .endm
 

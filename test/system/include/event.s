@@ -52,6 +52,7 @@ event:  pushfq
         movl    %\segment, %eax
         movq    %rax, handler_\segment(%rip)
         .endr
+event_taken:
         movabsq $(KERNEL + CASE_STACK), %rsp
         call    machine_reset
         cmpb    $0, case_active(%rip)
