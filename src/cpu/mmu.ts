@@ -1,15 +1,13 @@
 // A CPU's access to guest memory when generated code finds no tag: the slow paths that generated code imports, the reads
-// and writes of microcode, and what changes of registers invalidate. It knows bytes and their parts; which page they are
-// in is translation.ts's business.
-//
-// An access in several parts (across pages, or wider than a device takes) translates all its parts before any is made,
-// and touches devices before memory: what raises or leaves half way has changed nothing, and memory is written once.
+// and writes of microcode, and what changes of registers invalidate. It knows bytes; which page they are in is
+// translation.ts's business, and what does not lie in one page of memory is accessParts.ts's.
 
 import { CR0, CR3, CR4, EFER } from '../x86/names/registers.ts';
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../x86/names/paging.ts';
-import { ACCESS, ACCESS_OF, type AccessKind, type Mode } from './access.ts';
+import { ACCESS, ACCESS_OF, type AccessKind } from './access.ts';
+import { AccessParts, FRAGMENT_BYTES, highBehind, nextPage } from './accessParts.ts';
 import { Breakpoints } from './breakpoints.ts';
-import { is64BitMode, isLongMode } from './codeMode.ts';
+import { isLongMode } from './codeMode.ts';
 import { stop } from './fault.ts';
 import { Fragments } from './fragments.ts';
 import type { MemoryContext } from './memoryContext.ts';
@@ -21,9 +19,6 @@ import { highWord, lowWord } from './words.ts';
 /** INVPCID types (SDM vol. 2, INVPCID). */
 export const INVPCID = { ADDRESS: 0, CONTEXT: 1, ALL: 2, ALL_BUT_GLOBAL: 3 } as const;
 
-/** The most that a device takes at once. */
-const FRAGMENT_BYTES = 8;
-
 export class Mmu {
   readonly translation: Translation;
   readonly fragments: Fragments;
@@ -32,6 +27,7 @@ export class Mmu {
   readonly #u8: Uint8Array;
   readonly #data: DataView;
   readonly #bounce: number;
+  readonly #parts: AccessParts;
 
   constructor(context: MemoryContext) {
     const { state } = context;
@@ -42,6 +38,7 @@ export class Mmu {
     this.#u8 = state.views.u8;
     this.#data = state.views.data;
     this.#bounce = state.at('bounce');
+    this.#parts = new AccessParts(context, this.translation, this.fragments);
   }
 
   // What generated code imports. Linear addresses in halves; `access` is an access word: the size in bytes, perhaps with
@@ -77,7 +74,7 @@ export class Mmu {
       this.breakpoints.checkAccess(low, high, access | ACCESS.WRITE);
       this.breakpoints.noteAccess(low, high, access | ACCESS.WRITE);
     }
-    this.#writeParts(low, high, access | ACCESS.WRITE);
+    this.#parts.write(low, high, access | ACCESS.WRITE);
   }
 
   // What microcode uses.
@@ -196,13 +193,6 @@ export class Mmu {
     return isLongMode(this.#context.state) ? highWord(gva) : 0;
   }
 
-  /** High half of the first address behind one that ends in zeros. In 16- and 32-bit code, accesses wrap at 4 GiB; to tables of IA-32e mode they do not. */
-  #highBehind(high: number, access: number): number {
-    const { state } = this.#context;
-    const wraps = !is64BitMode(state) && !(isLongMode(state) && (access & ACCESS.SYSTEM) !== 0);
-    return wraps ? 0 : (high + 1) | 0;
-  }
-
   get #pcid(): number {
     const { cr3, cr4 } = this.#context.state;
     return (cr4 & CR4.PCIDE) === 0n ? 0 : Number(cr3 & CR3.PCID_MASK);
@@ -216,7 +206,7 @@ export class Mmu {
       const page = this.translation.translate(low, high, access, this.translation.modeOf(access));
       if (page !== DEVICE) return page + offset;
     }
-    return this.#readParts(low, high, access);
+    return this.#parts.read(low, high, access);
   }
 
   #write(low: number, high: number, access: number, valueLow: number, valueHigh: number): void {
@@ -233,7 +223,7 @@ export class Mmu {
       }
     }
     this.#store(this.#bounce, FRAGMENT_BYTES, valueLow, valueHigh);
-    this.#writeParts(low, high, access);
+    this.#parts.write(low, high, access);
   }
 
   #store(at: number, size: number, low: number, high: number): void {
@@ -249,84 +239,7 @@ export class Mmu {
       this.translation.translate(low, high, access, mode);
       left -= PAGE_SIZE - (low & PAGE_MASK);
       low = nextPage(low);
-      if (low === 0) high = this.#highBehind(high, access);
-    }
-  }
-
-  /** Collects all the bytes of a read in the bounce buffer. */
-  #readParts(low: number, high: number, access: number): number {
-    const parts = this.#locate(low, high, access);
-    for (const part of parts) if (part.page === DEVICE) this.#readDevice(part);
-    for (const { page, at, low: from, size } of parts) {
-      const source = page + (from & PAGE_MASK);
-      if (page !== DEVICE) this.#u8.copyWithin(at, source, source + size);
-    }
-    return this.#bounce;
-  }
-
-  /** Writes the bytes of the bounce buffer to where they belong. */
-  #writeParts(low: number, high: number, access: number): void {
-    const mode = this.translation.modeOf(access);
-    const parts = this.#locate(low, high, access | ACCESS.PROBE);
-    for (const part of parts) if (part.page === DEVICE) this.#writeDevice(part, access, mode);
-    for (const part of parts) {
-      if (part.page === DEVICE) continue;
-      const target = this.translation.translate(part.low, part.high, access, mode) + (part.low & PAGE_MASK);
-      this.#u8.copyWithin(target, part.at, part.at + part.size);
-      this.#context.arena.invalidateCode(target, part.size);
-    }
-  }
-
-  /** The parts of an access, one a page, each translated. */
-  #locate(low: number, high: number, access: number): readonly Part[] {
-    const mode = this.translation.modeOf(access);
-    const parts: Part[] = [];
-    for (let left = access & ACCESS.SIZE, at = this.#bounce; left > 0; ) {
-      const size = Math.min(left, PAGE_SIZE - (low & PAGE_MASK));
-      const page = this.translation.translate(low, high, access, mode);
-      const { gpaLow, gpaHigh } = this.translation;
-      parts.push({ low, high, size, at, page, gpaLow: gpaLow | (low & PAGE_MASK), gpaHigh });
-      left -= size;
-      at += size;
-      low = nextPage(low);
-      if (low === 0) high = this.#highBehind(high, access);
-    }
-    return parts;
-  }
-
-  #readDevice({ low, high, size, at, gpaLow, gpaHigh }: Part): void {
-    for (let done = 0; done < size; done += FRAGMENT_BYTES) {
-      const bytes = Math.min(FRAGMENT_BYTES, size - done);
-      this.fragments.read(low + done, high, gpaLow + done, gpaHigh, bytes);
-      for (let i = 0; i < bytes; i++) {
-        this.#u8[at + done + i] = (i < 4 ? this.fragments.valueLow : this.fragments.valueHigh) >>> (8 * (i & 3));
-      }
-    }
-  }
-
-  #writeDevice({ low, high, size, at, gpaLow, gpaHigh }: Part, access: number, mode: Mode): void {
-    this.translation.translate(low, high, access, mode); // sets D
-    for (let done = 0; done < size; done += FRAGMENT_BYTES) {
-      const bytes = Math.min(FRAGMENT_BYTES, size - done);
-      const value: [number, number] = [0, 0];
-      for (let i = 0; i < bytes; i++) value[i >> 2]! |= this.#u8[at + done + i]! << (8 * (i & 3));
-      this.fragments.write(low + done, high, gpaLow + done, gpaHigh, bytes, ...value);
+      if (low === 0) high = highBehind(this.#context.state, high, access);
     }
   }
 }
-
-/** The piece of an access that lies in one page; `at` is its place in the bounce buffer. */
-interface Part {
-  readonly low: number;
-  readonly high: number;
-  readonly size: number;
-  readonly at: number;
-  /** As `Translation.translate` gives it. */
-  readonly page: number;
-  /** Guest physical address, for a device. */
-  readonly gpaLow: number;
-  readonly gpaHigh: number;
-}
-
-/** Low half of the first address after a page. */
-const nextPage = (low: number): number => ((low | PAGE_MASK) + 1) | 0;

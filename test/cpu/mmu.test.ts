@@ -2,6 +2,7 @@
 // nothing.
 
 import { describe, expect, it } from 'vitest';
+import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { BIT, GuestMemory, high, low, PAGE, PWU } from './guestMemory.ts';
@@ -81,6 +82,67 @@ describe('one value', () => {
     cpu.map(0x1_0000_0000n, SECOND);
     cpu.store(0xffff_fffcn, 8, PATTERN);
     expect(cpu.load(0x1_0000_0000n, 4)).toBe(PATTERN >> 32n);
+  });
+});
+
+describe('linear addresses of 32 bits', () => {
+  const LAST = 0xffff_f000n;
+  /** 16-bit code with PAE paging, where the page tables map the last page and the first. */
+  const legacy = () => {
+    const memory = new GuestMemory();
+    const { cpu } = memory;
+    cpu.map(LAST, FIRST);
+    cpu.map(0n, SECOND);
+    const directory = (gva: bigint): bigint => (memory.entry(cpu.root, gva, 1) & ~0xfffn) | BIT.P;
+    cpu.leaveLongMode('PAE', [directory(0n), 0n, 0n, directory(LAST)]);
+    return { memory, cpu };
+  };
+
+  it.each([2, 4, 8])('wrap at 4 GiB: %i bytes, by generated code and by microcode', (size) => {
+    const { memory, cpu } = legacy();
+    const value = BigInt.asUintN(8 * size, PATTERN);
+    for (const kind of ['data', 'system'] as const) {
+      for (let before = 1n; before < BigInt(size); before++) {
+        const at = 0x1_0000_0000n - before;
+        memory.poke(FIRST + 0xff8n, 0n);
+        memory.poke(SECOND, 0n);
+        if (kind === 'data') cpu.store(at, size, PATTERN);
+        else cpu.mmu.write(at, size, value, kind);
+        expect(cpu.load(at, size)).toBe(value);
+        expect(cpu.mmu.read(at, size, kind)).toBe(value);
+        expect(memory.peek(SECOND)).toBe(value >> (8n * before));
+      }
+    }
+  });
+
+  it('fault at 0 where the first page is absent, with nothing changed', () => {
+    const { memory, cpu } = legacy();
+    cpu.map(0n, SECOND, 0n);
+    const fault = { fault: VECTOR.PF, errorCode: 2, address: 0n };
+    expect(cpu.attempt(() => cpu.store(LAST + 0xffen, 4, PATTERN))).toMatchObject(fault);
+    expect(cpu.attempt(() => cpu.mmu.probe(LAST + 0xffen, 4, 'write', 'data'))).toMatchObject(fault);
+    expect(cpu.attempt(() => cpu.mmu.probe(LAST, 2 * 4096, 'write', 'data'))).toMatchObject(fault);
+    expect(memory.peek(FIRST + 0xff8n)).toBe(0n);
+  });
+
+  it('are what is left of a wider base', () => {
+    const { memory, cpu } = legacy();
+    memory.poke(FIRST, PATTERN);
+    expect(cpu.mmu.read(0xffff_8000_0000_0000n + LAST, 8, 'system')).toBe(PATTERN);
+  });
+
+  it('wrap in compatibility mode too, but not for tables of IA-32e mode', () => {
+    const memory = new GuestMemory();
+    const { cpu } = memory;
+    cpu.map(LAST, FIRST);
+    cpu.map(0n, SECOND);
+    cpu.map(0x1_0000_0000n, 0xb000n);
+    selectCodeMode(cpu.state);
+    memory.poke(SECOND, 0x11n);
+    memory.poke(0xb000n, 0x22n);
+    expect(cpu.load(0xffff_ffffn, 2)).toBe(0x1100n);
+    expect(cpu.mmu.read(0xffff_ffffn, 2, 'stack')).toBe(0x1100n);
+    expect(cpu.mmu.read(0xffff_ffffn, 2, 'system')).toBe(0x2200n);
   });
 });
 

@@ -20,6 +20,14 @@ import { bootGuest } from '../vmm/guest.ts';
 /** A vCPU that stands at its guest's entry and has not run. */
 const vcpuOf = async (options = {}): Promise<Vcpu> => (await bootGuest('hlt', options)).vm.vcpus[0]!;
 
+/** SREGS of 32-bit code with PAE paging. */
+const paePaging = (sregs: Sregs): Sregs => ({
+  ...sregs,
+  cs: { ...sregs.cs, l: 0, db: 1 },
+  efer: 0n,
+  pdptrs: [0x1001n, 0x4000_0000_0000_01e6n, 0x3001n, 0n],
+});
+
 describe('a group that is read', () => {
   it('has KVM’s fields', async () => {
     const vcpu = await vcpuOf();
@@ -42,6 +50,15 @@ describe('a group that is read', () => {
     const regs = getRegs(vcpu);
     regs.rax = 5n;
     expect(getRegs(vcpu).rax).toBe(0n);
+  });
+
+  it('has the PDPTE registers while PAE paging is on, and they are those that were set', async () => {
+    const vcpu = await vcpuOf();
+    expect(getSregs(vcpu).pdptrs).toEqual([]);
+    const sregs = paePaging(getSregs(vcpu));
+    setSregs(vcpu, sregs);
+    expect(getSregs(vcpu)).toEqual(sregs);
+    expect(vcpuStateFromJson(vcpuStateToJson(saveVcpu(vcpu))).sregs).toEqual(sregs);
   });
 
   it('is plain data that can be written down as JSON and read again', async () => {
@@ -234,6 +251,13 @@ describe('a value that no vCPU can have', () => {
     ['tr: type 9 is not that of a busy TSS (11)', ({ tr }) => ({ tr: { ...tr, type: 9 } })],
     ['ldt: type 3 is not that of an LDT (2)', ({ tr }) => ({ ldt: { ...tr, type: 3 } })],
     ['interruptBitmap has 1 words, not 4', () => ({ interruptBitmap: [0n] })],
+    ['pdptrs has 4 entries, not 0: PAE paging is off', () => ({ pdptrs: [1n, 1n, 1n, 1n] })],
+    ['pdptrs has 0 entries, not 4: PAE paging is on', (sregs) => ({ ...paePaging(sregs), pdptrs: [] })],
+    [
+      'pdptrs[2] 0x400000000001 has reserved bits',
+      (sregs) => ({ ...paePaging(sregs), pdptrs: [1n, 0n, (1n << 46n) | 1n, 0n] }),
+    ],
+    ['pdptrs[0] is -1, not an', (sregs) => ({ ...paePaging(sregs), pdptrs: [-1n, 0n, 0n, 0n] })],
   ])('in SREGS is refused: %s', async (why, change) => {
     expect(await flat(change)).toThrow(`KVM_SET_SREGS of vCPU 0: ${why}`);
   });

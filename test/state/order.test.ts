@@ -247,8 +247,14 @@ describe('CPUID and what depends on it', () => {
     );
   });
 
-  it('EFER before SREGS fails: LME cannot change where paging is as it is', async () => {
+  it('EFER before SREGS is taken while paging is off, and LMA follows with SREGS; while paging is on, LME cannot change', async () => {
+    const source = (await bootGuest('hlt')).vm.vcpus[0]!;
     const vcpu = await fresh();
-    expect(setMsrs(vcpu, [{ index: MSR.EFER, data: EFER.LME | EFER.SCE }])).toBe(0);
+    const efer = (data: bigint) => [{ index: MSR.EFER, data }];
+    expect(setMsrs(vcpu, efer(EFER.LME | EFER.LMA | EFER.SCE))).toBe(1);
+    expect(getSregs(vcpu).efer).toBe(EFER.LME | EFER.SCE);
+    setSregs(vcpu, getSregs(source));
+    expect(getSregs(vcpu)).toEqual(getSregs(source));
+    expect(setMsrs(vcpu, efer(EFER.SCE))).toBe(0);
   });
 });
