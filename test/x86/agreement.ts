@@ -2,7 +2,7 @@
 // differences that have a reason here.
 
 import { Code, Decoder, DecoderOptions, Instruction, Mnemonic } from 'iced-x86';
-import { Decoded, decode, INVALID, TRUNCATED, type Mode } from '../../src/x86/decoder.ts';
+import { Decoded, decode, INVALID, MODE, TRUNCATED, type Mode } from '../../src/x86/decoder.ts';
 import { mnemonicOf } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
@@ -133,6 +133,8 @@ function differenceOf(iced: Instruction, insn: Decoded, length: number, mode: Mo
   const row = ROWS[insn.row]!;
   const name = mnemonicNames.get(iced.mnemonic)!.toLowerCase();
   if (!isSameMnemonic(name, row, insn.width)) return say('mnemonic', name, row.mnemonic);
+  const form = FORMS[insn.form]!;
+  if (!(mode === MODE.CODE64 ? form.in64 : form.outside64)) return `${form.name} is no form of this mode`;
   return prefixDifference(iced, insn, row) ?? operandDifference(iced, insn, mode);
 }
 
