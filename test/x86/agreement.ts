@@ -147,8 +147,8 @@ function prefixDifference(iced: Instruction, insn: Decoded, row: Row): string | 
 
 /** Instructions that iced gives a wider register than counts: LTR, ARPL, MOV to a segment register; UMWAIT and VMOVMSKPS with W. */
 const LOW_WORD = /_r(32|64)m16|^(Umwait|Tpause)_r64|Vp?movmsk(ps|pd|b)_r64/;
-/** Hints: they access nothing, and how large their operand is or whether they have a second one is a matter of naming. */
-const HINT = /^(Reservednop|Prefetch)/;
+/** Hints, and INVLPG: they access nothing, and how large their operand is or whether they have a second one is a matter of naming. */
+const UNACCESSED = /^(Reservednop|Prefetch|Invlpg_)/;
 
 function operandDifference(iced: Instruction, insn: Decoded, mode: Mode): string | null {
   const next = RIP + BigInt(insn.length);
@@ -157,7 +157,7 @@ function operandDifference(iced: Instruction, insn: Decoded, mode: Mode): string
   let ours = operandTexts(insn, mode, next);
   if (LOW_WORD.test(name)) theirs = theirs.map(lowWord);
   if (LOW_WORD.test(name)) ours = ours.map(lowWord);
-  if (HINT.test(name))
+  if (UNACCESSED.test(name))
     [theirs, ours] = [withoutSize(theirs[0]!), withoutSize(ours[0]!)].map((text) => [text]) as [string[], string[]];
   // The size of some areas is the microcode's affair (MOVDIR64B, XSAVE): their rows do not tell.
   theirs = theirs.map((text, i) => (ours[i]?.startsWith('0 ') ? `0 ${withoutSize(text)}` : text));
