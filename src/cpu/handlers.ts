@@ -67,14 +67,6 @@ const SPECIALS: readonly Handler[] = [
 
 const isExecuted = ({ row }: Form): boolean => row.semantics !== undefined || row.microcode !== undefined;
 
-/** Whether 64-bit code can reach a form. (Its first row may be one of other modes.) */
-function isIn64({ row, width, segmentedStack, addressSize }: Form): boolean {
-  if (segmentedStack || addressSize === 16) return false;
-  return row.f64 ? width === 64 : !(row.d64 && width === 32);
-}
-const isOutside64 = ({ memory, addressSize }: Form): boolean =>
-  memory !== 'm' && memory !== 'm32' && addressSize !== 64;
-
 /** Whether a form's generated code depends on the environment: it accesses memory, or says where RIP goes. */
 const isEnvironmental = ({ row, memory }: Form): boolean =>
   row.semantics !== undefined && (memory !== '' || row.stack === true || row.endsBlock === true);
@@ -106,7 +98,7 @@ export const HANDLER_OF_FORM: Readonly<Record<Environment, Uint16Array>> = {
 };
 
 for (const form of FORMS.filter(isExecuted)) {
-  const reachedBy = ENVIRONMENTS.filter((environment) => (environment === 'long' ? isIn64(form) : isOutside64(form)));
+  const reachedBy = ENVIRONMENTS.filter((environment) => (environment === 'long' ? form.in64 : form.outside64));
   let index = -1;
   for (const environment of reachedBy) {
     if (index < 0 || isEnvironmental(form)) index = handlers.push(handlerOf(form, environment)) - 1;

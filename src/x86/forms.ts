@@ -5,7 +5,8 @@
 import type { Operand } from './operand.ts';
 import type { Row } from './row.ts';
 import {
-  reachable,
+  REACH,
+  reachOf,
   shapesOf,
   sizeIn,
   VARIANTS,
@@ -25,6 +26,8 @@ export class Form {
   readonly rep: Repeat;
   /** The stack is the segmented one of 16- and 32-bit code. */
   readonly segmentedStack: boolean;
+  /** Which code can reach it, through any of its rows: bits of REACH. */
+  reach = 0;
   readonly #addressing: Addressing;
   readonly #shape: Shape;
 
@@ -46,6 +49,14 @@ export class Form {
     this.#shape = shape;
   }
 
+  /** 64-bit code can reach it. */
+  get in64(): boolean {
+    return (this.reach & REACH.IN64) !== 0;
+  }
+  /** 16- and 32-bit code can reach it. */
+  get outside64(): boolean {
+    return (this.reach & REACH.OUTSIDE64) !== 0;
+  }
   /** Kind of the memory operand, of the instruction's own address register, or none. */
   get memory(): MemoryShape {
     return this.#addressing.memory;
@@ -100,10 +111,13 @@ export class FormList {
         for (let i = 0; i < shapes.length; i++) {
           const segmentedStack = i >= variants.length;
           const at = variants[segmentedStack ? i - variants.length : i]!;
-          if (!reachable(row, shape.rule, width, at, segmentedStack)) out.push(-1);
+          const reach = reachOf(row, shape.rule, width, at, segmentedStack);
+          if (reach === 0) out.push(-1);
           else {
             const key = ((mnemonic * 4 + REPEAT_NUMBER[rep]) * 512 + shapes[i]!.id) * 64 + (width >> 3);
-            out.push(this.#form(key, row, width, rep, segmentedStack, at, shapes[i]!));
+            const form = this.#form(key, row, width, rep, segmentedStack, at, shapes[i]!);
+            form.reach |= reach;
+            out.push(form.index);
           }
         }
     }
@@ -123,18 +137,18 @@ export class FormList {
     segmentedStack: boolean,
     at: Addressing,
     shape: Shape,
-  ): number {
+  ): Form {
     const found = this.#known.get(key);
     if (found === undefined) {
       const form = new Form(this.forms.length, row, width, rep, segmentedStack, at, shape);
       this.forms.push(form);
       this.#known.set(key, form);
-      return form.index;
+      return form;
     }
     if (found.row.semantics !== row.semantics || found.row.microcode !== row.microcode) {
       throw new Error(`form ${found.name}: rows '${found.row.text}' and '${row.text}' share it but do not do the same`);
     }
-    return found.index;
+    return found;
   }
 
   byName(name: string): Form | undefined {

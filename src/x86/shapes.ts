@@ -183,17 +183,29 @@ function shapeText(row: Row, isVariable: boolean, at: Addressing, stack: string)
   return texts.join('.');
 }
 
-/** Whether code of some mode can reach a row's form. */
-export function reachable(row: Row, rule: WidthRule, width: number, at: Addressing, segmentedStack: boolean): boolean {
-  const in64 = row.modes !== 'no64' && at.in64 && !segmentedStack;
-  const inOther = row.modes !== 'only64' && at.inOther && (segmentedStack || !row.stack);
+/** The memory operand is at ES:rDI alone, which no prefix changes: STOS, SCAS, INS. */
+export function isDestinationString({ operands }: Row): boolean {
+  const strings = operands.filter((o) => o.addressing === 'si' || o.addressing === 'di');
+  return strings.length > 0 && strings.every((o) => o.addressing === 'di');
+}
+
+/** Which code can reach a form: bits, to be joined over the rows that share it. */
+export const REACH = { IN64: 1, OUTSIDE64: 2 } as const;
+
+/** Which code can reach a row's form; 0 if none can. */
+export function reachOf(row: Row, rule: WidthRule, width: number, at: Addressing, segmentedStack: boolean): number {
   const byOperandSize = rule === WIDTH_RULE.V || rule === WIDTH_RULE.Y || rule === WIDTH_RULE.N;
-  const is64 = byOperandSize && width === 64;
-  if (inOther && !is64) return true;
-  if (!in64) return false;
-  if (row.f64) return width === 64;
-  if (row.d64) return width !== 32;
-  return rule !== WIDTH_RULE.N || width === 64;
+  let reach = 0;
+  if (row.modes !== 'no64' && at.in64 && !segmentedStack) {
+    const has = row.f64 ? width === 64 : row.d64 ? width !== 32 : rule !== WIDTH_RULE.N || width === 64;
+    const isFlat = at.memory === 's' && isDestinationString(row);
+    if (has && !isFlat) reach |= REACH.IN64;
+  }
+  if (row.modes !== 'only64' && at.inOther && segmentedStack === (row.stack === true)) {
+    const wantsRex = row.encoding.w === 1 && !row.encoding.vex;
+    if (!wantsRex && !(byOperandSize && width === 64)) reach |= REACH.OUTSIDE64;
+  }
+  return reach;
 }
 
 /** Bits of an operand of `size` in an operation of `width` bits; 0 if it has none. */

@@ -64,7 +64,7 @@ export const SYSTEM = [
   row('0F 01 /3',        'lidt',      'Ms',     table('lidt')),
   row('0F 01 /4',        'smsw',      'Rv/Mw',  { access: 'w', microcode: 'smsw' }),
   row('0F 01 /6',        'lmsw',      'Ew',     ring0('lmsw', 'CR_ACCESS')),
-  row('0F 01 /7',        'invlpg',    'M',      { ...ring0('invlpg', 'INVLPG'), access: 'n' }),
+  row('0F 01 /7',        'invlpg',    'Mb',     { ...ring0('invlpg', 'INVLPG'), access: 'n' }),
   row('NP 0F 01 /C0',    'enclv',     '',       { ...ring0('sgx'), cpuid: 'SGX' }),
   row('NP 0F 01 /C1',    'vmcall',    '',       { endsBlock: true, exits: 'VMCALL', microcode: 'vmcall' }),
   row('NP 0F 01 /C2',    'vmlaunch',  '',       vmx),

@@ -10,7 +10,7 @@ import { FormList, takesSlot, type Form } from './forms.ts';
 import type { Operand } from './operand.ts';
 import type { Row } from './row.ts';
 import { ROWS } from './rows.ts';
-import { shapeOf } from './shapes.ts';
+import { isDestinationString, shapeOf } from './shapes.ts';
 
 /** What a slot's cells are told apart by. */
 export const DIMENSION = { MODE: 1, PREFIX: 2, W: 4, B: 8, L: 16, MOD: 32, REG: 64, RM: 128, MODRM: 256 } as const;
@@ -108,7 +108,6 @@ function checkOf(row: Row): number {
 function bitsOf(row: Row, rule: number, addressing: number): number {
   const { encoding, operands } = row;
   const immediates = operands.filter((o) => o.immediate !== '');
-  const strings = operands.filter((o) => o.addressing === 'si' || o.addressing === 'di');
   let bits = 0;
   if (encoding.modrm) bits |= ROW.MODRM;
   if (encoding.prefixes !== PREFIX.X66) bits |= ROW.OPERAND_SIZE;
@@ -120,7 +119,7 @@ function bitsOf(row: Row, rule: number, addressing: number): number {
   if (operands.some((o) => o.size === 'sib')) bits |= ROW.SIB;
   if (row.ignoresMod) bits |= ROW.IGNORES_MOD;
   if (row.stack) bits |= ROW.STACK;
-  if (strings.length > 0 && strings.every((o) => o.addressing === 'di')) bits |= ROW.DESTINATION_STRING;
+  if (isDestinationString(row)) bits |= ROW.DESTINATION_STRING;
   if (immediates.length > 1) bits |= ROW.IMM2;
   if (row.rep) bits |= REP_KINDS[row.rep] << ROW_FIELD.REP;
   const immediate = Math.max(0, IMMEDIATES.indexOf(immediates[0]?.immediate ?? ''));

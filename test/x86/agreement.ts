@@ -2,7 +2,7 @@
 // differences that have a reason here.
 
 import { Code, Decoder, DecoderOptions, Instruction, Mnemonic } from 'iced-x86';
-import { Decoded, decode, INVALID, TRUNCATED, type Mode } from '../../src/x86/decoder.ts';
+import { Decoded, decode, INVALID, MODE, TRUNCATED, type Mode } from '../../src/x86/decoder.ts';
 import { mnemonicOf } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
@@ -133,6 +133,8 @@ function differenceOf(iced: Instruction, insn: Decoded, length: number, mode: Mo
   const row = ROWS[insn.row]!;
   const name = mnemonicNames.get(iced.mnemonic)!.toLowerCase();
   if (!isSameMnemonic(name, row, insn.width)) return say('mnemonic', name, row.mnemonic);
+  const form = FORMS[insn.form]!;
+  if (!(mode === MODE.CODE64 ? form.in64 : form.outside64)) return `${form.name} is no form of this mode`;
   return prefixDifference(iced, insn, row) ?? operandDifference(iced, insn, mode);
 }
 
@@ -145,8 +147,8 @@ function prefixDifference(iced: Instruction, insn: Decoded, row: Row): string | 
 
 /** Instructions that iced gives a wider register than counts: LTR, ARPL, MOV to a segment register; UMWAIT and VMOVMSKPS with W. */
 const LOW_WORD = /_r(32|64)m16|^(Umwait|Tpause)_r64|Vp?movmsk(ps|pd|b)_r64/;
-/** Hints: they access nothing, and how large their operand is or whether they have a second one is a matter of naming. */
-const HINT = /^(Reservednop|Prefetch)/;
+/** Hints, and INVLPG: they access nothing, and how large their operand is or whether they have a second one is a matter of naming. */
+const UNACCESSED = /^(Reservednop|Prefetch|Invlpg_)/;
 
 function operandDifference(iced: Instruction, insn: Decoded, mode: Mode): string | null {
   const next = RIP + BigInt(insn.length);
@@ -155,7 +157,7 @@ function operandDifference(iced: Instruction, insn: Decoded, mode: Mode): string
   let ours = operandTexts(insn, mode, next);
   if (LOW_WORD.test(name)) theirs = theirs.map(lowWord);
   if (LOW_WORD.test(name)) ours = ours.map(lowWord);
-  if (HINT.test(name))
+  if (UNACCESSED.test(name))
     [theirs, ours] = [withoutSize(theirs[0]!), withoutSize(ours[0]!)].map((text) => [text]) as [string[], string[]];
   // The size of some areas is the microcode's affair (MOVDIR64B, XSAVE): their rows do not tell.
   theirs = theirs.map((text, i) => (ours[i]?.startsWith('0 ') ? `0 ${withoutSize(text)}` : text));
