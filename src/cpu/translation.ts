@@ -4,6 +4,7 @@
 import { PAGE_MASK } from '../x86/names/paging.ts';
 import { ACCESS, isCanonical, MODE, permits, RIGHTS, type Mode } from './access.ts';
 import type { Breakpoints } from './breakpoints.ts';
+import { selectCodeMode } from './codeMode.ts';
 import { raise, stop } from './fault.ts';
 import type { Fragments } from './fragments.ts';
 import { eptViolation } from './memoryExits.ts';
@@ -179,6 +180,7 @@ export class Translation {
 
   /** The architectural part of the state block was replaced (snapshot, rollback). */
   restored(): void {
+    selectCodeMode(this.#context.state);
     this.#breakpoints.refresh();
     this.#views.drop();
     this.#tlb.restored();
