@@ -97,7 +97,7 @@ protected:
         movl    %eax, %cr0                      # compatibility mode
         ljmpl   $0x18, $long
 
-        .balign 8
+        .balign 8, 0
 trampoline_gdt:
         .quad   0
         .quad   0x00cf9b000000ffff              # 0x08: 32-bit code, flat

@@ -8,7 +8,7 @@ import { exitStatus, type RunResult } from '../vmm/result.ts';
 import { reportVcpu, type VcpuReport } from '../vmm/vcpuReport.ts';
 import { GPR } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
-import { instructionText, missingFeature, placeText } from './instructionText.ts';
+import { codeOf, instructionText, missingFeature } from './instructionText.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
@@ -60,10 +60,11 @@ export const vcpuLines = (machine: Machine): string[] =>
   machine.vm.vcpus.map((vcpu) => vcpuLine(machine, reportVcpu(vcpu)));
 
 /** `work+0x4 (0x100123): push %rdi`. */
-function placeOf(machine: Machine, { vcpu, rip }: VcpuReport): string {
-  const symbol = placeText(machine, vcpu, rip);
-  const text = instructionText(machine, vcpu, rip);
-  return `${symbol}${symbol.startsWith('0x') ? '' : ` (${hex(rip)})`}${text === null ? '' : `: ${text}`}`;
+function placeOf(machine: Machine, report: VcpuReport): string {
+  const code = codeOf(machine, report);
+  const symbol = machine.image.symbols.format(code.linear);
+  const text = instructionText(machine, report.vcpu, code);
+  return `${symbol}${symbol.startsWith('0x') ? '' : ` (${hex(code.linear)})`}${text === null ? '' : `: ${text}`}`;
 }
 
 /** The registers that a fault in delivering an exception is about. */
@@ -78,7 +79,7 @@ function vcpuLine(machine: Machine, v: VcpuReport): string {
   const wait = v.waitsFor ?? `vCPU ${v.vcpu} is ${v.state}`;
   const timer = v.deadline === 0n ? '' : `, deadline ${v.deadline}`;
   // A halted vCPU stands behind its HLT: what comes next says nothing.
-  const place = v.state === 'halted' ? placeText(machine, v.vcpu, v.rip) : placeOf(machine, v);
+  const place = v.state === 'halted' ? machine.image.symbols.format(codeOf(machine, v).linear) : placeOf(machine, v);
   return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${place}`;
 }
 

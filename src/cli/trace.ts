@@ -9,7 +9,7 @@ import { exitStatus } from '../vmm/result.ts';
 import { vectorName } from '../x86/names/vectors.ts';
 import { onlyFile, type Command } from './command.ts';
 import { chosenVcpu, EVENT_OPTIONS, eventOptions } from './eventTrace.ts';
-import { instructionText, placeText } from './instructionText.ts';
+import { instructionText } from './instructionText.ts';
 import { loadGuest } from './load.ts';
 import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
@@ -85,7 +85,7 @@ export function exitLineText(machine: Machine, line: ExitLine): string {
   return columns(
     line.vcpu,
     line.tsc,
-    placeText(machine, line.vcpu, exit.rip),
+    machine.image.symbols.format(line.code.linear),
     instructionOf(machine, line) ?? '',
     line.cost,
     `${describeExit(exit)}${done === '' ? '' : `: ${done}`}`,
@@ -114,13 +114,13 @@ function columns(
 /** Exits that come between two instructions, so that the one at RIP has nothing to do with them. */
 const BETWEEN = new Set(['EXTERNAL_INTERRUPT', 'INTERRUPT_WINDOW', 'NMI_WINDOW']);
 
-function instructionOf(machine: Machine, { exit, vcpu }: ExitLine): string | null {
-  return BETWEEN.has(exit.reason) ? null : instructionText(machine, vcpu, exit.rip);
+function instructionOf(machine: Machine, { exit, vcpu, code }: ExitLine): string | null {
+  return BETWEEN.has(exit.reason) ? null : instructionText(machine, vcpu, code);
 }
 
 function asJson(machine: Machine, line: ExitLine): string {
-  const { exit, vcpu, tsc, ...done } = line;
-  const symbol = placeText(machine, vcpu, exit.rip);
-  const whole = { vcpu, tsc, symbol, instruction: instructionOf(machine, line), ...exit, ...done };
+  const { exit, code, vcpu, tsc, ...done } = line;
+  const symbol = machine.image.symbols.format(code.linear);
+  const whole = { vcpu, tsc, symbol, instruction: instructionOf(machine, line), ...code, ...exit, ...done };
   return JSON.stringify(whole, (_, value: unknown) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
 }

@@ -55,6 +55,13 @@ export interface ExitPlace {
   readonly length: number;
 }
 
+/** Where code is found and how it is to be read: RIP alone does not say, outside 64-bit mode. */
+export interface CodePlace {
+  readonly linear: bigint;
+  /** The default operand size of 16- and 32-bit code. */
+  readonly bits: 16 | 32 | 64;
+}
+
 /** An exception or other event that could not be delivered. */
 export interface FailedEvent {
   readonly vector: number;

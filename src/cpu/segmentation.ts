@@ -2,10 +2,12 @@
 // what generated code found beyond a segment's plain bounds (codeMode.ts). In 64-bit mode only the bases of FS and GS are
 // left, and nothing is checked here.
 
+import { MODE } from '../x86/decoder.ts';
 import { SEGMENT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE } from '../x86/names/registers.ts';
 import type { AccessKind } from './access.ts';
 import { isCanonicalAddress } from './canonical.ts';
-import { is64BitMode, isLongMode, isRealMode } from './codeMode.ts';
+import { DECODED_AS, is64BitMode, isLongMode, isRealMode } from './codeMode.ts';
+import type { CodePlace } from './exit.ts';
 import { raise } from './fault.ts';
 import { readSegment, isUsable, segmentBase, type Segment } from './segments.ts';
 import type { CpuState } from './state.ts';
@@ -41,6 +43,14 @@ export function linearAddress(
 /** Linear address of an instruction at RIP, which outside 64-bit mode is an offset in CS. */
 export const linearRip = (state: CpuState, rip: bigint): bigint =>
   is64BitMode(state) ? rip : BigInt.asUintN(32, segmentBase(state, SEGMENT.CS) + rip);
+
+const BITS = { [MODE.CODE16]: 16, [MODE.CODE32]: 32, [MODE.CODE64]: 64 } as const;
+
+/** The code at RIP, in the CS that the CPU has now. */
+export const codeAt = (state: CpuState, rip: bigint): CodePlace => ({
+  linear: linearRip(state, rip),
+  bits: BITS[DECODED_AS[state.mode]!],
+});
 
 /** Whether a segment of 16- or 32-bit code holds these bytes, and may be accessed so. */
 export function admits(

@@ -27,7 +27,7 @@ import {
 } from './fastpath.ts';
 import { cancelInjection, checkAndInjectEvents, completeInterrupts } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
-import { describedExit, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
+import { describedExit, exitedCode, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 import { haltInGuest, isPostedOnly, leaveGuestHalt } from './vmx/nonRoot.ts';
@@ -262,12 +262,13 @@ function handleExitIrqoff(vcpu: Vcpu, reason: number): Fastpath {
 function fastpathExplained(vcpu: Vcpu, reason: ExitReason): Fastpath {
   if (!vcpu.probes.active || reason === EXIT.STOPPED) return fastpathInRun(vcpu, reason);
   const exit = describedExit(vcpu, reason);
+  const code = exitedCode(vcpu);
   const { tsc } = vcpu.guest.state;
   vcpu.action = '';
   const fastpath = fastpathInRun(vcpu, reason);
   if (fastpath === FASTPATH.NONE) return fastpath;
   const action = `${vcpu.action} (fast path)`;
-  vcpu.probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, action }, vcpu.cpu.now);
+  vcpu.probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, code, action }, vcpu.cpu.now);
   return fastpath;
 }
 
@@ -288,10 +289,11 @@ function handleExit(vcpu: Vcpu, reason: number, fastpath: Fastpath): Disposition
   if (!probes.active) return handler(vcpu);
 
   const exit = describedExit(vcpu, reason as ExitReason);
+  const code = exitedCode(vcpu);
   const { tsc } = vcpu.guest.state;
   vcpu.action = '';
   const disposition = handler(vcpu);
-  probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, action: vcpu.action }, cpu.now);
+  probes.fire('exit_handled', { vcpu: vcpu.id, tsc, exit, code, action: vcpu.action }, cpu.now);
   return disposition;
 }
 

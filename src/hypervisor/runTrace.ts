@@ -1,7 +1,8 @@
 // What an entry and an exit say to whoever traces them. The order of events is run.ts's.
 
-import { EXIT, type Exit, type ExitReason } from '../cpu/exit.ts';
+import { EXIT, type CodePlace, type Exit, type ExitReason } from '../cpu/exit.ts';
 import { EVENT_TYPE, interruption } from '../cpu/interruption.ts';
+import { codeAt } from '../cpu/segmentation.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
 import { KVM_ISA } from '../trace/probes.ts';
@@ -15,6 +16,9 @@ export function describedExit(vcpu: Vcpu, reason: ExitReason): Exit {
   if (reason === EXIT.PREEMPTION_TIMER) return { reason: 'PREEMPTION_TIMER', rip, length: 0 };
   return vcpu.guest.exit();
 }
+
+/** The code that exited, before a handler takes the vCPU to other code. */
+export const exitedCode = ({ guest: { state } }: Vcpu): CodePlace => codeAt(state, state.rip);
 
 /** trace_kvm_entry(). */
 export function traceEntry({ id, guest: { state }, cpu, probes }: Vcpu): void {

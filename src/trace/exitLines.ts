@@ -1,7 +1,7 @@
 // Turns probes into one line for each exit: vCPU, TSC, RIP, instruction, what exited, what the hypervisor did, what it cost.
 // A line is complete when its vCPU enters again, because only then its cost is known; lines appear in that order.
 
-import type { Exit } from '../cpu/exit.ts';
+import type { CodePlace, Exit } from '../cpu/exit.ts';
 import type { ProbeEvents, ProbeName } from './probes.ts';
 
 /** One exit, whole. */
@@ -10,6 +10,7 @@ export interface ExitLine {
   /** The guest's TSC at the exit. */
   readonly tsc: bigint;
   readonly exit: Exit;
+  readonly code: CodePlace;
   /** What the hypervisor did. */
   readonly action: string;
   /** What the guest takes at the next entry: the vector of an interrupt or exception; null: nothing. */
@@ -78,8 +79,9 @@ export class ExitLines {
     const open = this.#open.get(vcpu);
     if (!open?.handled) return;
     this.#open.delete(vcpu);
-    const { tsc, exit, action } = open.handled;
+    const { tsc, exit, code, action } = open.handled;
     const cost = Math.max(0, time - open.since - open.waited);
-    this.#emit({ vcpu, tsc, exit, action, injects: open.injects, rearmed: open.rearmed, cost, waited: open.waited });
+    const { injects, rearmed, waited } = open;
+    this.#emit({ vcpu, tsc, exit, code, action, injects, rearmed, cost, waited });
   }
 }

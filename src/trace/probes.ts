@@ -1,7 +1,7 @@
 // The probes: every event that trapline records, with its fields, in KVM's names (Linux include/trace/events/kvm.h,
 // arch/x86/kvm/trace.h). Floors declare nothing else about tracing; sinks and reports know these types and nothing else.
 
-import type { Exit } from '../cpu/exit.ts';
+import type { CodePlace, Exit } from '../cpu/exit.ts';
 
 /** KVM_ISA_VMX and KVM_ISA_SVM. */
 export const KVM_ISA = { VMX: 1, SVM: 2 } as const;
@@ -26,7 +26,7 @@ export interface ProbeEvents {
     requests: number;
   };
   /** trapline's own: the hypervisor has dealt with an exit. `tsc`: the guest's at the exit; `action`: what was done, for a person. */
-  exit_handled: { vcpu: number; tsc: bigint; exit: Exit; action: string };
+  exit_handled: { vcpu: number; tsc: bigint; exit: Exit; code: CodePlace; action: string };
   kvm_msr: { vcpu: number; write: boolean; index: number; value: bigint; fault: boolean };
   kvm_cpuid: {
     vcpu: number;

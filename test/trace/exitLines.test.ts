@@ -11,6 +11,8 @@ const HLT: Exit = { reason: 'HLT', rip: 0x1000n, length: 1 };
 const REASON = { HLT: 12, MSR_WRITE: 32 };
 
 /** Probes with what a vCPU fires around an exit. */
+const CODE = { linear: 0x1000n, bits: 64 } as const;
+
 class Rig {
   readonly probes = new Probes();
   readonly lines: ExitLine[] = [];
@@ -24,7 +26,7 @@ class Rig {
     this.probes.fire('kvm_exit', { vcpu, isa: KVM_ISA.VMX, reason, ...rest }, time);
   }
   handled(time: number, vcpu = 0, action = 'halts'): void {
-    this.probes.fire('exit_handled', { vcpu, tsc: 7n, exit: HLT, action }, time);
+    this.probes.fire('exit_handled', { vcpu, tsc: 7n, exit: HLT, code: CODE, action }, time);
   }
   entry(time: number, vcpu = 0): void {
     const event = { vcpu, rip: 0x1001n, intrInfo: 0, errorCode: 0, immediateExit: false };
@@ -41,7 +43,7 @@ describe('a trace line', () => {
     rig.probes.fire('kvm_inj_virq', { vcpu: 0, vector: 0xec, soft: false, reinjected: false }, 6150);
     rig.entry(6200);
     expect(rig.lines).toEqual([
-      { vcpu: 0, tsc: 7n, exit: HLT, action: 'halts', injects: 0xec, rearmed: null, cost: 200, waited: 5000 },
+      { vcpu: 0, tsc: 7n, exit: HLT, code: CODE, action: 'halts', injects: 0xec, rearmed: null, cost: 200, waited: 5000 },
     ]);
   });
 
