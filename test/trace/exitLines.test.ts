@@ -43,7 +43,17 @@ describe('a trace line', () => {
     rig.probes.fire('kvm_inj_virq', { vcpu: 0, vector: 0xec, soft: false, reinjected: false }, 6150);
     rig.entry(6200);
     expect(rig.lines).toEqual([
-      { vcpu: 0, tsc: 7n, exit: HLT, code: CODE, action: 'halts', injects: 0xec, rearmed: null, cost: 200, waited: 5000 },
+      {
+        vcpu: 0,
+        tsc: 7n,
+        exit: HLT,
+        code: CODE,
+        action: 'halts',
+        injects: 0xec,
+        rearmed: null,
+        cost: 200,
+        waited: 5000,
+      },
     ]);
   });
 
