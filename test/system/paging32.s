@@ -104,7 +104,7 @@ cases:  call    tables32_init
         outcome
         #= ok
 
-        case    "but not under WP, in 32-bit paging", 1f # vol. 3, 4.6
+        case    "the supervisor does not write them under WP", 1f # vol. 3, 4.6
         window32 PAGE | P
         protected
         controls PG | CR0_WP, 0, DIRECTORY32
@@ -120,7 +120,7 @@ cases:  call    tables32_init
         outcome
         #= #PF(0) at =40000000, cr2=40000000
 
-        case    "but it is under SMEP"          # vol. 3, 4.7
+        case    "a fetch from nothing is told under SMEP in 32-bit paging"          # vol. 3, 4.7
         window32 0
         protected
         controls PG, CR4_SMEP, DIRECTORY32
@@ -162,7 +162,7 @@ cases:  call    tables32_init
         show    rax
         #= ok, rax=55667788
 
-        case    "22 bits of the address are within it", 1f # vol. 3, figure 4-3
+        case    "22 bits of an address are within a page of 4 MiB", 1f # vol. 3, figure 4-3
         window32 0, 0x400000 | PS | ALL
         protected
         controls PG, CR4_PSE, DIRECTORY32
@@ -179,7 +179,7 @@ cases:  call    tables32_init
         outcome
         #= #PF(9), cr2=40000000
 
-        case    "a reserved bit of one that is not present", 1f # vol. 3, 4.7
+        case    "a reserved bit of a page of 4 MiB that is not present", 1f # vol. 3, 4.7
         window32 0, LARGE_PAGE | 1 << 21 | PS
         protected
         controls PG, CR4_PSE, DIRECTORY32
@@ -187,7 +187,7 @@ cases:  call    tables32_init
         outcome
         #= #PF(0), cr2=40000000
 
-        case    "the same bit without PSE", 1f  # vol. 3, table 4-5
+        case    "bit 21 of a PDE without PSE", 1f  # vol. 3, table 4-5
         window32 0, TABLE32 | 1 << 21 | PS | ALL
         protected
         controls PG, 0, DIRECTORY32
@@ -424,7 +424,7 @@ cases:  call    tables32_init
         outcome
         #= #PF(0), cr2=40000000
 
-        case    "it counts from a change of CR4.PGE on too", 1f # vol. 3, 4.4.1
+        case    "a PDPTE that was changed counts when CR4.PGE changes", 1f # vol. 3, 4.4.1
         window_pae PAGE | ALL
         protected
         controls PG, CR4_PAE, PDPTES
