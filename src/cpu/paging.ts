@@ -37,8 +37,8 @@ export class Walker {
   readonly #registers: PagingRegisters;
   readonly #u32: Uint32Array;
   #kind: PagingKind = PAE;
-  /** Of each level that was used: the entry's address in linear memory, in guest physical memory, and its second-stage entry. */
-  readonly #entries = new Float64Array(4);
+  /** Of each level that was used: the entry's index in linear memory, in words; its guest physical address; its second-stage entry. */
+  readonly #entries = new Int32Array(4);
   readonly #gpas = new Float64Array(4);
   readonly #stages = new Int32Array(4);
   /** The level where the descent ended. */
@@ -88,8 +88,8 @@ export class Walker {
     let tableLow = kind === PAE ? registers.pdpteLow(low >>> 30) : registers.cr3Low;
     let tableHigh = kind === PAE ? registers.pdpteHigh(low >>> 30) : registers.longMode ? registers.cr3High : 0;
     for (let level = kind.top; ; level--) {
-      if (!this.#locate(kind, level, tableLow, tableHigh & PTE_HIGH.ADDRESS, low, high)) return END.NO_TABLE;
-      const at = this.#entries[level]! >>> 2;
+      const at = this.#locate(kind, level, tableLow, tableHigh & PTE_HIGH.ADDRESS, low, high);
+      if (at < 0) return END.NO_TABLE;
       const entryLow = this.#u32[at]!;
       const entryHigh = kind.entryBytes === 8 ? this.#u32[at + 1]! : 0;
       if ((entryLow & PTE.P) === 0) return END.NOT_PRESENT;
@@ -106,16 +106,16 @@ export class Walker {
     }
   }
 
-  /** Finds the entry of a table for an address; false: the second stage has no such table. */
-  #locate(kind: PagingKind, level: number, tableLow: number, tableHigh: number, low: number, high: number): boolean {
+  /** Index in linear memory, in words, of a table's entry for an address; -1: the second stage has no such table. */
+  #locate(kind: PagingKind, level: number, tableLow: number, tableHigh: number, low: number, high: number): number {
     const page = gpaPage(tableLow, tableHigh);
     const offset = indexAt(kind, low, high, level) * kind.entryBytes;
     const stage = this.#context.secondStage.lookup(page);
     this.#leaf = level;
     this.#gpas[level] = page * PAGE_SIZE + offset;
     this.#stages[level] = stage;
-    this.#entries[level] = pageAddress(stage) + offset;
-    return (stage & STAGE.PRESENT) !== 0;
+    const at = (this.#entries[level] = (pageAddress(stage) + offset) >>> 2);
+    return (stage & STAGE.PRESENT) === 0 ? -1 : at;
   }
 
   #mapsLarge(
@@ -144,8 +144,7 @@ export class Walker {
 
   /** Sets A or D bits of the entry at `level` in one locked update (4.8), seen by dirty logging and the code cache. */
   #mark(level: number, bits: number, low: number, high: number): void {
-    const address = this.#entries[level]!;
-    const at = address >>> 2;
+    const at = this.#entries[level]!;
     if ((this.#u32[at]! & bits) === bits) return;
     const { entryBytes } = this.#kind;
     if ((this.#stages[level]! & STAGE.WRITABLE) === 0) {
@@ -153,7 +152,7 @@ export class Walker {
       eptViolation(this.#context.state, ACCESS.WRITE | entryBytes, joinWords(low, high), gpa, true, true);
     }
     this.#u32[at] |= bits;
-    this.#context.arena.wrote(address, entryBytes);
+    this.#context.arena.wrote(at * 4, entryBytes);
   }
 
   #noTable(low: number, high: number): never {

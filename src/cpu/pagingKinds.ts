@@ -26,29 +26,39 @@ export interface PagingKind {
   readonly reservedHigh: number;
 }
 
-const BITS_32 = { top: LEVEL.PDE, entryBytes: 4, indexBits: 10, reservedHigh: 0 } as const;
-const FOUR_LEVELS = { top: LEVEL.PML4E, entryBytes: 8, indexBits: 9, reservedHigh: 0 } as const;
-
 /** 32-bit paging, SDM vol. 3, 4.3. */
-const SMALL_PAGES: PagingKind = { ...BITS_32, ps: [PS.IGNORED] };
-const PSE: PagingKind = { ...BITS_32, ps: [RIGHTS.PAGE_4M] };
-/** SDM vol. 3, 4.4: bits 62 to 52 are reserved here and ignored in 4-level paging. */
+const SMALL_PAGES: PagingKind = { top: LEVEL.PDE, entryBytes: 4, indexBits: 10, ps: [PS.IGNORED], reservedHigh: 0 };
+const PSE: PagingKind = { top: LEVEL.PDE, entryBytes: 4, indexBits: 10, ps: [RIGHTS.PAGE_4M], reservedHigh: 0 };
+/** SDM vol. 3, 4.4: bits 62 to 52 are reserved here, and ignored in 4-level paging. */
+const RESERVED_52_62 = ~(PTE_HIGH.ADDRESS | PTE_HIGH.NX);
 export const PAE: PagingKind = {
   top: LEVEL.PDE,
   entryBytes: 8,
   indexBits: 9,
   ps: [RIGHTS.PAGE_2M],
-  reservedHigh: ~(PTE_HIGH.ADDRESS | PTE_HIGH.NX),
+  reservedHigh: RESERVED_52_62,
 };
 /** SDM vol. 3, 4.5. */
-const UP_TO_2M: PagingKind = { ...FOUR_LEVELS, ps: [RIGHTS.PAGE_2M, PS.RESERVED, PS.RESERVED] };
-const UP_TO_1G: PagingKind = { ...FOUR_LEVELS, ps: [RIGHTS.PAGE_2M, RIGHTS.PAGE_1G, PS.RESERVED] };
+const UP_TO_2M: PagingKind = {
+  top: LEVEL.PML4E,
+  entryBytes: 8,
+  indexBits: 9,
+  ps: [RIGHTS.PAGE_2M, PS.RESERVED, PS.RESERVED],
+  reservedHigh: 0,
+};
+const UP_TO_1G: PagingKind = {
+  top: LEVEL.PML4E,
+  entryBytes: 8,
+  indexBits: 9,
+  ps: [RIGHTS.PAGE_2M, RIGHTS.PAGE_1G, PS.RESERVED],
+  reservedHigh: 0,
+};
 
 /** The kind in use while CR0.PG = 1. */
-export function pagingKind({ longMode, pae, pse }: PagingRegisters, features: PagingFeatures): PagingKind {
-  if (longMode) return features.has('PAGE1GB') ? UP_TO_1G : UP_TO_2M;
-  if (pae) return PAE;
-  return pse ? PSE : SMALL_PAGES;
+export function pagingKind(registers: PagingRegisters, features: PagingFeatures): PagingKind {
+  if (registers.longMode) return features.has('PAGE1GB') ? UP_TO_1G : UP_TO_2M;
+  if (registers.pae) return PAE;
+  return registers.pse ? PSE : SMALL_PAGES;
 }
 
 /** Index into the table of a level. */

@@ -128,7 +128,11 @@ describe('linear addresses of 32 bits', () => {
   it('are what is left of a wider base', () => {
     const { memory, cpu } = legacy();
     memory.poke(FIRST, PATTERN);
-    expect(cpu.mmu.read(0xffff_8000_0000_0000n + LAST, 8, 'system')).toBe(PATTERN);
+    const upper = 0x1234_5678_0000_0000n;
+    expect(cpu.mmu.read(upper | LAST, 8, 'system')).toBe(PATTERN);
+    const fault = { fault: VECTOR.PF, errorCode: 2, address: 0x5000n };
+    expect(cpu.attempt(() => cpu.mmu.write(upper | 0x5000n, 8, 0n, 'system'))).toMatchObject(fault);
+    expect(cpu.attempt(() => cpu.mmu.probe(upper | 0x5000n, 8, 'write', 'system'))).toMatchObject(fault);
   });
 
   it('wrap in compatibility mode too, but not for tables of IA-32e mode', () => {

@@ -309,6 +309,45 @@ export const QEMU: readonly Disagreement[] = [
         'PS in the PML4 is reserved': '#PF(8), cr2=10000000000',
         'NX without NXE is reserved': '#PF(8), cr2=40000000',
       },
+      paging32: {
+        'a reserved bit of a page of 4 MiB': '#PF(8), cr2=40000000',
+        'a reserved bit of a page of 2 MiB': '#PF(8), cr2=40000000',
+        'bit 62 of a PTE': '#PF(8), cr2=40000000',
+        'bit 52 of a PDE': '#PF(8), cr2=40000000',
+        'bit 51 of a PTE, beyond the physical addresses': '#PF(8), cr2=40000000',
+        'NX without NXE is reserved in PAE paging': '#PF(8), cr2=40000000',
+      },
+    },
+  },
+  {
+    because: 'it has no PDPTE registers: a walk reads the entries, and sets A in them (vol. 3, 4.4.1)',
+    cases: {
+      paging32: {
+        'A and D in PAE paging': 'ok, rcx=67, rdx=27, rsi=21',
+        'a PDPTE is read when CR3 is written, not by a walk': '#PF(0), cr2=40000000, rax=0',
+        'a reserved bit of a PDPTE, when paging is turned on': 'ok',
+        'a reserved bit of a PDPTE, when CR3 is written': 'ok',
+        'a reserved bit of a PDPTE, when CR4 is written': 'ok',
+      },
+    },
+  },
+  {
+    because:
+      'it does not check what IA-32e mode and paging ask for, and some of it is its end (vol. 3, 4.1.2 and 9.8.5.4)',
+    cases: {
+      modes: {
+        'PG with LME and without PAE': 'ok',
+        'PG with LME and a 16-bit TSS': null,
+        'PG with LME and CS.L': null,
+        'PG without PE, outside of IA-32e mode': null,
+        'PE cleared under PG': null,
+        'LME set while 32-bit paging is on': 'ok',
+        'LME set while PAE paging is on': 'ok',
+        'PAE cleared in compatibility mode': null,
+        'LME cleared in compatibility mode': 'ok',
+        'paging ends in compatibility mode, not under PCIDE': null,
+        'PCIDE outside of IA-32e mode': 'ok',
+      },
     },
   },
   {
