@@ -14,13 +14,12 @@ import { isCode, segmentSelector, systemType } from './segments.ts';
 import { switchThrough } from './taskSwitch.ts';
 
 const GATE_BYTES = 8;
-const TYPES = [
-  SYSTEM_TYPE.TASK_GATE,
-  SYSTEM_TYPE.INTERRUPT_GATE16,
-  SYSTEM_TYPE.TRAP_GATE16,
-  SYSTEM_TYPE.INTERRUPT_GATE,
-  SYSTEM_TYPE.TRAP_GATE,
-];
+const TYPES =
+  (1 << SYSTEM_TYPE.TASK_GATE) |
+  (1 << SYSTEM_TYPE.INTERRUPT_GATE16) |
+  (1 << SYSTEM_TYPE.TRAP_GATE16) |
+  (1 << SYSTEM_TYPE.INTERRUPT_GATE) |
+  (1 << SYSTEM_TYPE.TRAP_GATE);
 
 export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
   const { state } = cpu;

@@ -19,7 +19,7 @@ const GATE_BYTES = 16;
 const STACK_ALIGNMENT = 15n;
 const WORD = 8n;
 const FRAME_WORDS = 5;
-const TYPES = [SYSTEM_TYPE.INTERRUPT_GATE, SYSTEM_TYPE.TRAP_GATE];
+const TYPES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.TRAP_GATE);
 
 export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   const { state } = cpu;

@@ -31,18 +31,24 @@ export const isRequested = ({ info }: Event): boolean => {
 /** What faults of its delivery have in bit 0 of their error code. */
 export const extOf = (event: Event): number => (isRequested(event) ? 0 : ERROR_CODE.EXT);
 
+/** Whether a gate's type is one of these; code and data segments have none. */
+const isAmong = (types: number, { attributes }: Gate): boolean => {
+  const type = systemType(attributes);
+  return type >= 0 && ((types >> type) & 1) !== 0;
+};
+
 /** The error code of faults that concern a gate of the IDT. */
 export const gateError = (vector: number, ext: number): number => (vector << 3) | ERROR_CODE.IDT | ext;
 
-/** Checks a gate of the IDT in the manual's order. */
+/** Checks a gate of the IDT in the manual's order. `types`: what the IDT may hold, a bit for each type. */
 export function checkGate(
   state: CpuState,
   gate: Gate,
-  types: readonly number[],
+  types: number,
   requested: boolean,
   error: number,
 ): void {
-  if (!types.includes(systemType(gate.attributes))) raise.gp(error);
+  if (!isAmong(types, gate)) raise.gp(error);
   if (requested && gateDpl(gate) < state.cpl) raise.gp(error);
   if (!isPresent(gate.attributes)) raise.np(error);
 }
@@ -67,11 +73,11 @@ export const savedFlags = ({ resume }: Event, rflags: number): bigint =>
   BigInt((resume ? rflags | RFLAGS.RF : rflags) >>> 0);
 
 const CLEARED = RFLAGS.TF | RFLAGS.NT | RFLAGS.VM | RFLAGS.RF;
-const INTERRUPT_GATES: readonly number[] = [SYSTEM_TYPE.INTERRUPT_GATE, SYSTEM_TYPE.INTERRUPT_GATE16];
+const INTERRUPT_GATES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.INTERRUPT_GATE16);
 
 /** The flags that a handler begins with. */
 export const handlerFlags = (gate: Gate, rflags: number): number =>
-  rflags & ~(INTERRUPT_GATES.includes(systemType(gate.attributes)) ? CLEARED | RFLAGS.IF : CLEARED);
+  rflags & ~(isAmong(INTERRUPT_GATES, gate) ? CLEARED | RFLAGS.IF : CLEARED);
 
 const SINGLE_STEP = Number(DR6.BS);
 

@@ -8,7 +8,7 @@
         .equ    LEGACY_IDT, 0x406000
         .equ    LEGACY_TSS_SIZE, 104 + 40       # with bits of ports
         .equ    LEGACY_TSS, 0x407000
-        .equ    VECTOR_TABLE, 0x408000
+        .equ    VECTOR_TABLE, 0x60000
         .equ    LEGACY_LDT, 0x409000
         .equ    INNER_STACK, 0x810000           # ESP0 of the TSSs, and SP0 with the base of INNER_SS16
         .equ    HMA, 0xffff
@@ -58,6 +58,7 @@
         .equ    TASK_GATE, 0x85
         .equ    CALL32, 0x8c
         .equ    CALL16, 0x84
+        .equ    USER_CALL32, CALL32 | 0x60
         .equ    OF_RING3, 0x60                  # DPL 3
 
 # 32-bit code in compatibility mode, ring 0 or ring 3; the tables stay those of 64-bit mode.
@@ -110,7 +111,7 @@
         .endm
 
 # Makes P_GATE a call gate. Protected mode; needs %eax.
-        .macro gate32 label, selector=P_CODE, attributes=(CALL32 | OF_RING3), parameters=0
+        .macro gate32 label, selector=P_CODE, attributes=USER_CALL32, parameters=0
         movl    $\label, %eax
         movw    %ax, LEGACY_GDT + P_GATE
         movw    $(\selector), LEGACY_GDT + P_GATE + 2
@@ -314,6 +315,9 @@ event32:
         movl    %ss, %eax
         movl    %eax, event_ss
 back_to_64bit:
+        movl    $P_DATA, %eax
+        movl    %eax, %ss
+        movl    $CASE_STACK, %esp
         movl    %cr2, %eax
         movl    %eax, event_cr2
         movl    %dr6, %eax
@@ -338,7 +342,9 @@ back_to_64bit:
         movl    %eax, %cr0
         ljmp    $P_CODE64, $1f
         .code64
-1:      xorl    %eax, %eax
+1:      pushq   $2                              # NT may be set
+        popfq
+        xorl    %eax, %eax
         .irp    name, rax, rbx, rcx, rdx, rsi, rdi, rbp, frame, rip, cs, rflags, rsp, ss, cr2, dr6, dr7
         movl    %eax, event_\name + 4(%rip)
         .endr

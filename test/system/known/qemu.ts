@@ -134,6 +134,7 @@ export const QEMU: readonly Disagreement[] = [
   {
     because: 'it tells no EXT (vol. 3, 6.13)',
     cases: {
+      gates32: { "an exception's stack error has EXT": 'ok, ring 3, rax=70' },
       faults: { 'an exception and a TSS too short': '#TS(80)' },
       interrupts: { 'an exception to a null selector': '#GP(0)' },
     },
@@ -154,6 +155,7 @@ export const QEMU: readonly Disagreement[] = [
   {
     because: 'it pushes no RF (vol. 3, 17.3.1.1)',
     cases: {
+      gates32: { 'an error code is pushed last': 'ok, rsp-10, rax=f8, rcx=8, rdx=2' },
       breakpoints: {
         'RF holds off a breakpoint on REP for all iterations': '#DB at +43, rcx=2',
         'steps between iterations: RF holds off the breakpoint on REP': null,
@@ -393,5 +395,66 @@ export const QEMU: readonly Disagreement[] = [
   {
     because: 'it writes four bytes to set A, which the manual leaves open (vol. 3, 3.4.5.1)',
     cases: { descriptors: { 'A cannot be set on a read-only page': '#PF(3), ring 3, cr2=40000004' } },
+  },
+  {
+    because: 'it checks no limits and no kinds of segments (vol. 3, 5.3 and 5.5)',
+    cases: {
+      compat: {
+        'a read through a null selector': 'ok',
+        'limits count': 'ok',
+      },
+      gates32: {
+        'a gate beyond the limit of its code': 'ok, rsp-c',
+        'a stack that is too small for the frame': 'ok, ring 3, rax=10',
+        'IRET beyond the limit of the code': null,
+        'RET FAR beyond the limit': null,
+        'a call gate beyond the limit of its code': 'ok, rsp-8',
+        'a call gate onto a stack that is too small': '#UD at +90, rsp=fffffffc, rax=10',
+        "parameters beyond the limit of the caller's stack": '#UD at +7, rsp+ffe8',
+      },
+      protected: {
+        'a read beyond the limit': 'ok',
+        'a read that is half beyond the limit': 'ok',
+        'a read beyond the limit of SS': 'ok, ring 3',
+        'expand-down: below and at the limit': 'ok',
+        'expand-down of 16 bits ends at 64 KiB': 'ok',
+        'a write to read-only data': 'ok',
+        'a write to code': 'ok',
+        'a read through a null selector': 'ok',
+        'a read of execute-only code': 'ok',
+        'execution beyond the limit of CS': null,
+        'PUSHA beyond the limit of the stack': 'ok, ring 3, rsp=fff2',
+        'SIDT beyond the limit': 'ok',
+        'OUTS from a segment, beyond its limit': 'ok',
+        'INS beyond the limit of ES': 'ok',
+      },
+      real: {
+        'IRET beyond the limit': null,
+        'a read beyond 64 KiB': 'ok',
+        'a read beyond 64 KiB through SS': 'ok',
+        'a read beyond 64 KiB by a 32-bit address': 'ok',
+        'a far pointer that only half lies within the limit': 'ok',
+        'a small limit lives on': 'ok',
+        'JMP FAR beyond the limit': null,
+        'CALL FAR beyond the limit': null,
+        'RET FAR beyond the limit': null,
+      },
+    },
+  },
+  {
+    because: 'it stores 24 bits of the base with a 16-bit SGDT (vol. 2, SGDT)',
+    cases: { real: { 'LGDT of 32 bits takes all': 'ok, rcx=123456' } },
+  },
+  {
+    because: "it has AMD's SYSCALL and SYSRET outside 64-bit mode (vol. 2, SYSCALL)",
+    cases: { compat: { SYSCALL: null, SYSRET: null } },
+  },
+  {
+    because: 'it takes a null SS for 32-bit code (vol. 2, IRET)',
+    cases: { compat: { 'IRET from 64-bit code to a null stack': null } },
+  },
+  {
+    because: 'it raises #NP for SS (vol. 3, 6.15, interrupts 11 and 12)',
+    cases: { gates32: { 'IRET to a stack that is absent': '#NP(80), rsp-14', 'a stack that is absent': null } },
   },
 ];
