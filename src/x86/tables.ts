@@ -316,3 +316,10 @@ export const FORMS: readonly Form[] = compiled.forms;
 
 /** The form of that name (`add.32.m.r`), if there is one. */
 export const formByName = (name: string): Form | undefined => compiled.list.byName(name);
+
+/** The forms of a row, by its index in ROWS; other rows may share them. */
+export function formsOf(row: number): Form[] {
+  const { rowForms, formIndex, forms } = compiled;
+  const indices = formIndex.subarray(rowForms[row], rowForms[row + 1]);
+  return Array.from(new Set(indices), (index) => forms[index]).filter((form) => form !== undefined);
+}
