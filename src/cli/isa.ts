@@ -1,13 +1,13 @@
 // `trapline isa`: the table of what is executed; `trapline isa FORM --wat`: what is generated for one form.
 
-import { HANDLERS, type Handler } from '../cpu/handlers.ts';
+import { HANDLERS } from '../cpu/handlers.ts';
 import { ABSENT } from '../cpu/microcode/table.ts';
 import { MAX_MODEL } from '../hypervisor/cpuModels.ts';
 import { handlerText } from '../cpu/interpreter.ts';
 import type { Form } from '../x86/forms.ts';
 import type { Row } from '../x86/row.ts';
 import { ROWS } from '../x86/rows.ts';
-import { FORMS } from '../x86/tables.ts';
+import { FORMS, formsOf } from '../x86/tables.ts';
 import { UsageError, type Command } from './command.ts';
 
 /** More than this nobody reads as WebAssembly at once. */
@@ -16,10 +16,11 @@ const MOST_WAT = 20;
 export const isa: Command = {
   name: 'isa',
   usage: '[FORM...] [options]',
-  summary: 'Prints the instruction table: what is executed, with encodings, flags, CPUID bits and exits.',
+  summary:
+    'Prints the instruction table: what is executed in which modes, with encodings, flags, CPUID bits and exits.',
   details: `Without a name: one line for each encoding. With names: the forms that have them all as part of theirs. A form is an encoding at one
 width and operand shape: add.32.m.r adds a register to memory, 32 bits wide. Shapes: r register, m memory, m32 memory with a
-32-bit address, s memory through a segment, i immediate.`,
+32-bit address, s memory through a segment, i immediate, ss the stack of 16- and 32-bit code.`,
   examples: [
     ['trapline isa', 'all encodings that are executed'],
     ['trapline isa cmpxchg', 'the forms of one instruction'],
@@ -30,18 +31,16 @@ width and operand shape: add.32.m.r adds a register to memory, 32 bits wide. Sha
     { name: 'wat', help: 'the WebAssembly generated for the forms' },
   ],
   async run(args) {
-    const handlers = new Map(
-      HANDLERS.flatMap((h) => (h.form === null || h.environment !== 'long' ? [] : [[h.form, h] as const])),
-    );
-    const all = args.given('all') ? FORMS : [...handlers.keys()];
+    const all = args.given('all') ? FORMS : FORMS.filter(isExecuted);
     const forms = select(all, args.files);
-    if (args.given('wat')) print(wat(forms, handlers));
+    if (args.given('wat')) print(wat(forms));
     else if (args.files.length > 0) print(formTable(forms));
-    else print(rowTable(forms, handlers.size));
+    else print(rowTable(new Set(all)));
     return 0;
   },
 };
 
+const isExecuted = ({ row }: Form): boolean => executedBy(row) !== 'not';
 const print = (lines: readonly string[]): void => void process.stdout.write(`${lines.join('\n')}\n`);
 
 /** The forms of exactly these names, else those whose names contain all of them. */
@@ -54,12 +53,14 @@ function select(all: readonly Form[], parts: readonly string[]): readonly Form[]
   );
 }
 
-function wat(forms: readonly Form[], handlers: ReadonlyMap<Form, Handler>): string[] {
+/** What is generated for forms: once for each kind of code in which it differs. */
+function wat(forms: readonly Form[]): string[] {
   if (forms.length > MOST_WAT) throw new UsageError(`--wat of ${forms.length} forms: name one, such as add.32.m.r`);
-  return forms.map((form) => {
-    const handler = handlers.get(form);
-    if (!handler) throw new UsageError(`${form.name} is decoded but not executed: nothing is generated for it`);
-    return handlerText(handler);
+  return forms.flatMap((form) => {
+    const handlers = HANDLERS.filter((handler) => handler.form === form);
+    if (handlers.length === 0)
+      throw new UsageError(`${form.name} is decoded but not executed: nothing is generated for it`);
+    return handlers.map(handlerText);
   });
 }
 
@@ -70,25 +71,33 @@ function executedBy({ semantics, microcode }: Row): string {
 }
 
 function formTable(forms: readonly Form[]): string[] {
-  const lines = forms.map(({ name, row }) => [name, ...rowColumns(row)]);
-  return [...table(['form', ...ROW_HEAD], lines), '', `${forms.length} forms`];
+  const lines = forms.map((form) => [form.name, modesOf([form]), ...rowColumns(form.row)]);
+  return [...table(['form', 'modes', ...ROW_HEAD], lines), '', `${forms.length} forms`];
 }
 
-function rowTable(forms: readonly Form[], executed: number): string[] {
-  const widths = new Map<Row, Set<number>>();
-  for (const { row, width } of forms) widths.set(row, (widths.get(row) ?? new Set()).add(width));
-  const lines = [...widths].map(([row, bits]) => {
-    const wide = [...bits].filter((width) => width > 0).sort((a, b) => a - b);
-    return [row.mnemonic, wide.join(' '), ...rowColumns(row)];
+function rowTable(shown: ReadonlySet<Form>): string[] {
+  const lines = ROWS.flatMap((row, index) => {
+    const forms = formsOf(index).filter((form) => shown.has(form));
+    if (forms.length === 0) return [];
+    const widths = [...new Set(forms.map(({ width }) => width))].filter((width) => width > 0).sort((a, b) => a - b);
+    return [[row.mnemonic, modesOf(forms, row.modes), widths.join(' '), ...rowColumns(row)]];
   });
-  const what = executed === forms.length ? 'executed' : 'decoded';
+  const executed = ROWS.filter((row) => executedBy(row) !== 'not').length;
   return [
-    ...table(['instruction', 'bits', ...ROW_HEAD], lines),
+    ...table(['instruction', 'modes', 'bits', ...ROW_HEAD], lines),
     '',
-    `${widths.size} encodings are ${what}, of ${ROWS.length}, in ${forms.length} forms. Generated: WebAssembly; microcode: TypeScript.`,
-    'Flags: o s z a p c that it defines, and that it leaves undefined. Exits: it leaves to the hypervisor, always or where a control says so.',
+    `${executed} encodings of ${ROWS.length} are executed, in ${FORMS.filter(isExecuted).length} forms. Generated: WebAssembly; microcode: TypeScript.`,
+    'Modes: 16-, 32- and 64-bit code that has it. Flags: o s z a p c that it defines, and that it leaves undefined.',
+    'Exits: it leaves to the hypervisor, always or where a control says so.',
     'CPUID: the bit that offers it; in brackets: no processor model has it yet, so it is #UD.',
   ];
+}
+
+/** The operating modes in which code reaches forms; those of 16- and 32-bit code are the same, as prefixes choose between them. */
+function modesOf(forms: readonly Form[], modes: Row['modes'] = 'all'): string {
+  const outside64 = modes !== 'only64' && forms.some((form) => form.outside64);
+  const in64 = modes !== 'no64' && forms.some((form) => form.in64);
+  return [...(outside64 ? ['16', '32'] : []), ...(in64 ? ['64'] : [])].join(' ');
 }
 
 const ROW_HEAD = ['encoding', 'operands', 'executed by', 'flags', 'undefined', 'CPUID', 'exits'];

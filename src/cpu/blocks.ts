@@ -11,9 +11,11 @@
 // to, and whoever looks it up says which second page is mapped now.
 
 import { Decoded, decode, MAX_LENGTH, TOO_LONG, TRUNCATED } from '../x86/decoder.ts';
-import { operandsOf } from '../x86/forms.ts';
+import { operandsOf, type Form } from '../x86/forms.ts';
 import { SEGMENT } from '../x86/names/registers.ts';
-import { FORMS } from '../x86/tables.ts';
+import type { Row } from '../x86/row.ts';
+import { ROWS } from '../x86/rows.ts';
+import { FORMS, formWithoutFeature } from '../x86/tables.ts';
 import type { Arena, CodeCache } from './arena.ts';
 import type { Features } from './features.ts';
 import { CODE, DECODED_AS, ENVIRONMENT_OF, type CodeMode, type Environment } from './codeMode.ts';
@@ -260,15 +262,20 @@ export class Blocks implements CodeCache {
       writeSpecial(this.#views, at, length === TOO_LONG ? SPECIAL.TOO_LONG : SPECIAL.INVALID_OPCODE, ripOffset);
       return true;
     }
-    const { row } = FORMS[insn.form]!;
-    if (row.cpuid !== undefined && !this.#features().has(row.cpuid)) {
+    const form = this.#offered(ROWS[insn.row]!, FORMS[insn.form]!);
+    if (form === undefined) {
       writeSpecial(this.#views, at, SPECIAL.INVALID_OPCODE, ripOffset);
       return true;
     }
-    const handler = HANDLER_OF_FORM[environmentFor(insn, mode)][insn.form]!;
+    const handler = HANDLER_OF_FORM[environmentFor(insn, mode)][form.index]!;
     const shape = (shapes[insn.form] ??= shapeOfForm(insn.form));
     writeRecord(this.#views, at, handler, insn, ripOffset, shape);
-    return row.endsBlock === true || handler === SPECIAL.NOT_IMPLEMENTED;
+    return form.row.endsBlock === true || handler === SPECIAL.NOT_IMPLEMENTED;
+  }
+
+  /** What a decoded encoding is on this processor; undefined: invalid. */
+  #offered(row: Row, form: Form): Form | undefined {
+    return row.cpuid === undefined || this.#features().has(row.cpuid) ? form : formWithoutFeature(row, form);
   }
 
   /** Says in each record how many units remain, and puts the closing record behind the last. */

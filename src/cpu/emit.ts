@@ -8,6 +8,7 @@ import type { Int, Type } from '../wasm/types.ts';
 import type { Flags, Width } from '../x86/flags.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../x86/backEnd.ts';
 import { RSP } from '../x86/semantics.ts';
+import { CR0 } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Environment } from './codeMode.ts';
 import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
@@ -184,6 +185,11 @@ export class HandlerBackEnd implements BackEnd {
   leaveIfAhead(): void {
     const ahead = this.#unitsLeft().ltS(this.#field('i32', 4, OFFSET.aheadBelow));
     this.#fn.if(ahead, () => this.#control.leave(STATUS.AHEAD));
+  }
+  /** #UD in real mode, which does not know VEX (SDM vol. 2, 2.3.2). First. */
+  requireProtectedMode(): void {
+    const protectedMode = this.#field('i32', 4, OFFSET.cr0).and(i32(Number(CR0.PE)));
+    this.faultIf(protectedMode.eqz(), 'ud');
   }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     const vector = { de: VECTOR.DE, br: VECTOR.BR, ud: VECTOR.UD, gp: VECTOR.GP }[fault];

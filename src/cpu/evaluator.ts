@@ -11,6 +11,7 @@ import { SEGMENT } from '../x86/names/registers.ts';
 import { RSP } from '../x86/semantics.ts';
 import { ACCESS, type AccessKind } from './access.ts';
 import { isCanonicalAddress } from './canonical.ts';
+import { isRealMode } from './codeMode.ts';
 import type { Cpu } from './cpu.ts';
 import { STATUS } from './status.ts';
 import { evaluate } from './evaluate.ts';
@@ -74,6 +75,7 @@ class Evaluator implements BackEnd {
     if (form === null) return this.#special(this.#u16(0));
     if (form.row.observesTime && this.#unitsLeft() < this.#cpu.state.aheadBelow) return this.#leave(STATUS.AHEAD);
     if (!form.row.semantics) return this.#microcode();
+    if (form.row.encoding.vex && isRealMode(this.#cpu.state)) raise.ud();
     try {
       describe(form, this);
     } catch (thrown) {

@@ -67,9 +67,9 @@ const SPECIALS: readonly Handler[] = [
 
 const isExecuted = ({ row }: Form): boolean => row.semantics !== undefined || row.microcode !== undefined;
 
-/** Whether a form's generated code depends on the environment: it accesses memory, or says where RIP goes. */
+/** Whether a form's generated code depends on the environment: it accesses memory, says where RIP goes, or is not for real mode. */
 const isEnvironmental = ({ row, memory }: Form): boolean =>
-  row.semantics !== undefined && (memory !== '' || row.stack === true || row.endsBlock === true);
+  row.semantics !== undefined && (memory !== '' || row.stack === true || row.endsBlock === true || row.encoding.vex);
 
 function handlerOf(form: Form, environment: Environment): Handler {
   const memory = form.memory === '' ? 'm' : form.memory;
@@ -81,6 +81,7 @@ function handlerOf(form: Form, environment: Environment): Handler {
     form,
     emit: (backEnd) => {
       if (form.row.observesTime) backEnd.leaveIfAhead();
+      if (form.row.encoding.vex && environment !== 'long') backEnd.requireProtectedMode();
       if (form.row.semantics) describe(form, backEnd);
       else backEnd.microcode();
     },

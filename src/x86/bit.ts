@@ -78,8 +78,9 @@ const bsr: RowOptions = {
   undefined: 'osapc',
   semantics: scan((op, value) => op.k(op.width - 1).sub(leadingZeros(op, value))),
 };
-const tzcnt: RowOptions = { written: 'zc', undefined: 'osap', cpuid: 'BMI1', semantics: countZeros(trailingZeros) };
-const lzcnt: RowOptions = { written: 'zc', undefined: 'osap', cpuid: 'LZCNT', semantics: countZeros(leadingZeros) };
+const counted: RowOptions = { written: 'zc', undefined: 'osap' };
+const tzcnt: RowOptions = { ...counted, cpuid: 'BMI1', without: 'bsf', semantics: countZeros(trailingZeros) };
+const lzcnt: RowOptions = { ...counted, cpuid: 'LZCNT', without: 'bsr', semantics: countZeros(leadingZeros) };
 const popcnt: RowOptions = {
   written: 'oszapc',
   cpuid: 'POPCNT',

@@ -8,6 +8,7 @@ const nothing: Semantics = () => {};
 
 const nop: RowOptions = { access: 'n', semantics: nothing };
 const prefetch: RowOptions = { access: 'n', cpuid: 'SSE', semantics: nothing };
+const prefetchw: RowOptions = { ...prefetch, cpuid: 'PREFETCHW', without: 'nop' };
 const fence: RowOptions = { cpuid: 'SSE2', semantics: nothing };
 /** Checked as a read of one byte (SDM vol. 2, CLFLUSH). */
 const cacheLine: RowOptions = { access: 'n', semantics: (op) => void op.readZext(dst) };
@@ -17,9 +18,9 @@ export const HINT = [
   row('REX.B0 90',          'nop',         '',   { semantics: nothing }),
   row('F3 90',              'pause',       '',   { exits: 'PAUSE_INSTRUCTION', endsBlock: true, microcode: 'pause' }),
   row('0F 0D /r',           'nop',         'Ev,Gv', { access: 'n n', semantics: nothing }),
-  row('0F 0D /0',           'prefetch',    'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
-  row('0F 0D /1',           'prefetchw',   'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
-  row('0F 0D /2',           'prefetchwt1', 'Mb', { ...prefetch, cpuid: 'PREFETCHW' }),
+  row('0F 0D /0',           'prefetch',    'Mb', prefetchw),
+  row('0F 0D /1',           'prefetchw',   'Mb', prefetchw),
+  row('0F 0D /2',           'prefetchwt1', 'Mb', prefetchw),
   row('0F 18 /0',           'prefetchnta', 'Mb', prefetch),
   row('0F 18 /1',           'prefetcht0',  'Mb', prefetch),
   row('0F 18 /2',           'prefetcht1',  'Mb', prefetch),
@@ -29,7 +30,7 @@ export const HINT = [
   row('0F 1A /r',           'nop',         'Ev', nop),
   row('0F 1B /r',           'nop',         'Ev', nop),
   row('0F 1C /r',           'nop',         'Ev', nop),
-  row('NP 0F 1C /0',        'cldemote',    'Mb', { ...nop, cpuid: 'CLDEMOTE' }),
+  row('NP 0F 1C /0',        'cldemote',    'Mb', { ...nop, cpuid: 'CLDEMOTE', without: 'nop' }),
   row('0F 1D /r',           'nop',         'Ev', nop),
   row('0F 1E /r',           'nop',         'Ev', nop),
   row('F3 0F 1E /FA',       'endbr64',     '',   { semantics: nothing }),

@@ -73,6 +73,8 @@ export interface RowOptions {
   /** CPUID bit that offers it; `cpuid256`: what its 256-bit form needs instead. */
   readonly cpuid?: CpuidFeature;
   readonly cpuid256?: CpuidFeature;
+  /** What the encoding is on processors without that bit, by mnemonic: an older instruction, whose prefix they ignore. #UD if left out. */
+  readonly without?: string;
   readonly semantics?: Semantics;
   /** Executed by the TypeScript microcode of this name. */
   readonly microcode?: string;

@@ -6,7 +6,7 @@
 // The more specific of two rows takes the cell; equally specific ones are a mistake in the rows and throw.
 
 import { MAPS, PREFIX } from './encoding.ts';
-import { FormList, takesSlot, type Form } from './forms.ts';
+import { FormList, mnemonicOf, takesSlot, type Form } from './forms.ts';
 import type { Operand } from './operand.ts';
 import type { Row } from './row.ts';
 import { ROWS } from './rows.ts';
@@ -316,3 +316,17 @@ export const FORMS: readonly Form[] = compiled.forms;
 
 /** The form of that name (`add.32.m.r`), if there is one. */
 export const formByName = (name: string): Form | undefined => compiled.list.byName(name);
+
+/** The forms of a row, by its index in ROWS; other rows may share them. */
+export function formsOf(row: number): Form[] {
+  const { rowForms, formIndex, forms } = compiled;
+  const indices = formIndex.subarray(rowForms[row], rowForms[row + 1]);
+  return Array.from(new Set(indices), (index) => forms[index]).filter((form) => form !== undefined);
+}
+
+/** The form that a row's encoding has on processors without its CPUID bit instead of this one; undefined if it is #UD there. */
+export function formWithoutFeature(row: Row, { width, name }: Form): Form | undefined {
+  if (row.without === undefined) return undefined;
+  // A NOP is one whatever its operands.
+  return formByName(row.without === 'nop' ? 'nop' : row.without + name.slice(mnemonicOf(row, width).length));
+}

@@ -1,6 +1,7 @@
 // What each command shows for good input.
 
 import { afterAll, describe, expect, it } from 'vitest';
+import { ROWS } from '../../src/x86/rows.ts';
 import { Trapline } from './trapline.ts';
 
 const trapline = new Trapline();
@@ -149,9 +150,31 @@ describe('isa', () => {
   it('tells what is executed, by what, and what a form is generated to', async () => {
     const { status, out } = await trapline.run('isa', 'add.32.m.r');
     expect(status).toBe(0);
-    expect(out).toMatch(/^add\.32\.m\.r +01 \/r +Ev,Gv +generated/m);
+    expect(out).toMatch(/^add\.32\.m\.r +64 +01 \/r +Ev,Gv +generated/m);
     expect((await trapline.run('isa', 'add.32.m.r', '--wat')).out).toMatch(/\(func|i32\.add/);
     expect((await trapline.run('isa', 'vfmadd', '--all')).out).toMatch(/not/);
+  });
+
+  it('tells in which modes code has it, form by form and encoding by encoding', async () => {
+    expect((await trapline.run('isa', 'inc.32.r')).out).toMatch(/^inc\.32\.r +16 32 64 +40\+r/m);
+    const { out } = await trapline.run('isa');
+    expect(out).toMatch(/^inc +16 32 +16 32 +40\+r/m);
+    expect(out).toMatch(/^inc +16 32 64 +16 32 64 +FF \/0/m);
+    expect(out).toMatch(/^swapgs +64 +0F 01 \/F8/m);
+    expect(out).toMatch(/^daa +16 32 +8 +27 /m);
+  });
+
+  it('lists each encoding, also where others have the same forms', async () => {
+    const { out } = await trapline.run('isa');
+    for (const encoding of ['81 /0', '83 /0']) expect(out).toMatch(new RegExp(`^add .* ${encoding} `, 'm'));
+    const lines = out.split('\n');
+    const listed = lines.indexOf('') - 1;
+    expect(out).toContain(`${listed} encodings of ${ROWS.length} are executed`);
+  });
+
+  it('shows what is generated for each kind of code', async () => {
+    const { out } = await trapline.run('isa', 'add.32.s.r', '--wat');
+    for (const name of ['add.32.s.r', 'add.32.s.r.flat', 'add.32.s.r.segmented']) expect(out).toContain(`$${name} `);
   });
 });
 

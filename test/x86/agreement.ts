@@ -150,17 +150,19 @@ const LOW_WORD = /_r(32|64)m16|^(Umwait|Tpause)_r64|Vp?movmsk(ps|pd|b)_r64/;
 /** Hints, and INVLPG: they access nothing, and how large their operand is or whether they have a second one is a matter of naming. */
 const UNACCESSED = /^(Reservednop|Prefetch|Invlpg_)/;
 
+/** What of the operands is compared. */
+function readingOf(name: string): (texts: readonly string[]) => readonly string[] {
+  if (LOW_WORD.test(name)) return (texts) => texts.map(lowWord);
+  return UNACCESSED.test(name) ? (texts) => [withoutSize(texts[0]!)] : (texts) => texts;
+}
+
 function operandDifference(iced: Instruction, insn: Decoded, mode: Mode): string | null {
   const next = RIP + BigInt(insn.length);
-  const name = codeNames.get(iced.code)!;
-  let theirs = icedOperandTexts(iced, mode, insn.addressSize, next);
-  let ours = operandTexts(insn, mode, next);
-  if (LOW_WORD.test(name)) theirs = theirs.map(lowWord);
-  if (LOW_WORD.test(name)) ours = ours.map(lowWord);
-  if (UNACCESSED.test(name))
-    [theirs, ours] = [withoutSize(theirs[0]!), withoutSize(ours[0]!)].map((text) => [text]) as [string[], string[]];
+  const read = readingOf(codeNames.get(iced.code)!);
+  const ours = read(operandTexts(insn, mode, next));
   // The size of some areas is the microcode's affair (MOVDIR64B, XSAVE): their rows do not tell.
-  theirs = theirs.map((text, i) => (ours[i]?.startsWith('0 ') ? `0 ${withoutSize(text)}` : text));
+  const sized = (text: string, i: number): string => (ours[i]?.startsWith('0 ') ? `0 ${withoutSize(text)}` : text);
+  const theirs = read(icedOperandTexts(iced, mode, insn.addressSize, next)).map(sized);
   return say('operands', theirs.join(', '), ours.join(', '));
 }
 const lowWord = (text: string): string => text.replace(/^[er]([a-ds][xpi])$/, '$1').replace(/^(r\d+)[dw]$/, '$1');
