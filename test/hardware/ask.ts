@@ -7,7 +7,8 @@ import { hasWaysOfItsOwn, exceptionsFor } from './exceptions.ts';
 import { rowKey } from './families.ts';
 import type { GuestResult } from './guest.ts';
 import type { Host } from './host.ts';
-import { runNative, type NativeCase, type NativeResult } from './native.ts';
+import { runNative } from './native.ts';
+import type { NativeCase, NativeResult } from './nativeCase.ts';
 import { Random } from './random.ts';
 import { makeSequence, type Sequence } from './sequences.ts';
 import { reasonNotToAsk } from './unasked.ts';
@@ -58,7 +59,7 @@ export function askRow(
   strict = false,
 ): Answer<FormCase>[] {
   for (let choice = CHOICE; ; choice *= 2) {
-    const order = spread(draftsOfRow(row, count * choice, randomFor(seed, rowKey(row))));
+    const order = spread(draftsOfRow(row, count * choice, randomFor(seed, rowKey(row)), 64));
     const cases = strict ? order : order.slice(0, count);
     const native = runNative(cases);
     const answers: Answer<FormCase>[] = [];

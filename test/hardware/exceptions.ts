@@ -5,7 +5,7 @@ import { VECTOR } from '../../src/x86/names/vectors.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { hasOperandSize, hasRexB, LOCK } from './formOf.ts';
 import type { GuestResult } from './guest.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 /** A case of a single instruction, and what both made of it. */
 export interface Observation {

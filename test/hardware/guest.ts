@@ -12,7 +12,7 @@ import { PTE } from '../../src/x86/names/paging.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { CR0, CR4, EFER, RFLAGS, SEGMENT, XCR0 } from '../../src/x86/names/registers.ts';
 import { GDT, IDT, USER_CS, USER_SS } from './linuxSegments.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 const PAGE = 4096;
 /** Guest physical pages: page tables, then code, then data. */

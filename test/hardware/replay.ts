@@ -5,7 +5,7 @@ import { describeCase, differences, type Compared } from './compare.ts';
 import { rowKey } from './families.ts';
 import { formOf } from './formOf.ts';
 import type { GuestResult } from './guest.ts';
-import type { NativeCase } from './native.ts';
+import type { NativeCase } from './nativeCase.ts';
 import type { RowVectors, StoredCase, VectorFile } from './vectorFormat.ts';
 
 const rowsByKey: ReadonlyMap<string, Row> = new Map(ROWS.map((row) => [rowKey(row), row]));

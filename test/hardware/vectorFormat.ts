@@ -13,7 +13,7 @@ import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import { COMPARED_FLAGS } from './compare.ts';
 import { ColumnReader, ColumnWriter } from './columns.ts';
 import { USER_CS, USER_SS } from './linuxSegments.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 import { seededState } from './seededState.ts';
 
 export const FORMAT = 1;
