@@ -8,9 +8,9 @@ import { LINUX_ENTRY_BYTES, linuxEntries, startRip } from './localSegments.ts';
 import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 const BYTES = 128;
-const CASE_SIZE = BYTES + 168 + NATIVE.WINDOW_SIZE;
+export const CASE_SIZE = BYTES + 168 + NATIVE.WINDOW_SIZE;
 const WINDOW_AT = 16 * 8 + 3 * 8 + 3 * 4 + 6 * 2 + 2 * 8;
-const RESULT_SIZE = WINDOW_AT + NATIVE.WINDOW_SIZE;
+export const RESULT_SIZE = WINDOW_AT + NATIVE.WINDOW_SIZE;
 const [DEBUG_TRAP, BREAKPOINT, NEVER_ENDED] = [1, 3, 255];
 
 /** True, or why this machine cannot be the oracle. */
@@ -72,7 +72,7 @@ function runBatch(cases: readonly NativeCase[]): NativeResult[] {
   return cases.map((c, i) => readResult(stdout.subarray(i * RESULT_SIZE, (i + 1) * RESULT_SIZE), c));
 }
 
-function writeCase(to: Buffer, test: NativeCase): void {
+export function writeCase(to: Buffer, test: NativeCase): void {
   const { bytes, offset, step, gpr, rflags, window, selectors } = test;
   to.set(bytes, 0);
   to[BYTES] = bytes.length;
@@ -85,7 +85,7 @@ function writeCase(to: Buffer, test: NativeCase): void {
   to.set(window, BYTES + 168);
 }
 
-function readResult(from: Buffer, { step }: NativeCase): NativeResult {
+export function readResult(from: Buffer, { step }: NativeCase): NativeResult {
   const vector = from.readUInt32LE(152);
   if (vector === NEVER_ENDED) throw new Error('a case did not end within two seconds of processor time');
   return {
