@@ -190,7 +190,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     manual: 'SDM vol. 2, Jcc; APM vol. 3, Jcc',
     tolerates: { everything: true },
     concerns: nearBranch,
-    applies: ({ test }) => hasOperandSize(test.bytes),
+    applies: ({ test }) => test.selectors === undefined && hasOperandSize(test.bytes),
   },
   {
     name: '0F 0D with a register',

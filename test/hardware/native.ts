@@ -85,11 +85,14 @@ export function writeCase(to: Buffer, test: NativeCase): void {
   to.set(window, BYTES + 168);
 }
 
-export function readResult(from: Buffer, { step }: NativeCase): NativeResult {
+/** The upper half of a register is undefined after 16- and 32-bit code (SDM vol. 1, 3.4.1.1). */
+export const visible = (value: bigint, legacy: boolean): bigint => (legacy ? value & 0xffff_ffffn : value);
+
+export function readResult(from: Buffer, { step, selectors }: NativeCase): NativeResult {
   const vector = from.readUInt32LE(152);
   if (vector === NEVER_ENDED) throw new Error('a case did not end within two seconds of processor time');
   return {
-    gpr: Array.from({ length: 16 }, (_, i) => from.readBigUInt64LE(8 * i)),
+    gpr: Array.from({ length: 16 }, (_, i) => visible(from.readBigUInt64LE(8 * i), selectors !== undefined)),
     rip: from.readBigUInt64LE(128),
     rflags: from.readBigUInt64LE(136),
     vector: vector === (step ? DEBUG_TRAP : BREAKPOINT) ? null : vector,
