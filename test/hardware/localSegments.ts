@@ -107,6 +107,9 @@ function descriptorOf(local: LocalSegment): bigint {
   return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
 }
 
+/** Where Linux's GDT has the LDT's descriptor. */
+export const LDT_SELECTOR = 0x50;
+
 /** The table as the processor reads it. */
 export const LDT = new BigUint64Array(ENTRIES);
 for (const local of LOCAL_SEGMENTS) LDT[local.index] = descriptorOf(local);

@@ -1,5 +1,5 @@
 # What oracle.c does, without a kernel: a guest that runs cases in ring 3 of whatever machine it is given to, in 16- and 32-bit code with an LDT, and
-# tells what they did. monitor.ts makes the memory it runs in; cases and results are laid out as in native.ts.
+# tells what they did. monitor.ts makes the memory it runs in, and reads what it tells; cases are laid out as in native.ts.
 
         .equ    KERNEL, 0x8000000000            # all physical memory, for the supervisor
         .equ    ALIAS, 0x10000000000            # 512 GiB that are one page
@@ -24,17 +24,16 @@
         .equ    CASE_WINDOW, 296
         .equ    CASE_SIZE, CASE_WINDOW + WINDOW_SIZE
 
-        .equ    RESULT_RIP, 128
-        .equ    RESULT_RFLAGS, 136
-        .equ    RESULT_CR2, 144
-        .equ    RESULT_VECTOR, 152
-        .equ    RESULT_ERROR, 156
-        .equ    RESULT_STRAY, 160
-        .equ    RESULT_SELECTORS, 164
-        .equ    RESULT_FS_BASE, 176
-        .equ    RESULT_GS_BASE, 184
-        .equ    RESULT_WINDOW, 192
-        .equ    RESULT_SIZE, RESULT_WINDOW + WINDOW_SIZE
+        .equ    RESULT_SELECTORS, 32            # behind eight registers
+        .equ    RESULT_VECTOR, 44
+        .equ    RESULT_STRAY, 45
+        .equ    RESULT_ERROR, 46
+        .equ    RESULT_RIP, 48
+        .equ    RESULT_RFLAGS, 56
+        .equ    RESULT_CR2, 60
+        .equ    RESULT_FS_BASE, 64
+        .equ    RESULT_GS_BASE, 68
+        .equ    RESULT_SIZE, 72                 # without the window
 
         .equ    LOCAL, 0x50
         .equ    TF, 0x100
@@ -46,6 +45,7 @@
         .equ    DEBUG_PORT, 0xe9
         .equ    BEGIN, 2
         .equ    END, 4
+        .equ    END_OF_CASE, ','
 
         .text
         .globl  _start
@@ -118,18 +118,18 @@ next:   decq    left(%rip)
         iretq
 
 # Behind the vector and the error code on the stack.
-ended:  movq    %rax, result(%rip)
-        movq    %rcx, result + 8(%rip)
-        movq    %rdx, result + 16(%rip)
-        movq    %rbx, result + 24(%rip)
-        movq    %rbp, result + 40(%rip)
-        movq    %rsi, result + 48(%rip)
-        movq    %rdi, result + 56(%rip)
+ended:  movl    %eax, result(%rip)
+        movl    %ecx, result + 4(%rip)
+        movl    %edx, result + 8(%rip)
+        movl    %ebx, result + 12(%rip)
+        movl    %ebp, result + 20(%rip)
+        movl    %esi, result + 24(%rip)
+        movl    %edi, result + 28(%rip)
         cld
         popq    %rdx
-        movl    %edx, result + RESULT_VECTOR(%rip)
+        movb    %dl, result + RESULT_VECTOR(%rip)
         popq    %rax
-        movl    %eax, result + RESULT_ERROR(%rip)
+        movw    %ax, result + RESULT_ERROR(%rip)
         popq    %rax
         cmpl    $BREAKPOINT, %edx
         jne     1f
@@ -139,15 +139,16 @@ ended:  movq    %rax, result(%rip)
         movw    %ax, result + RESULT_SELECTORS + 2(%rip)
         popq    %rax
         andl    $~TF, %eax
-        movq    %rax, result + RESULT_RFLAGS(%rip)
-        popq    result + 32(%rip)
+        movl    %eax, result + RESULT_RFLAGS(%rip)
+        popq    %rax
+        movl    %eax, result + 16(%rip)
         popq    %rax
         movw    %ax, result + RESULT_SELECTORS + 4(%rip)
         movl    $0, %eax
         cmpl    $PAGE_FAULT, %edx
         jne     1f
         movq    %cr2, %rax
-1:      movq    %rax, result + RESULT_CR2(%rip)
+1:      movl    %eax, result + RESULT_CR2(%rip)
         movw    %es, result + RESULT_SELECTORS(%rip)
         movw    %ds, result + RESULT_SELECTORS + 6(%rip)
         movw    %fs, result + RESULT_SELECTORS + 8(%rip)
@@ -155,26 +156,24 @@ ended:  movq    %rax, result(%rip)
         movl    $FS_BASE, %ecx
         rdmsr
         movl    %eax, result + RESULT_FS_BASE(%rip)
-        movl    %edx, result + RESULT_FS_BASE + 4(%rip)
         movl    $GS_BASE, %ecx
         rdmsr
         movl    %eax, result + RESULT_GS_BASE(%rip)
-        movl    %edx, result + RESULT_GS_BASE + 4(%rip)
 
         movl    $WINDOW, %esi
-        leaq    result + RESULT_WINDOW(%rip), %rdi
+        leaq    window(%rip), %rdi
         movl    $(WINDOW_SIZE / 8), %ecx
         rep movsq
         movl    $0, %eax
         movl    $WINDOW, %edi
         movl    $(WINDOW_SIZE / 8), %ecx
         rep stosq
-        movl    $0, result + RESULT_STRAY(%rip)
+        movb    $0, result + RESULT_STRAY(%rip)
         movl    $DATA, %edi
         movl    $(DATA_SIZE / 8), %ecx
         repe scasq
         je      1f
-        movl    $1, result + RESULT_STRAY(%rip)
+        movb    $1, result + RESULT_STRAY(%rip)
         movl    $DATA, %edi
         movl    $(DATA_SIZE / 8), %ecx
         rep stosq
@@ -184,13 +183,26 @@ ended:  movq    %rax, result(%rip)
         movzbl  CASE_LENGTH(%rbx), %ecx
         movb    $0xcc, %al
         rep stosb
-        addq    $CASE_SIZE, %rbx
-        movq    %rbx, current(%rip)
 
-# The result, each byte as two letters from A to P: none of them begins or ends anything.
         leaq    result(%rip), %rsi
         movl    $RESULT_SIZE, %ecx
-2:      lodsb
+        call    tell
+        leaq    window(%rip), %rsi              # only if it has changed
+        leaq    CASE_WINDOW(%rbx), %rdi
+        movl    $(WINDOW_SIZE / 8), %ecx
+        repe cmpsq
+        je      1f
+        leaq    window(%rip), %rsi
+        movl    $WINDOW_SIZE, %ecx
+        call    tell
+1:      movb    $END_OF_CASE, %al
+        outb    %al, $DEBUG_PORT
+        addq    $CASE_SIZE, %rbx
+        movq    %rbx, current(%rip)
+        jmp     next
+
+# Writes %ecx bytes from %rsi, each as two letters from A to P: none of them begins or ends anything.
+tell:   lodsb
         movb    %al, %ah
         shrb    $4, %al
         addb    $'A', %al
@@ -200,8 +212,8 @@ ended:  movq    %rax, result(%rip)
         addb    $'A', %al
         outb    %al, $DEBUG_PORT
         decl    %ecx
-        jnz     2b
-        jmp     next
+        jnz     tell
+        ret
 
 finish: movb    $END, %al
         outb    %al, $DEBUG_PORT
@@ -227,6 +239,7 @@ stubs:
 current: .quad  0
 left:   .quad   0
 result: .zero   RESULT_SIZE
+window: .zero   WINDOW_SIZE
 gdtr:   .word   0x7f
         .quad   KERNEL + 0xc000
 idtr:   .word   0xfff

@@ -7,8 +7,8 @@ import { PTE } from '../../src/x86/names/paging.ts';
 import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';
 import type { Peer, Start } from '../peers/peer.ts';
 import { GDT, OPEN_GATES } from './linuxSegments.ts';
-import { LDT } from './localSegments.ts';
-import { CASE_SIZE, readResult, RESULT_SIZE, writeCase } from './native.ts';
+import { LDT, LDT_SELECTOR } from './localSegments.ts';
+import { CASE_SIZE, endOf, writeCase } from './native.ts';
 import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 const KERNEL = 0x80_0000_0000n;
@@ -40,10 +40,10 @@ const AT = {
 const LARGE = 0x80;
 const ENTRIES = 512;
 const PAGE = 4096;
-const [KERNEL_CS, KERNEL_DS, TASK, LOCAL] = [0x10, 0x18, 0x40, 0x50];
+const [KERNEL_CS, KERNEL_DS, TASK] = [0x10, 0x18, 0x40];
 const [TSS_BUSY, LDT_TYPE] = [0x8b, 0x82];
 const TSS_LIMIT = 0x67;
-const TSS_RSP0 = 4;
+const [TSS_RSP0, TSS_IO_MAP_BASE] = [4, 102];
 const INT3 = 0xcc;
 const VECTORS = 32;
 const STUB_BYTES = 16;
@@ -100,13 +100,16 @@ function memoryFor({ bytes, stubs }: Monitor, cases: readonly NativeCase[]): Uin
   const at = (physical: number) => KERNEL + BigInt(physical);
   GDT.forEach((descriptor, i) => quad(AT.GDT + 8 * i, descriptor));
   systemDescriptor(at(AT.TSS), TSS_LIMIT, TSS_BUSY).forEach((half, i) => quad(AT.GDT + TASK + 8 * i, half));
-  systemDescriptor(at(AT.LDT), LDT.byteLength - 1, LDT_TYPE).forEach((half, i) => quad(AT.GDT + LOCAL + 8 * i, half));
+  systemDescriptor(at(AT.LDT), LDT.byteLength - 1, LDT_TYPE).forEach((half, i) =>
+    quad(AT.GDT + LDT_SELECTOR + 8 * i, half),
+  );
   LDT.forEach((descriptor, i) => quad(AT.LDT + 8 * i, descriptor));
   for (let vector = 0; vector < VECTORS; vector++)
     gate(KERNEL + stubs + BigInt(STUB_BYTES * vector), OPEN_GATES.includes(vector)).forEach((half, i) =>
       quad(AT.IDT + 16 * vector + 8 * i, half),
     );
   quad(AT.TSS + TSS_RSP0, at(AT.STACK_END));
+  memory.writeUInt16LE(TSS_LIMIT + 1, AT.TSS + TSS_IO_MAP_BASE); // no port is open
   memory.fill(INT3, AT.CODE, AT.CODE + NATIVE.CODE_SIZE);
   memory.set(bytes, AT.MONITOR);
   quad(AT.CASES, cases.length);
@@ -140,19 +143,54 @@ function startOf(memory: Uint8Array, entry: bigint): Start {
 /** Cases in one run. */
 const BATCH = 20_000;
 const PATIENCE_MS = 180_000;
-const LETTER_A = 'A'.charCodeAt(0);
+const [LETTER_A, END_OF_CASE] = ['A', ','].map((letter) => letter.charCodeAt(0)) as [number, number];
+const RESULT_SIZE = 72;
+const [CS, RIP_AT] = [1, 48];
 
-/** What a machine does with cases of 16- and 32-bit code. */
+/** What a machine does with cases of 16- and 32-bit code. Throws if one cannot even begin. */
 export async function askPeer(peer: Peer, cases: readonly NativeCase[]): Promise<NativeResult[]> {
   const assembled = await monitor();
   const results: NativeResult[] = [];
   for (let from = 0; from < cases.length; from += BATCH) {
     const batch = cases.slice(from, from + BATCH);
     const start = startOf(memoryFor(assembled, batch), BigInt(AT.MONITOR));
-    const { bytes: letters } = await peer.run(start, PATIENCE_MS);
-    const bytes = Buffer.alloc(letters.length / 2);
-    for (let i = 0; i < bytes.length; i++) bytes[i] = ((letters[2 * i]! - LETTER_A) << 4) | (letters[2 * i + 1]! - LETTER_A); // prettier-ignore
-    batch.forEach((test, i) => results.push(readResult(bytes.subarray(i * RESULT_SIZE, (i + 1) * RESULT_SIZE), test)));
+    const { bytes } = await peer.run(start, PATIENCE_MS);
+    let at = 0;
+    for (const test of batch) {
+      const end = bytes.indexOf(END_OF_CASE, at);
+      results.push(resultOf(fromLetters(bytes.subarray(at, end)), test));
+      at = end + 1;
+    }
   }
   return results;
+}
+
+function fromLetters(letters: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(letters.length / 2);
+  for (let i = 0; i < bytes.length; i++)
+    bytes[i] = ((letters[2 * i]! - LETTER_A) << 4) | (letters[2 * i + 1]! - LETTER_A);
+  return bytes;
+}
+
+/** A result as the monitor tells it. */
+function resultOf(from: Buffer, test: NativeCase): NativeResult {
+  const long = (at: number): bigint => BigInt(from.readUInt32LE(at));
+  const selectors = Array.from({ length: 6 }, (_, i) => from.readUInt16LE(32 + 2 * i));
+  if (selectors[CS] === KERNEL_CS)
+    throw new Error(
+      `the monitor ran into exception ${from[44]} at 0x${from.readBigUInt64LE(RIP_AT).toString(16)} before ${Buffer.from(test.bytes).toString('hex')}`,
+    );
+  return {
+    gpr: Array.from({ length: 16 }, (_, i) => (i < 8 ? long(4 * i) : 0n)),
+    selectors,
+    vector: from[44] === endOf(test) ? null : from[44]!,
+    stray: from[45] !== 0,
+    errorCode: from.readUInt16LE(46),
+    rip: from.readBigUInt64LE(RIP_AT),
+    rflags: long(56),
+    cr2: long(60),
+    fsBase: long(64),
+    gsBase: long(68),
+    window: from.length > RESULT_SIZE ? Uint8Array.from(from.subarray(RESULT_SIZE)) : test.window,
+  };
 }

@@ -10,7 +10,7 @@ import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 const BYTES = 128;
 export const CASE_SIZE = BYTES + 168 + NATIVE.WINDOW_SIZE;
 const WINDOW_AT = 16 * 8 + 3 * 8 + 3 * 4 + 6 * 2 + 2 * 8;
-export const RESULT_SIZE = WINDOW_AT + NATIVE.WINDOW_SIZE;
+const RESULT_SIZE = WINDOW_AT + NATIVE.WINDOW_SIZE;
 const [DEBUG_TRAP, BREAKPOINT, NEVER_ENDED] = [1, 3, 255];
 
 /** True, or why this machine cannot be the oracle. */
@@ -85,17 +85,20 @@ export function writeCase(to: Buffer, test: NativeCase): void {
   to.set(window, BYTES + 168);
 }
 
+/** The vector of the exception that ends a case in which everything retires. */
+export const endOf = ({ step }: NativeCase): number => (step ? DEBUG_TRAP : BREAKPOINT);
+
 /** The upper half of a register is undefined after 16- and 32-bit code (SDM vol. 1, 3.4.1.1). */
 export const visible = (value: bigint, legacy: boolean): bigint => (legacy ? value & 0xffff_ffffn : value);
 
-export function readResult(from: Buffer, { step, selectors }: NativeCase): NativeResult {
+function readResult(from: Buffer, test: NativeCase): NativeResult {
   const vector = from.readUInt32LE(152);
   if (vector === NEVER_ENDED) throw new Error('a case did not end within two seconds of processor time');
   return {
-    gpr: Array.from({ length: 16 }, (_, i) => visible(from.readBigUInt64LE(8 * i), selectors !== undefined)),
+    gpr: Array.from({ length: 16 }, (_, i) => visible(from.readBigUInt64LE(8 * i), test.selectors !== undefined)),
     rip: from.readBigUInt64LE(128),
     rflags: from.readBigUInt64LE(136),
-    vector: vector === (step ? DEBUG_TRAP : BREAKPOINT) ? null : vector,
+    vector: vector === endOf(test) ? null : vector,
     errorCode: from.readUInt32LE(156),
     cr2: from.readBigUInt64LE(144),
     stray: from.readUInt32LE(160) !== 0,

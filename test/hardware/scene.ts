@@ -16,7 +16,8 @@ const STACK32 = [USER_DS, USER_DS, ...[12, 15, 17, 19, 20, 22, 26].map(local)];
 const STACK16 = [13, 13, 14, 14, 18, 21, 29].map(local);
 // prettier-ignore
 const DATA = [USER_DS, USER_DS, ...[12, 13, 13, 14, 14, 15, 16, 17, 18, 19, 20, 21, 22, 25, 26, 27, 28, 29].map(local)];
-const CODE_AS_DATA = [USER_CS32, ...[1, 2, 3, 4, 5].map(local)];
+/** Code that may be read. */
+const CODE_AS_DATA = [USER_CS32, ...[1, 2, 4].map(local)];
 const NULL = 0;
 const USER_CS64 = 0x33;
 
@@ -26,7 +27,16 @@ const UNFIT = [0, 1, 2, 3, 0x08, 0x0b, 0x10, 0x13, 0x18, 0x1b, 0x40, 0x50, 0x6b,
 /** With another RPL than 3. */
 const LOWER_RPL = [12, 13, 1, 4].map((index) => local(index) & ~3);
 /** For data segments, and for instructions that look at descriptors. */
-export const SELECTORS = [...DATA, ...DATA, ...CODE_AS_DATA, ...STACK16, ...LOWER_RPL, USER_CS64, ...UNFIT];
+export const SELECTORS = [
+  ...DATA,
+  ...DATA,
+  ...CODE_AS_DATA,
+  ...[3, 5].map(local),
+  ...STACK16,
+  ...LOWER_RPL,
+  USER_CS64,
+  ...UNFIT,
+];
 // prettier-ignore
 export const CODE_SELECTORS = [
   ...CODE32, ...CODE32, ...CODE16, ...CODE16, USER_CS64, USER_CS64, USER_DS, local(13), ...LOWER_RPL, ...UNFIT,
