@@ -7,7 +7,7 @@ import { describeCase, differences, type Compared } from './compare.ts';
 import { hasWaysOfItsOwn, exceptionsFor } from './exceptions.ts';
 import { rowKey } from './families.ts';
 import type { GuestResult } from './guest.ts';
-import type { Host } from './host.ts';
+import { whoseWays, type Host } from './host.ts';
 import type { NativeCase, NativeResult } from './nativeCase.ts';
 import type { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
@@ -40,12 +40,12 @@ function randomFor(seed: number, name: string): Random {
 
 function answer<Test extends Compared>(test: Test, native: NativeResult, guest: GuestResult, host: Host): Answer<Test> {
   const { row, form } = test;
-  const applying = row && form ? exceptionsFor({ row, form, test, native, guest }, host.vendor) : [];
+  const applying = row && form ? exceptionsFor({ row, form, test, native, guest }, whoseWays(host)) : [];
   return {
     test,
     native,
     guest,
-    differing: differences(test, native, guest, host.vendor),
+    differing: differences(test, native, guest, whoseWays(host)),
     exceptions: applying.map(({ name }) => name),
   };
 }
@@ -90,7 +90,7 @@ const nameOf = (name: string, bits: Bits): string => (bits === 64 ? name : `${na
 /** Rows that may stand in short programs on this processor. */
 export const rowsForPrograms = (host: Host, bits: Bits = 64): Row[] =>
   ROWS.filter(
-    (row) => isFree(row, bits) && reasonNotToAsk(row, host, bits) === null && !hasWaysOfItsOwn(row, host.vendor),
+    (row) => isFree(row, bits) && reasonNotToAsk(row, host, bits) === null && !hasWaysOfItsOwn(row, whoseWays(host)),
   );
 
 export async function askPrograms(

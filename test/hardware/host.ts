@@ -80,3 +80,6 @@ export const hostName = ({
   standIn,
 }: Pick<Host, 'vendor' | 'family' | 'model' | 'standIn'>): string =>
   standIn ?? `${vendor} family 0x${family.toString(16)} model 0x${model.toString(16)}`;
+
+/** Whose exceptions to make. */
+export const whoseWays = ({ vendor, standIn }: Host): string => (standIn === undefined ? vendor : 'bochs');

@@ -40,6 +40,7 @@
         .equ    IF, 0x200
         .equ    BREAKPOINT, 3
         .equ    PAGE_FAULT, 14
+        .equ    XCR0, 7                         # x87, SSE, AVX: VEX is #UD without
         .equ    FS_BASE, 0xc0000100
         .equ    GS_BASE, 0xc0000101
         .equ    DEBUG_PORT, 0xe9
@@ -58,6 +59,10 @@ _start: movabsq $(KERNEL + STACK_END), %rsp
         movq    %rax, %cr3
         movl    $LOCAL, %eax
         lldt    %ax
+        movl    $0, %ecx
+        movl    $0, %edx
+        movl    $XCR0, %eax
+        xsetbv
         movb    $0xff, %al                      # no interrupts from outside
         outb    %al, $0x21
         outb    %al, $0xa1

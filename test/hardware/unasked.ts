@@ -64,6 +64,11 @@ export const REASONS: readonly Reason[] = [
     text: 'the processor that was asked lacks its CPUID feature',
     holds: ({ cpuid }, { features }) => cpuid !== undefined && !features.has(cpuid),
   },
+  {
+    name: 'VMX',
+    text: 'a guest of trapline is no hypervisor itself',
+    holds: ({ cpuid }) => cpuid === 'VMX',
+  },
 ];
 
 /** Why the oracle is not asked about a row in code of so many bits; null if it is. */
