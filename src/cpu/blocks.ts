@@ -127,12 +127,15 @@ export class Blocks implements CodeCache {
     ]);
   }
 
-  /** Exactly the first `count` instructions at an offset, then a stop: for budgets that end within a block. Not kept. */
-  scratch(page: number, offset: number, mode: CodeMode, count: number): number {
+  /**
+   * Exactly the first `count` instructions at an offset, then a stop: for budgets that end within a block. Not kept. 0: the
+   * first one needs bytes from `end` on.
+   */
+  scratch(page: number, offset: number, mode: CodeMode, count: number, end: number): number {
     const at = this.#map.scratch;
     const most = Math.min(count, SCRATCH_SIZE / RECORD_SIZE - 1, LONGEST_BLOCK);
     this.#scratchPage = page;
-    this.#scratchRecords = this.#decodeRun(at, page, offset, mode, most, 'STOP');
+    this.#scratchRecords = this.#decodeRun(at, page, offset, mode, most, 'STOP', end);
     return this.#scratchRecords === 0 ? 0 : at;
   }
 
@@ -208,7 +211,7 @@ export class Blocks implements CodeCache {
 
   /**
    * Decodes up to `most` instructions from an offset of a page into records at `at`, closed by a record of handler `close`
-   * unless a branch ends them. Returns how many; 0 if the first continues on the next page.
+   * unless a branch ends them. Returns how many; 0 if the first continues at `end`.
    */
   #decodeRun(
     at: number,
@@ -217,14 +220,14 @@ export class Blocks implements CodeCache {
     mode: CodeMode,
     most: number,
     close: keyof (typeof CLOSING)['long'],
+    end = PAGE_SIZE,
   ): number {
     const insn = this.#insn;
-    const pageEnd = page + PAGE_SIZE;
     let position = offset;
     let count = 0;
     let ended = false;
-    while (count < most && position < PAGE_SIZE && !ended) {
-      const length = decode(this.#views.u8, page + position, pageEnd, DECODED_AS[mode], insn);
+    while (count < most && position < end && !ended) {
+      const length = decode(this.#views.u8, page + position, page + end, DECODED_AS[mode], insn);
       if (length === TRUNCATED) break;
       const isRepeat = length > 0 && FORMS[insn.form]!.rep !== '';
       if (isRepeat && count > 0) break; // a REP is a block of its own: each iteration pays for itself

@@ -144,8 +144,9 @@ export class Fetch {
     const mode = this.#state.mode as CodeMode;
     const page = this.#fetchPage(this.low, this.high);
     const offset = this.low & PAGE_MASK;
+    const end = this.partial ? Math.min(PAGE_MASK, offset + this.#limit - this.#u32[this.#rip]!) + 1 : PAGE_MASK + 1;
     const block =
-      blocks.scratch(page, offset, mode, this.partial ? 1 : count) ||
+      blocks.scratch(page, offset, mode, this.partial ? 1 : count, end) ||
       blocks.scratchStraddling(page, offset, this.#nextPage(), mode);
     if (this.partial) {
       const length = this.#state.views.u8[block + RECORD.length]!;

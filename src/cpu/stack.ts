@@ -87,9 +87,10 @@ export class Stack {
   probe(count: number, width: number): void {
     for (let i = 1; i <= count; i++) this.probeAt(-i * width, width, 'write');
   }
-  push(width: number, value: bigint): void {
-    const at = this.#at(-width, width, 'write');
-    this.#cpu.mmu.write(at, width, value & (MASK64 >> BigInt(64 - 8 * width)), this.#access);
+  /** Pushes a word of which only the first `written` bytes are written. */
+  push(width: number, value: bigint, written = width): void {
+    const at = this.#at(-width, written, 'write');
+    this.#cpu.mmu.write(at, written, value & (MASK64 >> BigInt(64 - 8 * written)), this.#access);
     this.pointer = (this.pointer - BigInt(width)) & this.#mask;
   }
 

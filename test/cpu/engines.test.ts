@@ -85,7 +85,7 @@ describe('every executed form', () => {
 });
 
 it('leaves short programs in the same state on every engine, however they are sliced', () => {
-  const free = ROWS.filter(isFree);
+  const free = ROWS.filter((row) => isFree(row));
   const programs = Array.from({ length: 300 }, (_, i) => makeSequence(free, new Random(7000 + i)));
   expect(disagreements(programs, userGuest({ noHot: true }), userGuest({ engine: 'bigint' }, 5))).toEqual([]);
 });

@@ -2,8 +2,7 @@
 // that compares equal.
 import type { Decoded } from '../../src/x86/decoder.ts';
 import type { Row } from '../../src/x86/row.ts';
-import { ALL_SELECTORS, CODE_SELECTORS, USER_SS } from './linuxSegments.ts';
-import { NATIVE } from './native.ts';
+import { NATIVE } from './nativeCase.ts';
 import type { Random } from './random.ts';
 
 const U64 = (1n << 64n) - 1n;
@@ -11,6 +10,19 @@ const LOW_WORD = 0xffffn;
 const TF = 0x100n;
 const [RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI] = [0, 1, 2, 3, 4, 5, 6, 7];
 const FRAME_BYTES = 48;
+
+/** Segment registers by number. */
+export type SegmentNumber = 0 | 1 | 2 | 3 | 4 | 5;
+export const [ES, SS, DS] = [0, 2, 3] as const;
+
+/** Selectors that are worth trying. */
+export interface Selectors {
+  readonly all: readonly number[];
+  /** For CS. */
+  readonly code: readonly number[];
+  /** For SS, when all is to go well. */
+  readonly stack: number;
+}
 
 /** A case in the making, as far as its state goes. */
 export interface Stage {
@@ -20,8 +32,14 @@ export interface Stage {
   readonly window: Uint8Array;
   /** Registers whose value must stay: the stack pointer of a push, the pointers of a string. */
   readonly reserved: Set<number>;
-  /** An address worth accessing. */
-  target(): bigint;
+  readonly selectors: Selectors;
+  /** An address worth accessing, as an offset in a segment. */
+  pointer(segment: SegmentNumber): bigint;
+  /** One for the stack or frame pointer. */
+  stackAddress(): bigint;
+  linear(segment: SegmentNumber, offset: bigint): bigint;
+  /** Where code may go on in the code segment of a selector, as an offset in it. */
+  codeTarget(selector: number): bigint;
 }
 
 /** Branches and whatever else may leave the place behind the instruction. */
@@ -29,12 +47,12 @@ export const isBranch = (row: Row): boolean => /^(j|call|ret|loop)/.test(row.mne
 export const isStack = (row: Row): boolean =>
   row.stack === true || /^(push|pop|call|ret|enter|leave)/.test(row.mnemonic);
 
-const takesSelector = ({ microcode }: Row): boolean =>
-  /^(loadSegment|lar|lsl|verr|verw|lldt|ltr)$/.test(microcode ?? '');
-const takesFarPointer = ({ microcode }: Row): boolean => /^(lss|lfs|lgs|farJump|farCall)$/.test(microcode ?? '');
+const takesFarPointer = ({ mnemonic }: Row): boolean => /^(l[defgs]s|jmpf|callf)$/.test(mnemonic);
+const takesSelector = (row: Row): boolean =>
+  /^(loadSegment|lar|lsl|verr|verw|lldt|ltr|arpl)$/.test(row.microcode ?? '') && !takesFarPointer(row);
 
-/** Registers that the row uses without naming them. */
-export function pinRegisters(stage: Stage, isMemory: boolean): void {
+/** Registers that the row uses without naming them; `data`: the segment of strings and XLAT. */
+export function pinRegisters(stage: Stage, isMemory: boolean, data: SegmentNumber = DS): void {
   const { row, random, gpr, reserved } = stage;
   const { mnemonic, operands } = row;
   const pin = (register: number, value: bigint) => {
@@ -43,14 +61,14 @@ export function pinRegisters(stage: Stage, isMemory: boolean): void {
   };
   if (isStack(row)) {
     pin(RSP, stackPointer(stage));
-    pin(RBP, stage.target());
+    pin(RBP, stage.stackAddress());
   }
   if (row.addressed || operands.some((o) => o.addressing === 'si' || o.addressing === 'di')) {
-    pin(RSI, stage.target());
-    pin(RDI, stage.target());
+    pin(RSI, stage.pointer(data));
+    pin(RDI, stage.pointer(ES));
     pin(RCX, random.oneIn(6) ? random.value() : BigInt(random.below(6)));
   }
-  if (mnemonic === 'xlat') pin(RBX, stage.target() - (gpr[RAX]! & 0xffn));
+  if (mnemonic === 'xlat') pin(RBX, stage.pointer(data) - (gpr[RAX]! & 0xffn));
   if (/^(loop|jcxz)/.test(mnemonic))
     gpr[RCX] = random.oneIn(3) ? random.value() : BigInt(random.below(3)) | (BigInt(random.u32()) << 32n);
   if (/^i?div$/.test(mnemonic) && !random.oneIn(3)) {
@@ -63,30 +81,33 @@ export function pinRegisters(stage: Stage, isMemory: boolean): void {
   if (mnemonic === 'xgetbv')
     gpr[RCX] = (BigInt(random.u32()) << 32n) | (random.oneIn(2) ? 0n : 2n + BigInt(random.below(99)));
   if (takesSelector(row))
-    gpr.forEach((value, i) => (gpr[i] = (value & ~LOW_WORD) | BigInt(random.pick(ALL_SELECTORS))));
+    gpr.forEach((value, i) => (gpr[i] = (value & ~LOW_WORD) | BigInt(random.pick(stage.selectors.all))));
 }
 
 function stackPointer(stage: Stage): bigint {
   const { row, random } = stage;
   if (/^(farReturn|iret)$/.test(row.microcode ?? '') && !random.oneIn(8))
     return BigInt(NATIVE.WINDOW + random.below(NATIVE.WINDOW_SIZE - FRAME_BYTES));
-  return stage.target() + (random.oneIn(8) ? 0n : 24n);
+  return stage.stackAddress() + (random.oneIn(8) ? 0n : 24n);
 }
 
-/** Once the encoding is known: what its memory operand at `operand` (null: none) and its stack hold, and what is compared with it. */
+/** Once the encoding is known: what its memory operand at `operand` (linear; null: none) and its stack hold, and what is compared with it. */
 export function arrangeMemory(stage: Stage, decoded: Decoded, operand: bigint | null): void {
-  const { row, random, gpr } = stage;
+  const { row, random, selectors } = stage;
   const size = (decoded.width || 32) / 8;
-  const selectors = takesSelector(row) || /^(lss|lfs|lgs|popSegment)$/.test(row.microcode ?? '');
-  const selector = BigInt(random.pick(selectors ? ALL_SELECTORS : CODE_SELECTORS));
-  if (operand !== null && takesSelector(row)) put(stage, operand, 2, selector);
-  if (operand !== null && takesFarPointer(row)) putWords(stage, operand, size, [codeTarget(random), selector]);
-  if (row.microcode === 'popSegment') put(stage, gpr[RSP]!, 2, selector);
-  if (row.microcode === 'farReturn') putWords(stage, gpr[RSP]!, size, [codeTarget(random), selector]);
+  const takesAny = takesSelector(row) || /^l[defgs]s$/.test(row.mnemonic) || row.microcode === 'popSegment';
+  const selector = random.pick(takesAny ? selectors.all : selectors.code);
+  if (operand !== null && takesSelector(row)) put(stage, operand, 2, BigInt(selector));
+  if (operand !== null && takesFarPointer(row))
+    [stage.codeTarget(selector), BigInt(selector)].forEach((word, i) =>
+      put(stage, operand + BigInt(i * size), size, word),
+    );
+  if (row.microcode === 'popSegment') putOnStack(stage, 2, [BigInt(selector)]);
+  if (row.microcode === 'farReturn') putOnStack(stage, size, [stage.codeTarget(selector), BigInt(selector)]);
   if (row.microcode === 'iret') {
-    const stack = random.oneIn(6) ? BigInt(random.pick(ALL_SELECTORS)) : BigInt(USER_SS);
-    const frame = [codeTarget(random), selector, random.u64() & ~TF, random.value(), stack];
-    putWords(stage, gpr[RSP]!, size, frame);
+    const stack = BigInt(random.oneIn(6) ? random.pick(selectors.all) : selectors.stack);
+    const frame = [stage.codeTarget(selector), BigInt(selector), random.u64() & ~TF, random.value(), stack];
+    putOnStack(stage, size, frame);
   }
   if (/^cmpxchg/.test(row.mnemonic) && random.oneIn(2)) compareEqual(stage, decoded, operand, size);
 }
@@ -107,18 +128,12 @@ function compareEqual({ row, gpr, window }: Stage, decoded: Decoded, operand: bi
   if (isPair) gpr[RDX] = read(at + half);
 }
 
-/** Where code may go on: to some INT3, where nothing is, or where nothing can be. */
-function codeTarget(random: Random): bigint {
-  if (random.oneIn(10)) return 0x8000_0000_0000n + BigInt(random.below(1 << 20));
-  if (random.oneIn(10)) return BigInt(NATIVE.CODE + 0x10_0000 + random.below(1 << 16));
-  return BigInt(NATIVE.CODE + random.below(NATIVE.CODE_SIZE));
-}
-
-const putWords = (stage: Stage, at: bigint, size: number, values: readonly bigint[]): void =>
-  values.forEach((value, i) => put(stage, at + BigInt(i * size), size, value));
+/** Words from the stack pointer upwards. */
+export const putOnStack = (stage: Stage, size: number, values: readonly bigint[]): void =>
+  values.forEach((value, i) => put(stage, stage.linear(SS, stage.gpr[RSP]! + BigInt(i * size)), size, value));
 
 /** Writes into the window what falls into it. */
-function put({ window }: Stage, address: bigint, size: number, value: bigint): void {
+export function put({ window }: Stage, address: bigint, size: number, value: bigint): void {
   const at = Number(address - BigInt(NATIVE.WINDOW));
   for (let i = 0; i < size; i++)
     if (at + i >= 0 && at + i < window.length) window[at + i] = Number((value >> BigInt(8 * i)) & 0xffn);

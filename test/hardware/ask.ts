@@ -1,13 +1,15 @@
 // Asks the processor underneath about rows and short programs, and says where trapline disagrees.
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
+import type { Bits } from './bits.ts';
 import { draftsOfRow, isFree, spread, type FormCase } from './cases.ts';
 import { describeCase, differences, type Compared } from './compare.ts';
 import { hasWaysOfItsOwn, exceptionsFor } from './exceptions.ts';
 import { rowKey } from './families.ts';
 import type { GuestResult } from './guest.ts';
-import type { Host } from './host.ts';
-import { runNative, type NativeCase, type NativeResult } from './native.ts';
+import { whoseWays, type Host } from './host.ts';
+import type { NativeCase, NativeResult } from './nativeCase.ts';
+import type { Oracle } from './oracle.ts';
 import { Random } from './random.ts';
 import { makeSequence, type Sequence } from './sequences.ts';
 import { reasonNotToAsk } from './unasked.ts';
@@ -38,48 +40,70 @@ function randomFor(seed: number, name: string): Random {
 
 function answer<Test extends Compared>(test: Test, native: NativeResult, guest: GuestResult, host: Host): Answer<Test> {
   const { row, form } = test;
-  const applying = row && form ? exceptionsFor({ row, form, test, native, guest }, host.vendor) : [];
+  const applying = row && form ? exceptionsFor({ row, form, test, native, guest }, whoseWays(host)) : [];
   return {
     test,
     native,
     guest,
-    differing: differences(test, native, guest, host.vendor),
+    differing: differences(test, native, guest, whoseWays(host)),
     exceptions: applying.map(({ name }) => name),
   };
 }
 
-/** `count` answers about a row, spread over its forms. `strict`: those to which an exception applies do not count, and are left out. */
-export function askRow(
-  row: Row,
+/**
+ * `count` answers about each row in code of so many bits, spread over its forms. `strict`: those to which an exception applies do not
+ * count, and are left out.
+ */
+export async function askRows(
+  rows: readonly Row[],
+  bits: Bits,
   count: number,
   seed: number,
-  host: Host,
+  { host, ask }: Oracle,
   guest: Guest,
   strict = false,
-): Answer<FormCase>[] {
-  for (let choice = CHOICE; ; choice *= 2) {
-    const order = spread(draftsOfRow(row, count * choice, randomFor(seed, rowKey(row))));
-    const cases = strict ? order : order.slice(0, count);
-    const native = runNative(cases);
-    const answers: Answer<FormCase>[] = [];
-    for (let i = 0; i < cases.length && answers.length < count; i++) {
-      const given = answer(cases[i]!, native[i]!, guest(cases[i]!), host);
+): Promise<ReadonlyMap<Row, readonly Answer<FormCase>[]>> {
+  const done = new Map<Row, Answer<FormCase>[]>();
+  for (let choice = CHOICE, open = rows; open.length > 0; choice *= 2) {
+    const cases = open.flatMap((row) => {
+      const order = spread(draftsOfRow(row, count * choice, randomFor(seed, nameOf(rowKey(row), bits)), bits));
+      return strict ? order : order.slice(0, count);
+    });
+    const native = await ask(cases);
+    for (const row of open) done.set(row, []);
+    cases.forEach((test, i) => {
+      const answers = done.get(test.row)!;
+      if (answers.length === count) return;
+      const given = answer(test, native[i]!, guest(test), host);
       if (!strict || given.exceptions.length === 0) answers.push(given);
-    }
-    if (!strict || answers.length === count || choice >= WIDEST_CHOICE)
-      return answers.sort((a, b) => a.test.seed - b.test.seed);
+    });
+    if (!strict || choice >= WIDEST_CHOICE) break;
+    open = open.filter((row) => done.get(row)!.length < count);
   }
+  for (const answers of done.values()) answers.sort((a, b) => a.test.seed - b.test.seed);
+  return done;
 }
 
-/** Rows that may stand in short programs on this processor. */
-export const rowsForPrograms = (host: Host): Row[] =>
-  ROWS.filter((row) => isFree(row) && reasonNotToAsk(row, host) === null && !hasWaysOfItsOwn(row, host.vendor));
+/** What is asked in 64-bit code does not depend on there being other modes. */
+const nameOf = (name: string, bits: Bits): string => (bits === 64 ? name : `${name} ${bits}`);
 
-export function askPrograms(count: number, seed: number, host: Host, guest: Guest): Answer<Sequence>[] {
-  const random = randomFor(seed, 'programs');
-  const rows = rowsForPrograms(host);
-  const programs = Array.from({ length: count }, () => makeSequence(rows, random));
-  const native = runNative(programs);
+/** Rows that may stand in short programs on this processor. */
+export const rowsForPrograms = (host: Host, bits: Bits = 64): Row[] =>
+  ROWS.filter(
+    (row) => isFree(row, bits) && reasonNotToAsk(row, host, bits) === null && !hasWaysOfItsOwn(row, whoseWays(host)),
+  );
+
+export async function askPrograms(
+  bits: Bits,
+  count: number,
+  seed: number,
+  { host, ask }: Oracle,
+  guest: Guest,
+): Promise<Answer<Sequence>[]> {
+  const random = randomFor(seed, nameOf('programs', bits));
+  const rows = rowsForPrograms(host, bits);
+  const programs = Array.from({ length: count }, () => makeSequence(rows, random, bits));
+  const native = await ask(programs);
   return programs.map((test, i) => answer(test, native[i]!, guest(test), host));
 }
 

@@ -2,8 +2,11 @@
 import type { Form } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { isBranch, isStack } from './arrangement.ts';
-import { Draft, type FormCase } from './draft.ts';
+import { existsIn, type Bits } from './bits.ts';
+import type { Draft, FormCase } from './draft.ts';
 import { LOCK } from './formOf.ts';
+import { LegacyDraft } from './legacyDraft.ts';
+import { LongDraft } from './longDraft.ts';
 import type { Random } from './random.ts';
 
 export type { FormCase } from './draft.ts';
@@ -17,10 +20,10 @@ const PATIENCE = 2000;
 const isArranged = (row: Row): boolean =>
   isBranch(row) || isStack(row) || row.addressed !== undefined || row.rep !== undefined || row.mnemonic === 'xlat';
 
-/** Whether the row may stand in a sequence. */
-export const isFree = (row: Row): boolean =>
+/** Whether the row may stand in a sequence of code of so many bits. */
+export const isFree = (row: Row, bits: Bits = 64): boolean =>
   row.semantics !== undefined &&
-  row.modes !== 'no64' &&
+  existsIn(row, bits) &&
   !row.cpl0 &&
   !row.exits &&
   !row.observesTime &&
@@ -36,20 +39,30 @@ function insist(row: Row, draft: () => Draft): FormCase {
   throw new Error(`no case of ${row.text} ${row.mnemonic} came out as that row in ${PATIENCE} drafts`);
 }
 
+const draftOf = (row: Row, random: Random, bits: Bits, seed: number, place: number | null = null): Draft =>
+  bits === 64 ? new LongDraft(row, random, seed, place) : new LegacyDraft(row, bits, random, seed, place);
+
 /** Encodes a row for a place within a sequence, where memory is addressed without registers. */
-export const encodeFree = (row: Row, random: Random, offset: number): Uint8Array =>
-  insist(row, () => new Draft(row, random, 0, offset)).bytes;
+export const encodeFree = (row: Row, random: Random, offset: number, bits: Bits): Uint8Array =>
+  insist(row, () => draftOf(row, random, bits, 0, offset)).bytes;
 
 /** One case of a row. */
-export const makeCase = (row: Row, random: Random): FormCase => insist(row, () => new Draft(row, random, random.u32()));
+export const makeCase = (row: Row, random: Random, bits: Bits = 64): FormCase =>
+  insist(row, () => draftOf(row, random, bits, random.u32()));
 
 /** Cases for every form of the rows: `perForm` each, as far as `tries` a row find them. */
-export function casesOfForms(rows: readonly Row[], perForm: number, tries: number, random: Random): FormCase[] {
+export function casesOfForms(
+  rows: readonly Row[],
+  perForm: number,
+  tries: number,
+  random: Random,
+  bits: Bits = 64,
+): FormCase[] {
   const found = new Map<Form, FormCase[]>();
   for (const row of rows) {
     const variety = row.rep ? STRING_VARIETY : 1;
     for (let i = 0; i < tries * variety; i++) {
-      const made = makeCase(row, random);
+      const made = makeCase(row, random, bits);
       const list = found.get(made.form);
       if (!list) found.set(made.form, [made]);
       else if (list.length < perForm) list.push(made);
@@ -63,11 +76,11 @@ const kindOf = ({ form, bytes }: FormCase): string =>
   `${form.index} ${bytes.slice(0, 3).includes(LOCK)} ${bytes.length > 15}`;
 
 /** Drafts of a row, a few times as many as are wanted; their seeds follow one another, so that they store well. */
-export function draftsOfRow(row: Row, count: number, random: Random): FormCase[] {
+export function draftsOfRow(row: Row, count: number, random: Random, bits: Bits): FormCase[] {
   const drafts: FormCase[] = [];
   const firstSeed = random.u32();
   for (let i = 0; drafts.length < count && i < count * 10; i++) {
-    const made = new Draft(row, random, (firstSeed + i) >>> 0).make();
+    const made = draftOf(row, random, bits, (firstSeed + i) >>> 0).make();
     if (made) drafts.push(made);
   }
   return drafts;

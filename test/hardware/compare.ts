@@ -4,7 +4,7 @@ import { GPR, SELECTOR } from '../../src/x86/names/registers.ts';
 import { SEGMENTS, type Row } from '../../src/x86/row.ts';
 import { exceptionsFor, type Tolerance } from './exceptions.ts';
 import type { GuestResult } from './guest.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 const NAMES = Object.keys(GPR);
 const FLAG_BITS: Readonly<Record<string, bigint>> = { c: 1n, p: 4n, a: 0x10n, z: 0x40n, s: 0x80n, o: 0x800n };

@@ -4,6 +4,7 @@ import { ARITH } from '../../src/x86/arith.ts';
 import { AVX } from '../../src/x86/avx.ts';
 import { AVX2 } from '../../src/x86/avx2.ts';
 import { BIT } from '../../src/x86/bit.ts';
+import type { Bits } from './bits.ts';
 import { BRANCH } from '../../src/x86/branch.ts';
 import { CRYPTO } from '../../src/x86/crypto.ts';
 import { DATA } from '../../src/x86/data.ts';
@@ -39,6 +40,9 @@ export const FAMILIES: Readonly<Record<string, readonly Row[]>> = {
 
 /** The file of short programs stands beside the families'. */
 export const PROGRAMS = 'programs';
+
+/** A family's file of vectors of code of so many bits. */
+export const fileOf = (family: string, bits: Bits): string => (bits === 64 ? family : `${family}.${bits}`);
 
 /** What names a row in a file of vectors. */
 export const rowKey = ({ text, mnemonic, operands }: Row): string =>

@@ -1,9 +1,10 @@
 // From the bytes of a case to its row and form.
-import { Decoded, decode, MODE } from '../../src/x86/decoder.ts';
+import { Decoded, decode } from '../../src/x86/decoder.ts';
 import type { Form } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
 import { FORMS } from '../../src/x86/tables.ts';
+import { DECODED_AS, type Bits } from './bits.ts';
 
 export const LOCK = 0xf0;
 const OPERAND_SIZE = 0x66;
@@ -23,25 +24,25 @@ const legacyPrefixes = (bytes: Uint8Array): Uint8Array =>
     bytes.findIndex((byte) => !LEGACY.has(byte)),
   );
 
-function decodeWhole(bytes: Uint8Array): Decoded | null {
+function decodeWhole(bytes: Uint8Array, bits: Bits): Decoded | null {
   const decoded = new Decoded();
-  return decode(bytes, 0, bytes.length, MODE.CODE64, decoded) === bytes.length ? decoded : null;
+  return decode(bytes, 0, bytes.length, DECODED_AS[bits], decoded) === bytes.length ? decoded : null;
 }
 
 /** Without what makes a prefix harmful or useless: LOCK where it is not allowed, overrides that make it longer than 15 bytes. */
-function decodeMended(bytes: Uint8Array): Decoded | null {
+function decodeMended(bytes: Uint8Array, bits: Bits): Decoded | null {
   const prefixes = legacyPrefixes(bytes);
   const rest = bytes.subarray(prefixes.length);
   const short = prefixes.filter((byte) => !IGNORED.has(byte));
   return (
-    decodeWhole(Uint8Array.of(...short, ...rest)) ??
-    decodeWhole(Uint8Array.of(...short.filter((byte) => byte !== LOCK), ...rest))
+    decodeWhole(Uint8Array.of(...short, ...rest), bits) ??
+    decodeWhole(Uint8Array.of(...short.filter((byte) => byte !== LOCK), ...rest), bits)
   );
 }
 
-/** What the bytes are, all of them, or would be if their prefixes did not make them #UD or #GP; null if that is nothing. */
-export function formOf(bytes: Uint8Array): Found | null {
-  const decoded = decodeWhole(bytes) ?? decodeMended(bytes);
+/** What the bytes are in code of so many bits, all of them, or would be if their prefixes did not make them #UD or #GP; null if that is nothing. */
+export function formOf(bytes: Uint8Array, bits: Bits = 64): Found | null {
+  const decoded = decodeWhole(bytes, bits) ?? decodeMended(bytes, bits);
   return decoded && { row: ROWS[decoded.row]!, form: FORMS[decoded.form]!, decoded };
 }
 

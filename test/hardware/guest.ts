@@ -4,15 +4,18 @@ import { selectCodeMode } from '../../src/cpu/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
+import { isNull, readDescriptor, segmentOf } from '../../src/cpu/descriptors.ts';
 import { Processor, type ProcessorOptions } from '../../src/cpu/processor.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 import { flatCode64, flatData, nullSegment, readSegment, writeSegment } from '../../src/cpu/segments.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { PTE } from '../../src/x86/names/paging.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
-import { CR0, CR4, EFER, RFLAGS, SEGMENT, XCR0 } from '../../src/x86/names/registers.ts';
+import { CR0, CR4, EFER, RFLAGS, SEGMENT, SEGMENT_ATTRIBUTE, XCR0 } from '../../src/x86/names/registers.ts';
 import { GDT, IDT, USER_CS, USER_SS } from './linuxSegments.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
+import { LDT, LDT_SELECTOR, startRip } from './localSegments.ts';
+import { visible } from './native.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 const PAGE = 4096;
 /** Guest physical pages: page tables, then code, then data. */
@@ -27,11 +30,14 @@ const SYSTEM_DIRECTORY = 0xb000;
 const SYSTEM_TABLE = 0xc000;
 const GDT_PAGE = 0xd000;
 const IDT_PAGE = 0xe000;
-/** Linear addresses of the descriptor tables, which user mode cannot reach. */
-const SYSTEM = 0x4000_0000;
+const LDT_PAGE = 0xf000;
+const SYSTEM_POINTERS = 0x10000;
+/** Linear addresses of the descriptor tables, which user mode cannot reach, and 32-bit code not even name. */
+const SYSTEM = 0x80_0000_0000;
 const GDT_AT = SYSTEM;
 const IDT_AT = SYSTEM + PAGE;
-const MEMORY = 0x10000;
+const LDT_AT = SYSTEM + 2 * PAGE;
+const MEMORY = 0x11000;
 const INT3 = 0xcc;
 const USER = 3;
 /** Units after which a case is given up. */
@@ -46,6 +52,16 @@ export interface GuestOptions extends Partial<ProcessorOptions> {
   /** What XGETBV says. */
   readonly xcr0?: bigint;
 }
+
+/** The exceptions that instructions raise to be called behind them. */
+const TRAPS: readonly number[] = [VECTOR.DB, VECTOR.BP, VECTOR.OF];
+const LDT_TYPE = 2;
+const localTable = {
+  selector: LDT_SELECTOR,
+  base: BigInt(LDT_AT),
+  limit: LDT.byteLength - 1,
+  attributes: SEGMENT_ATTRIBUTE.P | LDT_TYPE,
+};
 
 const SEGMENTS = [SEGMENT.ES, SEGMENT.CS, SEGMENT.SS, SEGMENT.DS, SEGMENT.FS, SEGMENT.GS] as const;
 
@@ -67,12 +83,13 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
   link(PDPT, 0, PD);
   link(PD, NATIVE.CODE >> 21, CODE_TABLE);
   link(PD, NATIVE.DATA >> 21, DATA_TABLE);
-  link(PDPT, SYSTEM >> 30, SYSTEM_DIRECTORY);
+  link(PML4, 1, SYSTEM_POINTERS);
+  link(SYSTEM_POINTERS, 0, SYSTEM_DIRECTORY);
   link(SYSTEM_DIRECTORY, 0, SYSTEM_TABLE);
-  link(SYSTEM_TABLE, 0, GDT_PAGE, 0);
-  link(SYSTEM_TABLE, 1, IDT_PAGE, 0);
+  [GDT_PAGE, IDT_PAGE, LDT_PAGE].forEach((page, i) => link(SYSTEM_TABLE, i, page, 0));
   arena.hostWrite(ram + GDT_PAGE, new Uint8Array(GDT.buffer));
   arena.hostWrite(ram + IDT_PAGE, new Uint8Array(IDT.buffer));
+  arena.hostWrite(ram + LDT_PAGE, new Uint8Array(LDT.buffer));
   for (let page = 0; page < NATIVE.CODE_SIZE / PAGE; page++) link(CODE_TABLE, page, CODE_PAGE + page * PAGE);
   for (let page = 0; page < NATIVE.DATA_SIZE / PAGE; page++) link(DATA_TABLE, page, DATA_PAGE + page * PAGE);
 
@@ -86,11 +103,11 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
   state.gdtrLimit = GDT.byteLength - 1;
   state.idtrBase = BigInt(IDT_AT);
   state.idtrLimit = IDT.byteLength - 1;
-  writeSegment(state, SEGMENT.LDTR, nullSegment(0));
+  writeSegment(state, SEGMENT.LDTR, localTable);
   const userCode = flatCode64(USER_CS, USER);
   const userStack = flatData(USER_SS, USER);
   const none = nullSegment(0);
-  const startSegments = () => {
+  const start64 = () => {
     writeSegment(state, SEGMENT.CS, userCode);
     writeSegment(state, SEGMENT.SS, userStack);
     writeSegment(state, SEGMENT.DS, none);
@@ -98,6 +115,11 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
     writeSegment(state, SEGMENT.FS, { ...none, base: BigInt(NATIVE.FS_BASE) });
     writeSegment(state, SEGMENT.GS, { ...none, base: BigInt(NATIVE.GS_BASE) });
   };
+  const startIn = (selectors: readonly number[]) =>
+    SEGMENTS.forEach((segment, i) => {
+      const selector = selectors[i]!;
+      writeSegment(state, segment, isNull(selector) ? none : segmentOf(readDescriptor(cpu, selector)!, selector));
+    });
   state.cpl = USER;
 
   const code = ram + CODE_PAGE;
@@ -106,13 +128,16 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
   const zeros = Buffer.alloc(NATIVE.DATA_SIZE);
   arena.hostWrite(code, new Uint8Array(NATIVE.CODE_SIZE).fill(INT3));
 
-  return ({ bytes, offset, step, gpr, rflags, window: contents }) => {
+  return (test) => {
+    const { bytes, offset, step, gpr, rflags, window: contents, selectors } = test;
     arena.hostWrite(code + offset, bytes);
     arena.hostWrite(window, contents);
-    startSegments();
+    if (selectors) startIn(selectors);
+    else start64();
+    selectCodeMode(state);
     gpr.forEach((value, i) => state.setGpr(i, value));
     writeRflags(state, Number(rflags) | RFLAGS.IF);
-    cpu.setRip(BigInt(NATIVE.CODE + offset));
+    cpu.setRip(startRip(test));
     state.shadow = state.pendingDb = state.entryEvent = 0;
     cpu.mmu.translation.restored();
     let reason = cpu.enter(step ? 1 : slice, PATIENCE);
@@ -129,8 +154,8 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
       if (exit?.reason === 'EXCEPTION_NMI') {
         vector = exit.vector;
         errorCode = exit.errorCode ?? 0;
-        // Where the kernel underneath says they were: INT1 traps, and INT3 too, less its one byte.
-        if (vector === VECTOR.DB || vector === VECTOR.BP) behind = state.exitLength - (vector === VECTOR.BP ? 1 : 0);
+        // Where the kernel underneath says they were: behind INT1 and INTO, and INT3 too, less its one byte.
+        if (TRAPS.includes(vector)) behind = state.exitLength - (vector === VECTOR.BP ? 1 : 0);
       } else left = exit?.reason ?? cpu.stopped?.what ?? 'AHEAD';
     }
     if (vector === VECTOR.BP && !step) vector = null;
@@ -140,7 +165,7 @@ export function userGuest(options: GuestOptions = {}, slice = PATIENCE): (test: 
     if (stray) arena.hostWrite(ram + DATA_PAGE, zeros);
     arena.hostWrite(code + offset, new Uint8Array(bytes.length).fill(INT3));
     return {
-      gpr: Array.from({ length: 16 }, (_, i) => state.gpr(i)),
+      gpr: Array.from({ length: 16 }, (_, i) => visible(state.gpr(i), selectors !== undefined)),
       rip: state.rip + BigInt(behind),
       rflags: BigInt(readRflags(state)),
       vector,

@@ -10,12 +10,12 @@ export interface Host {
   readonly model: number;
   readonly features: ReadonlySet<CpuidFeature>;
   readonly xcr0: bigint;
+  /** Who answers in the processor's place, such as 'bochs 2.7'. */
+  readonly standIn?: string;
 }
 
 const VENDORS: Readonly<Record<string, string>> = { GenuineIntel: 'Intel', AuthenticAMD: 'AMD' };
 const EXTENDED_FAMILY = 15;
-
-const key = (leaf: number, subleaf: number): string => `${leaf.toString(16)}.${subleaf}`;
 
 /** CPUID's answers with the features by name. */
 export function hostFromCpuid(
@@ -40,22 +40,46 @@ export function hostFromCpuid(
   };
 }
 
-/** The processor underneath. Only where `nativeAvailable()` is true. */
-export function identifyHost(): Host {
-  const leaves = new Set([
-    key(CPUID_LEAF.VENDOR, 0),
-    key(CPUID_LEAF.FEATURES, 0),
-    ...Object.values(CPUID_FEATURE).map(({ leaf, subleaf }) => key(leaf, subleaf)),
-  ]);
-  const lines = askProcessor([...leaves]);
-  const answers = new Map<string, CpuidResult>();
-  [...leaves].forEach((leaf, i) => {
-    const [eax, ebx, ecx, edx] = lines[i]!.split(' ').map((word) => parseInt(word, 16));
-    answers.set(leaf, { eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! });
-  });
-  const [xcr0, fsGsBase] = lines.slice(leaves.size);
-  return hostFromCpuid((leaf, subleaf) => answers.get(key(leaf, subleaf))!, BigInt(`0x${xcr0}`), fsGsBase === '1');
+interface Leaf {
+  readonly leaf: number;
+  readonly subleaf: number;
 }
 
-export const hostName = ({ vendor, family, model }: Pick<Host, 'vendor' | 'family' | 'model'>): string =>
-  `${vendor} family 0x${family.toString(16)} model 0x${model.toString(16)}`;
+/** The CPUID leaves that tell what a processor is and offers. */
+export const hostLeaves = (): Leaf[] =>
+  [
+    { leaf: CPUID_LEAF.VENDOR, subleaf: 0 },
+    { leaf: CPUID_LEAF.FEATURES, subleaf: 0 },
+    ...Object.values(CPUID_FEATURE).map(({ leaf, subleaf }) => ({ leaf, subleaf })),
+  ].filter(({ leaf, subleaf }, i, all) => all.findIndex((l) => l.leaf === leaf && l.subleaf === subleaf) === i);
+
+/** A host, of what CPUID has answered to `hostLeaves`. */
+export function hostFromAnswers(answers: readonly CpuidResult[], xcr0: bigint, fsGsBaseEnabled: boolean): Host {
+  const leaves = hostLeaves();
+  const cpuid = (leaf: number, subleaf: number): CpuidResult =>
+    answers[leaves.findIndex((l) => l.leaf === leaf && l.subleaf === subleaf)]!;
+  return hostFromCpuid(cpuid, xcr0, fsGsBaseEnabled);
+}
+
+/** The processor underneath. Only where `nativeAvailable()` is true. */
+export function identifyHost(): Host {
+  const leaves = hostLeaves().map(({ leaf, subleaf }) => `${leaf.toString(16)}.${subleaf}`);
+  const lines = askProcessor(leaves);
+  const answers = lines.slice(0, leaves.length).map((line) => {
+    const [eax, ebx, ecx, edx] = line.split(' ').map((word) => parseInt(word, 16));
+    return { eax: eax!, ebx: ebx!, ecx: ecx!, edx: edx! };
+  });
+  const [xcr0, fsGsBase] = lines.slice(leaves.length);
+  return hostFromAnswers(answers, BigInt(`0x${xcr0}`), fsGsBase === '1');
+}
+
+export const hostName = ({
+  vendor,
+  family,
+  model,
+  standIn,
+}: Pick<Host, 'vendor' | 'family' | 'model' | 'standIn'>): string =>
+  standIn ?? `${vendor} family 0x${family.toString(16)} model 0x${model.toString(16)}`;
+
+/** Whose exceptions to make. */
+export const whoseWays = ({ vendor, standIn }: Host): string => (standIn === undefined ? vendor : 'bochs');

@@ -1,17 +1,18 @@
 // npm run oracle: asks the processor underneath, in user mode, what instructions do, and shows where trapline does something else. Status 0: nowhere;
 // 1: somewhere; 2: it could not be tried.
-import { askPrograms, askRow, type Answer } from './ask.ts';
-import { PROGRAMS } from './families.ts';
+import { askPrograms, askRows, type Answer } from './ask.ts';
+import type { Bits } from './bits.ts';
+import { fileOf, PROGRAMS } from './families.ts';
 import { userGuest } from './guest.ts';
-import { hostName, identifyHost } from './host.ts';
-import { nativeAvailable } from './native.ts';
-import { oracleOptions, USAGE, type OracleOptions } from './options.ts';
+import { hostName } from './host.ts';
+import { oracleOptions, USAGE, VECTORS_PER_ROW, type OracleOptions } from './options.ts';
+import { oracleAvailable, oracleFor, type Oracle } from './oracle.ts';
 import { familyLine, Tally, unaskedLines } from './report.ts';
 import { reasonNotToAsk } from './unasked.ts';
 import { headerOf, programVectors, rowVectors, writeVectors } from './vectorFiles.ts';
 import type { RowVectors } from './vectorFormat.ts';
 
-const PROGRAM_COUNT = 3000;
+const PROGRAM_COUNT: Readonly<Record<Bits, number>> = { 64: 3000, 32: 1000, 16: 1000 };
 
 const print = (...lines: string[]): void => void process.stdout.write(lines.map((line) => `${line}\n`).join(''));
 
@@ -34,37 +35,46 @@ function readOptions(): OracleOptions {
 }
 
 const options = readOptions();
-const available = nativeAvailable();
-if (available !== true) giveUp(`the processor underneath cannot be asked: the oracle ${available}`);
-
-const host = identifyHost();
-const guest = userGuest({ xcr0: host.xcr0 });
-const header = headerOf(host, options.seed, new Date().toISOString().slice(0, 10));
 const tally = new Tally();
-print(
-  `${hostName(host)}, seed ${options.seed}, ${options.cases} cases a row${options.record ? ', recording' : ''}`,
-  '',
-);
+const unasked: string[] = [];
+const refused: string[] = [];
 
-function conclude(family: string, rows: number, answers: readonly Answer[], vectors: readonly RowVectors[]): void {
-  const disagreeing = answers.filter(({ differing }) => differing.length > 0).length;
-  const bytes = options.record ? writeVectors(family, header, vectors) : null;
-  if (answers.length > 0) print(familyLine({ family, rows, cases: answers.length, disagreeing, bytes }));
-  tally.add(answers);
+for (const bits of options.bits) {
+  const available = oracleAvailable(bits);
+  if (available === true) await askAbout(bits, await oracleFor(bits));
+  else refused.push(`${bits}-bit code cannot be asked about: the oracle ${available}`);
 }
+if (refused.length === options.bits.length) giveUp(refused.join('\n'));
+print(...refused);
 
-for (const [family, rows] of options.rows) {
-  const asked = rows.filter((row) => reasonNotToAsk(row, host) === null);
-  const answers = asked.map((row) => askRow(row, options.cases, options.seed, host, guest, options.record));
-  conclude(family, asked.length, answers.flat(), answers.map(rowVectors));
-}
-if (options.programs) {
-  const answers = askPrograms(PROGRAM_COUNT, options.seed, host, guest);
-  conclude(PROGRAMS, 0, answers, [programVectors(answers)]);
+async function askAbout(bits: Bits, oracle: Oracle): Promise<void> {
+  const { host } = oracle;
+  const { seed, record } = options;
+  const cases = options.cases ?? VECTORS_PER_ROW[bits];
+  const guest = userGuest({ xcr0: host.xcr0 });
+  const header = headerOf(host, bits, seed, new Date().toISOString().slice(0, 10));
+  print(`${bits}-bit code: ${hostName(host)}, seed ${seed}, ${cases} cases a row${record ? ', recording' : ''}`, '');
+
+  const conclude = (family: string, rows: number, answers: readonly Answer[], vectors: readonly RowVectors[]): void => {
+    const disagreeing = answers.filter(({ differing }) => differing.length > 0).length;
+    const bytes = record ? writeVectors(fileOf(family, bits), header, vectors) : null;
+    if (answers.length > 0) print(familyLine({ family, rows, cases: answers.length, disagreeing, bytes }));
+    tally.add(answers);
+  };
+  for (const [family, rows] of options.rows) {
+    const asked = rows.filter((row) => reasonNotToAsk(row, host, bits) === null);
+    const answers = [...(await askRows(asked, bits, cases, seed, oracle, guest, record)).values()];
+    conclude(family, asked.length, answers.flat(), answers.map(rowVectors));
+  }
+  if (options.programs) {
+    const answers = await askPrograms(bits, PROGRAM_COUNT[bits], seed, oracle, guest);
+    conclude(PROGRAMS, 0, answers, [programVectors(answers)]);
+  }
+  unasked.push(...unaskedLines([...options.rows.values()].flat(), host, bits));
+  print('');
 }
 
 const overlooked = tally.exceptionLines();
-const unasked = unaskedLines([...options.rows.values()].flat(), host);
 const disagreements = tally.disagreementLines();
 if (overlooked.length > 0) print('', 'Overlooked, each for its reason (test/hardware/exceptions.ts):', ...overlooked);
 if (unasked.length > 0) print('', 'Not asked (test/hardware/unasked.ts):', ...unasked);

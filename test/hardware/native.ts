@@ -4,56 +4,11 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-/** Linear addresses that a case may use; oracle.c maps the same. The pages around both areas are not mapped. */
-export const NATIVE = {
-  CODE: 0x2000_0000,
-  CODE_SIZE: 0x2000,
-  DATA: 0x3000_0000,
-  DATA_SIZE: 0x2000,
-  /** The bytes that a case sets and that are compared: across the boundary of the two data pages. The rest is zero. */
-  WINDOW: 0x3000_0f80,
-  WINDOW_SIZE: 256,
-  GS_BASE: 0x3000_0040,
-  FS_BASE: 0x3000_0080,
-} as const;
-
-/** Some code and all that it may read. */
-export interface NativeCase {
-  /** Up to 128 bytes. */
-  readonly bytes: Uint8Array;
-  /** Offset of the first one in the code pages, whose other bytes are INT3. */
-  readonly offset: number;
-  /** Stop after one instruction wherever it leads (branches), instead of at the INT3 behind it. */
-  readonly step: boolean;
-  /** RAX RCX RDX RBX RSP RBP RSI RDI R8 .. R15. */
-  readonly gpr: readonly bigint[];
-  /** User-modifiable flags: CF PF AF ZF SF DF OF AC. */
-  readonly rflags: bigint;
-  /** Contents of the window. */
-  readonly window: Uint8Array;
-}
-
-export interface NativeResult {
-  readonly gpr: readonly bigint[];
-  readonly rip: bigint;
-  readonly rflags: bigint;
-  /** Vector of the exception that ended the case; null if everything retired. */
-  readonly vector: number | null;
-  readonly errorCode: number;
-  /** #PF: the address. */
-  readonly cr2: bigint;
-  readonly window: Uint8Array;
-  /** Mapped data outside the window was changed. */
-  readonly stray: boolean;
-  /** ES CS SS DS FS GS. A case begins with Linux's: CS 0x33, SS 0x2b, the others null. */
-  readonly selectors: readonly number[];
-  readonly fsBase: bigint;
-  readonly gsBase: bigint;
-}
+import { LINUX_ENTRY_BYTES, linuxEntries, startRip } from './localSegments.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 const BYTES = 128;
-const CASE_SIZE = BYTES + 8 + 16 * 8 + 8 + NATIVE.WINDOW_SIZE;
+export const CASE_SIZE = BYTES + 168 + NATIVE.WINDOW_SIZE;
 const WINDOW_AT = 16 * 8 + 3 * 8 + 3 * 4 + 6 * 2 + 2 * 8;
 const RESULT_SIZE = WINDOW_AT + NATIVE.WINDOW_SIZE;
 const [DEBUG_TRAP, BREAKPOINT, NEVER_ENDED] = [1, 3, 255];
@@ -101,9 +56,13 @@ export function runNative(cases: readonly NativeCase[]): NativeResult[] {
 }
 
 function runBatch(cases: readonly NativeCase[]): NativeResult[] {
-  const input = Buffer.alloc(8 + cases.length * CASE_SIZE);
-  input.writeBigUInt64LE(BigInt(cases.length));
-  cases.forEach((c, i) => writeCase(input.subarray(8 + i * CASE_SIZE, 8 + (i + 1) * CASE_SIZE), c));
+  const entries = cases.some(({ selectors }) => selectors) ? linuxEntries() : new Uint8Array(0);
+  const head = 16 + entries.length;
+  const input = Buffer.alloc(head + cases.length * CASE_SIZE);
+  input.writeBigUInt64LE(BigInt(entries.length / LINUX_ENTRY_BYTES), 0);
+  input.writeBigUInt64LE(BigInt(cases.length), 8);
+  input.set(entries, 16);
+  cases.forEach((c, i) => writeCase(input.subarray(head + i * CASE_SIZE, head + (i + 1) * CASE_SIZE), c));
   const { status, signal, stdout, stderr } = spawnSync(oracle(), {
     input,
     maxBuffer: cases.length * RESULT_SIZE + 65536,
@@ -113,24 +72,33 @@ function runBatch(cases: readonly NativeCase[]): NativeResult[] {
   return cases.map((c, i) => readResult(stdout.subarray(i * RESULT_SIZE, (i + 1) * RESULT_SIZE), c));
 }
 
-function writeCase(to: Buffer, { bytes, offset, step, gpr, rflags, window }: NativeCase): void {
+export function writeCase(to: Buffer, test: NativeCase): void {
+  const { bytes, offset, step, gpr, rflags, window, selectors } = test;
   to.set(bytes, 0);
   to[BYTES] = bytes.length;
   to[BYTES + 1] = step ? 1 : 0;
   to.writeUInt32LE(offset, BYTES + 4);
   gpr.forEach((value, i) => to.writeBigUInt64LE(value, BYTES + 8 + 8 * i));
   to.writeBigUInt64LE(rflags, BYTES + 136);
-  to.set(window, BYTES + 144);
+  to.writeBigUInt64LE(startRip(test), BYTES + 144);
+  selectors?.forEach((selector, i) => to.writeUInt16LE(selector, BYTES + 152 + 2 * i));
+  to.set(window, BYTES + 168);
 }
 
-function readResult(from: Buffer, { step }: NativeCase): NativeResult {
+/** The vector of the exception that ends a case in which everything retires. */
+export const endOf = ({ step }: NativeCase): number => (step ? DEBUG_TRAP : BREAKPOINT);
+
+/** The upper half of a register is undefined after 16- and 32-bit code (SDM vol. 1, 3.4.1.1). */
+export const visible = (value: bigint, legacy: boolean): bigint => (legacy ? value & 0xffff_ffffn : value);
+
+function readResult(from: Buffer, test: NativeCase): NativeResult {
   const vector = from.readUInt32LE(152);
   if (vector === NEVER_ENDED) throw new Error('a case did not end within two seconds of processor time');
   return {
-    gpr: Array.from({ length: 16 }, (_, i) => from.readBigUInt64LE(8 * i)),
+    gpr: Array.from({ length: 16 }, (_, i) => visible(from.readBigUInt64LE(8 * i), test.selectors !== undefined)),
     rip: from.readBigUInt64LE(128),
     rflags: from.readBigUInt64LE(136),
-    vector: vector === (step ? DEBUG_TRAP : BREAKPOINT) ? null : vector,
+    vector: vector === endOf(test) ? null : vector,
     errorCode: from.readUInt32LE(156),
     cr2: from.readBigUInt64LE(144),
     stray: from.readUInt32LE(160) !== 0,

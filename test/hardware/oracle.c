@@ -7,9 +7,13 @@
 // registers and write the bases of FS and GS, on which glibc's thread-local storage rests: the handler takes them back first of all, so it
 // must be compiled without stack protector.
 //
+// A case that names a code segment of its own runs in that one, with the other segments that it names: 16- and 32-bit code, through an LDT. CS and
+// SS go through the signal context, the others the handler loads, since sigreturn leaves them alone.
+//
 // `oracle cpuid LEAF.SUBLEAF ..` says instead what processor this is: a line of four registers for each leaf, then XCR0, then whether FSGSBASE
 // is enabled.
 #define _GNU_SOURCE
+#include <asm/ldt.h>
 #include <asm/prctl.h>
 #include <cpuid.h>
 #include <signal.h>
@@ -27,12 +31,14 @@
 enum { PAGE = 4096, CODE = 0x20000000, CODE_PAGES = 2, DATA = 0x30000000, DATA_PAGES = 2, WINDOW = DATA + PAGE - 128, WINDOW_SIZE = 256 };
 enum { GS_BASE = DATA + 64, FS_BASE = DATA + 128 };
 enum { TF = 0x100, BREAKPOINT = 3, PAGE_FAULT = 14, NEVER_ENDED = 255, FSGSBASE_ENABLED = 2 };
+enum { ES, CS, SS, DS, FS, GS, WRITE_LDT = 0x11 };
 
 struct test_case {
   uint8_t bytes[128];
   uint8_t length, step, pad[2];
   uint32_t offset; // of the first byte in the code pages
-  uint64_t gpr[16], rflags;
+  uint64_t gpr[16], rflags, rip;
+  uint16_t selectors[6], pad2[2]; // CS 0: 64-bit code with Linux's segments, and FS_BASE and GS_BASE
   uint8_t window[WINDOW_SIZE];
 };
 
@@ -40,7 +46,7 @@ struct result {
   uint64_t gpr[16], rip, rflags, cr2;
   uint32_t vector, error; // of the exception that ended the case: 3 or 1 (INT3, TF) when the instruction retired
   uint32_t stray;         // data outside the window was changed
-  uint16_t selectors[6];  // ES CS SS DS FS GS
+  uint16_t selectors[6];
   uint64_t fs_base, gs_base;
   uint8_t window[WINDOW_SIZE];
 };
@@ -73,14 +79,29 @@ static inline long arch_prctl(int what, uint64_t argument) {
 
 /* What the case left in the segment registers; then those that this program needs. CS and SS are in the signal context. */
 static inline void take_segments(struct result *r) {
-  __asm__ volatile("movw %%es, %0" : "=m"(r->selectors[0]));
-  __asm__ volatile("movw %%ds, %0" : "=m"(r->selectors[3]));
-  __asm__ volatile("movw %%fs, %0" : "=m"(r->selectors[4]));
-  __asm__ volatile("movw %%gs, %0" : "=m"(r->selectors[5]));
+  __asm__ volatile("movw %%es, %0" : "=m"(r->selectors[ES]));
+  __asm__ volatile("movw %%ds, %0" : "=m"(r->selectors[DS]));
+  __asm__ volatile("movw %%fs, %0" : "=m"(r->selectors[FS]));
+  __asm__ volatile("movw %%gs, %0" : "=m"(r->selectors[GS]));
   arch_prctl(ARCH_GET_FS, (uint64_t)&r->fs_base);
   arch_prctl(ARCH_GET_GS, (uint64_t)&r->gs_base);
   __asm__ volatile("movl %0, %%es; movl %0, %%ds; movl %0, %%fs; movl %0, %%gs" : : "r"(0));
   arch_prctl(ARCH_SET_FS, own_fs);
+}
+
+/* The data segments of a case; nothing of glibc from here on. */
+static inline void give_segments(const struct test_case *c) {
+  if (!c->selectors[CS]) {
+    arch_prctl(ARCH_SET_GS, GS_BASE);
+    arch_prctl(ARCH_SET_FS, FS_BASE);
+    return;
+  }
+  __asm__ volatile("movw %0, %%es" : : "m"(c->selectors[ES]));
+  __asm__ volatile("movw %0, %%ds" : : "m"(c->selectors[DS]));
+  arch_prctl(ARCH_SET_GS, 0); // the base of a null selector
+  arch_prctl(ARCH_SET_FS, 0);
+  __asm__ volatile("movw %0, %%gs" : : "m"(c->selectors[GS]));
+  __asm__ volatile("movw %0, %%fs" : : "m"(c->selectors[FS]));
 }
 
 static void finish(const greg_t *g) {
@@ -91,8 +112,8 @@ static void finish(const greg_t *g) {
   r->error = g[REG_ERR];
   r->cr2 = r->vector == PAGE_FAULT ? g[REG_CR2] : 0;
   r->rip = g[REG_RIP] - (r->vector == BREAKPOINT); // INT3 reports behind itself
-  r->selectors[1] = (uint64_t)g[REG_CSGSFS];
-  r->selectors[2] = (uint64_t)g[REG_CSGSFS] >> 48;
+  r->selectors[CS] = (uint64_t)g[REG_CSGSFS];
+  r->selectors[SS] = (uint64_t)g[REG_CSGSFS] >> 48;
   r->rflags = g[REG_EFL] & ~(uint64_t)TF;
   memcpy(r->window, window, WINDOW_SIZE);
   memset(window, 0, WINDOW_SIZE);
@@ -110,9 +131,9 @@ static void start(greg_t *g) {
   memcpy(code + c->offset, c->bytes, c->length);
   memcpy(window, c->window, WINDOW_SIZE);
   for (int i = 0; i < 16; i++) g[order[i]] = c->gpr[i];
-  g[REG_RIP] = CODE + c->offset;
+  g[REG_RIP] = c->rip;
   g[REG_EFL] = c->rflags | (c->step ? TF : 0);
-  g[REG_CSGSFS] = user_segments;
+  g[REG_CSGSFS] = c->selectors[CS] ? c->selectors[CS] | (uint64_t)c->selectors[SS] << 48 : user_segments;
 }
 
 static void on_signal(int signal, siginfo_t *info, void *context) {
@@ -133,8 +154,7 @@ static void on_signal(int signal, siginfo_t *info, void *context) {
   struct itimerval watchdog = {.it_value = {.tv_sec = 2}};
   if ((done & 0xfff) == 0) setitimer(ITIMER_PROF, &watchdog, NULL);
   start(g);
-  arch_prctl(ARCH_SET_GS, GS_BASE);
-  arch_prctl(ARCH_SET_FS, FS_BASE); // last: from here on nothing of glibc
+  give_segments(&cases[done]);
 }
 
 static void *map(uintptr_t at, size_t size, int protection) {
@@ -157,11 +177,23 @@ static int identify(int leaves, char **names) {
   return 0;
 }
 
+/* Entries as modify_ldt(2) takes them. */
+static int read_ldt(uint64_t entries) {
+  struct user_desc entry;
+  for (; entries > 0; entries--) {
+    if (fread(&entry, sizeof entry, 1, stdin) != 1) return 0;
+    if (syscall(SYS_modify_ldt, WRITE_LDT, &entry, sizeof entry) == 0) continue;
+    perror("modify_ldt");
+    return 0;
+  }
+  return 1;
+}
+
 int main(int argc, char **argv) {
   if (argc > 2 && strcmp(argv[1], "cpuid") == 0) return identify(argc - 2, argv + 2);
-  uint64_t n;
-  if (fread(&n, sizeof n, 1, stdin) != 1) return 2;
-  count = n;
+  uint64_t head[2]; // entries of the LDT, cases
+  if (fread(head, sizeof head, 1, stdin) != 1 || !read_ldt(head[0])) return 2;
+  count = head[1];
   cases = malloc(count * sizeof *cases);
   results = calloc(count, sizeof *results);
   if (!cases || !results || fread(cases, sizeof *cases, count, stdin) != count) return 2;

@@ -1,11 +1,12 @@
 // Runs recorded vectors on trapline and compares with what the processor did that recorded them. No exception is made: none was recorded.
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
+import { bitsOf } from './bits.ts';
 import { describeCase, differences, type Compared } from './compare.ts';
 import { rowKey } from './families.ts';
 import { formOf } from './formOf.ts';
 import type { GuestResult } from './guest.ts';
-import type { NativeCase } from './native.ts';
+import type { NativeCase } from './nativeCase.ts';
 import type { RowVectors, StoredCase, VectorFile } from './vectorFormat.ts';
 
 const rowsByKey: ReadonlyMap<string, Row> = new Map(ROWS.map((row) => [rowKey(row), row]));
@@ -14,7 +15,7 @@ const rowsByKey: ReadonlyMap<string, Row> = new Map(ROWS.map((row) => [rowKey(ro
 export const rowOf = ({ key }: RowVectors): Row | undefined => rowsByKey.get(key);
 
 function asCompared(test: StoredCase, row: Row | undefined): Compared {
-  const form = row && formOf(test.bytes)?.form;
+  const form = row && formOf(test.bytes, bitsOf(test))?.form;
   return row && form ? { ...test, row, form } : test;
 }
 

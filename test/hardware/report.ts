@@ -1,6 +1,7 @@
 // What a run of the oracle has found, as text for a person.
 import type { Row } from '../../src/x86/row.ts';
 import { describeAnswer, type Answer } from './ask.ts';
+import type { Bits } from './bits.ts';
 import { EXCEPTIONS } from './exceptions.ts';
 import type { Offered } from './unasked.ts';
 import { REASONS, reasonNotToAsk } from './unasked.ts';
@@ -70,12 +71,12 @@ export class Tally {
 }
 
 /** Rows that were not asked, by reason. */
-export function unaskedLines(rows: readonly Row[], host: Offered): string[] {
+export function unaskedLines(rows: readonly Row[], host: Offered, bits: Bits): string[] {
   return REASONS.flatMap((reason) => {
-    const held = rows.filter((row) => reasonNotToAsk(row, host) === reason);
+    const held = rows.filter((row) => reasonNotToAsk(row, host, bits) === reason);
     if (held.length === 0) return [];
     const names = [...new Set(held.map(({ mnemonic }) => mnemonic.split('|').filter(Boolean).join('/')))];
     const some = names.slice(0, 8).join(' ') + (names.length > 8 ? ' ..' : '');
-    return [`  ${count(held.length, 'row')}, ${reason.text}: ${some}`];
+    return [`  ${bits} bits: ${count(held.length, 'row')}, ${reason.text}: ${some}`];
   });
 }

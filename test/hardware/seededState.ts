@@ -1,6 +1,6 @@
 // The state that a 32-bit seed stands for: sixteen registers, the arithmetic flags, the window. Vectors store the seed alone, so this file is a
 // part of their format (vectorFormat.ts): whoever changes a number here must raise FORMAT and record anew.
-import { NATIVE } from './native.ts';
+import { NATIVE } from './nativeCase.ts';
 
 const U64 = (1n << 64n) - 1n;
 const ARITHMETIC = 0x8d5n;
@@ -46,4 +46,13 @@ export function seededState(seed: number): SeededState {
   const words = new BigUint64Array(NATIVE.WINDOW_SIZE / 8);
   for (let i = 0; i < words.length; i++) words[i] = (next() & 1) === 0 ? u64() : value();
   return { gpr, rflags, window: new Uint8Array(words.buffer) };
+}
+
+const LOW_HALF = 0xffff_ffffn;
+const LEGACY_REGISTERS = 8;
+
+/** The same for 16- and 32-bit code: EAX to EDI, and zeros that it cannot see. */
+export function seededState32(seed: number): SeededState {
+  const { gpr, rflags, window } = seededState(seed);
+  return { gpr: gpr.map((value, i) => (i < LEGACY_REGISTERS ? value & LOW_HALF : 0n)), rflags, window };
 }

@@ -1,10 +1,12 @@
 // Short programs of random instructions with forward branches: what single instructions cannot show, such as flags that a later one reads
 // and faults in the middle of a block.
 import type { Row } from '../../src/x86/row.ts';
+import type { Bits } from './bits.ts';
 import { encodeFree } from './cases.ts';
-import { NATIVE, type NativeCase } from './native.ts';
+import { NATIVE, type NativeCase } from './nativeCase.ts';
 import type { Random } from './random.ts';
-import { seededState } from './seededState.ts';
+import { plainScene } from './scene.ts';
+import { seededState, seededState32 } from './seededState.ts';
 
 export interface Sequence extends NativeCase {
   readonly seed: number;
@@ -16,8 +18,8 @@ const LONGEST = 110;
 const JCC_SHORT = 0x70;
 const CONDITION_FLAGS = ['o', 'c', 'z', 'zc', 's', 'p', 'so', 'szo'];
 
-/** A program of rows that `isFree` admits. No instruction reads a flag that an earlier one has left undefined. */
-export function makeSequence(rows: readonly Row[], random: Random): Sequence {
+/** A program of rows that `isFree` admits, in code of so many bits. No instruction reads a flag that an earlier one has left undefined. */
+export function makeSequence(rows: readonly Row[], random: Random, bits: Bits = 64): Sequence {
   const seed = random.u32();
   const offset = random.oneIn(4) ? 0x1000 - random.below(LONGEST) : random.below(NATIVE.CODE_SIZE - LONGEST - 16);
   const bytes: number[] = [];
@@ -42,7 +44,7 @@ export function makeSequence(rows: readonly Row[], random: Random): Sequence {
     }
     const row = random.pick(rows);
     if (reads(row.read) || (/div/.test(row.mnemonic) && !random.oneIn(16))) continue; // most divisions fault
-    bytes.push(...encodeFree(row, random, offset + bytes.length));
+    bytes.push(...encodeFree(row, random, offset + bytes.length, bits));
     // A shift by zero writes no flags, and a skipped instruction none at all.
     if (!row.undefined && open.length === 0) for (const flag of row.written ?? '') undefinedFlags.delete(flag);
     for (const flag of row.undefined ?? '') {
@@ -56,7 +58,7 @@ export function makeSequence(rows: readonly Row[], random: Random): Sequence {
     offset,
     step: false,
     seed,
-    ...seededState(seed),
+    ...(bits === 64 ? seededState(seed) : { ...seededState32(seed), selectors: plainScene(bits) }),
     undefinedFlags: { atEnd: [...undefinedFlags].join(''), anywhere: [...anywhere].join('') },
   };
 }

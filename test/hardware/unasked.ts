@@ -1,5 +1,6 @@
 // Rows that have no vectors, and why: each reason says for which rows it holds on a processor. The rest is asked.
 import type { Row } from '../../src/x86/row.ts';
+import { existsIn, type Bits } from './bits.ts';
 import type { Host } from './host.ts';
 
 /** What a reason may look at. */
@@ -8,7 +9,7 @@ export type Offered = Pick<Host, 'features' | 'vendor'>;
 export interface Reason {
   readonly name: string;
   readonly text: string;
-  holds(row: Row, host: Offered): boolean;
+  holds(row: Row, host: Offered, bits: Bits): boolean;
 }
 
 const oneOf = (...mnemonics: string[]): ((row: Row) => boolean) => {
@@ -20,8 +21,13 @@ const oneOf = (...mnemonics: string[]): ((row: Row) => boolean) => {
 export const REASONS: readonly Reason[] = [
   {
     name: 'no64',
-    text: 'does not exist in 64-bit mode, and trapline executes no other',
-    holds: ({ modes }) => modes === 'no64',
+    text: 'does not exist in 64-bit mode',
+    holds: (row, _, bits) => bits === 64 && !existsIn(row, bits),
+  },
+  {
+    name: 'only64',
+    text: 'exists in 64-bit mode alone',
+    holds: (row, _, bits) => bits !== 64 && !existsIn(row, bits),
   },
   {
     name: 'not executed',
@@ -58,8 +64,13 @@ export const REASONS: readonly Reason[] = [
     text: 'the processor that was asked lacks its CPUID feature',
     holds: ({ cpuid }, { features }) => cpuid !== undefined && !features.has(cpuid),
   },
+  {
+    name: 'VMX',
+    text: 'a guest of trapline is no hypervisor itself',
+    holds: ({ cpuid }) => cpuid === 'VMX',
+  },
 ];
 
-/** Why the oracle is not asked about a row; null if it is. */
-export const reasonNotToAsk = (row: Row, host: Offered): Reason | null =>
-  REASONS.find((reason) => reason.holds(row, host)) ?? null;
+/** Why the oracle is not asked about a row in code of so many bits; null if it is. */
+export const reasonNotToAsk = (row: Row, host: Offered, bits: Bits = 64): Reason | null =>
+  REASONS.find((reason) => reason.holds(row, host, bits)) ?? null;

@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Answer } from './ask.ts';
+import type { Bits } from './bits.ts';
 import type { FormCase } from './cases.ts';
 import { rowKey } from './families.ts';
 import type { Host } from './host.ts';
@@ -22,8 +23,20 @@ export const recordedFamilies = (): string[] =>
 
 export const readVectors = (family: string): VectorFile => decodeVectors(readFileSync(vectorFile(family)));
 
-export function headerOf({ vendor, family, model, features, xcr0 }: Host, seed: number, date: string): VectorHeader {
-  return { format: FORMAT, vendor, family, model, features: [...features], xcr0: xcr0.toString(16), date, seed };
+export function headerOf(host: Host, bits: Bits, seed: number, date: string): VectorHeader {
+  const { vendor, family, model, features, xcr0, standIn } = host;
+  return {
+    format: FORMAT,
+    vendor,
+    family,
+    model,
+    features: [...features],
+    xcr0: xcr0.toString(16),
+    date,
+    seed,
+    ...(bits === 64 ? {} : { bits }),
+    ...(standIn === undefined ? {} : { standIn }),
+  };
 }
 
 const vectorOf = ({ test, native }: Answer<FormCase | Sequence>): Vector => ({ test, result: native });

@@ -6,15 +6,19 @@
 // pins: registers, flags, bytes of the window. Of the outcome stored is what differs from the state before: an instruction writes a register or
 // two. Each case has one number of bits that says what is there at all (HAS), so that the usual costs nothing. Registers and window are the
 // 16 of NativeCase and the 256 bytes of NATIVE.WINDOW. RIP is told as the distance from where it is expected: behind the code, or at its
-// start after a fault.
+// start after a fault. Files of 16- and 32-bit code hold the selectors that a case begins with too, unless they are the plain ones of scene.ts.
 //
 // A case of a single instruction is judged with its row's undefined flags of today; a short program (its key is empty) brings its own.
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
+import { SEGMENTS } from '../../src/x86/row.ts';
+import type { Bits } from './bits.ts';
 import { COMPARED_FLAGS } from './compare.ts';
 import { ColumnReader, ColumnWriter } from './columns.ts';
 import { USER_CS, USER_SS } from './linuxSegments.ts';
-import { NATIVE, type NativeCase, type NativeResult } from './native.ts';
-import { seededState } from './seededState.ts';
+import { segmentAt, startRip } from './localSegments.ts';
+import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
+import { plainScene } from './scene.ts';
+import { seededState, seededState32, type SeededState } from './seededState.ts';
 
 export const FORMAT = 1;
 
@@ -30,7 +34,13 @@ export interface VectorHeader {
   /** YYYY-MM-DD. */
   readonly date: string;
   readonly seed: number;
+  /** Of its code; 64 if it does not say. */
+  readonly bits?: Bits;
+  /** Who answered in the processor's place. */
+  readonly standIn?: string;
 }
+
+export const bitsOfFile = ({ bits }: VectorHeader): Bits => bits ?? 64;
 
 export interface StoredCase extends NativeCase {
   readonly seed: number;
@@ -67,21 +77,32 @@ const HAS = {
   BYTES: 512,
   SEGMENTS: 1024,
   STRAY: 2048,
+  SCENE: 4096,
 } as const;
 
 const U64 = (1n << 64n) - 1n;
-const START = {
+const [FS, GS] = [4, 5];
+const START64 = {
   selectors: [0, USER_CS, USER_SS, 0, 0, 0],
   fsBase: BigInt(NATIVE.FS_BASE),
   gsBase: BigInt(NATIVE.GS_BASE),
 } as const;
 
+/** The segments that a case begins with. */
+function startOf({ selectors }: NativeCase): Pick<NativeResult, 'selectors' | 'fsBase' | 'gsBase'> {
+  if (!selectors) return START64;
+  const base = (segment: number): bigint => BigInt(segmentAt(selectors[segment]!)?.base ?? 0);
+  return { selectors, fsBase: base(FS), gsBase: base(GS) };
+}
+
+const stateOf = (seed: number, bits: Bits): SeededState => (bits === 64 ? seededState(seed) : seededState32(seed));
+
 /** Numbers of either sign as unsigned ones that are small when those are near zero. */
 const fold = (value: bigint): bigint => (value < 0n ? (-value << 1n) - 1n : value << 1n);
 const unfold = (value: bigint): bigint => (value & 1n ? -((value + 1n) >> 1n) : value >> 1n);
 
-const expectedRip = ({ bytes, offset }: NativeCase, faulted: boolean): bigint =>
-  BigInt(NATIVE.CODE + offset + (faulted ? 0 : bytes.length));
+const expectedRip = (test: NativeCase, faulted: boolean): bigint =>
+  startRip(test) + BigInt(faulted ? 0 : test.bytes.length);
 
 /** Registers that differ: a mask, then their values. */
 function writeRegisters(to: ColumnWriter, column: string, before: readonly bigint[], after: readonly bigint[]): void {
@@ -129,14 +150,15 @@ function readBytes(from: ColumnReader, column: string, before: Uint8Array): Uint
 
 const same = <T>(a: ArrayLike<T>, b: ArrayLike<T>): boolean => Array.prototype.every.call(a, (x, i) => x === b[i]);
 
-function writeVector(to: ColumnWriter, { test, result }: Vector, lastSeed: number): void {
-  const seeded = seededState(test.seed);
+function writeVector(to: ColumnWriter, bits: Bits, { test, result }: Vector, lastSeed: number): void {
+  const seeded = stateOf(test.seed, bits);
+  const start = startOf(test);
   const faulted = result.vector !== null;
   const rip = result.rip - expectedRip(test, faulted);
   const flagsBefore = test.rflags & COMPARED_FLAGS;
   const flagsAfter = result.rflags & COMPARED_FLAGS;
   const segments =
-    !same(result.selectors, START.selectors) || result.fsBase !== START.fsBase || result.gsBase !== START.gsBase;
+    !same(result.selectors, start.selectors) || result.fsBase !== start.fsBase || result.gsBase !== start.gsBase;
   const has =
     (test.step ? HAS.STEP : 0) |
     (same(test.gpr, seeded.gpr) ? 0 : HAS.PINNED_REGISTERS) |
@@ -149,11 +171,13 @@ function writeVector(to: ColumnWriter, { test, result }: Vector, lastSeed: numbe
     (flagsAfter === flagsBefore ? 0 : HAS.FLAGS) |
     (same(result.window, test.window) ? 0 : HAS.BYTES) |
     (segments ? HAS.SEGMENTS : 0) |
-    (result.stray ? HAS.STRAY : 0);
+    (result.stray ? HAS.STRAY : 0) |
+    (bits === 64 || same(start.selectors, plainScene(bits)) ? 0 : HAS.SCENE);
   to.number('has', has);
   to.number('seed', (test.seed - lastSeed) >>> 0);
   to.number('offset', test.offset);
   to.bytes('code', test.bytes);
+  if (has & HAS.SCENE) start.selectors.forEach((selector, i) => to.number(`scene.${SEGMENTS[i]}`, selector));
   if (has & HAS.PINNED_REGISTERS) writeRegisters(to, 'pinned', seeded.gpr, test.gpr);
   if (has & HAS.PINNED_FLAGS) to.bigint('pinned.flags', test.rflags ^ seeded.rflags);
   if (has & HAS.PINNED_BYTES) writeBytes(to, 'pinned.bytes', seeded.window, test.window);
@@ -177,12 +201,20 @@ function writeVector(to: ColumnWriter, { test, result }: Vector, lastSeed: numbe
   }
 }
 
-function readVector(from: ColumnReader, lastSeed: number): Vector {
+function readScene(from: ColumnReader, bits: Bits, has: number): Pick<NativeCase, 'selectors'> {
+  if (bits === 64) return {};
+  return {
+    selectors: has & HAS.SCENE ? SEGMENTS.map((name) => from.number(`scene.${name}`)) : plainScene(bits),
+  };
+}
+
+function readVector(from: ColumnReader, bits: Bits, lastSeed: number): Vector {
   const has = from.number('has');
   const seed = (lastSeed + from.number('seed')) >>> 0;
-  const seeded = seededState(seed);
+  const seeded = stateOf(seed, bits);
   const offset = from.number('offset');
   const bytes = from.bytes('code');
+  const scene = readScene(from, bits, has);
   const gpr = has & HAS.PINNED_REGISTERS ? readRegisters(from, 'pinned', seeded.gpr) : seeded.gpr;
   const rflags = has & HAS.PINNED_FLAGS ? seeded.rflags ^ from.bigint('pinned.flags') : seeded.rflags;
   const window = has & HAS.PINNED_BYTES ? readBytes(from, 'pinned.bytes', seeded.window) : seeded.window;
@@ -190,7 +222,8 @@ function readVector(from: ColumnReader, lastSeed: number): Vector {
     has & HAS.UNDEFINED_FLAGS
       ? { undefinedFlags: { atEnd: from.text('undefined'), anywhere: from.text('undefined') } }
       : {};
-  const test: StoredCase = { seed, bytes, offset, step: (has & HAS.STEP) !== 0, gpr, rflags, window, ...open };
+  const step = (has & HAS.STEP) !== 0;
+  const test: StoredCase = { seed, bytes, offset, step, gpr, rflags, window, ...scene, ...open };
   const faulted = (has & HAS.VECTOR) !== 0;
   const vector = faulted ? from.number('vector') : null;
   const errorCode = faulted ? from.number('error') : 0;
@@ -202,11 +235,11 @@ function readVector(from: ColumnReader, lastSeed: number): Vector {
   const segments =
     has & HAS.SEGMENTS
       ? {
-          selectors: START.selectors.map(() => from.number('selectors')),
+          selectors: SEGMENTS.map(() => from.number('selectors')),
           fsBase: from.bigint('bases'),
           gsBase: from.bigint('bases'),
         }
-      : START;
+      : startOf(test);
   const result: NativeResult = {
     gpr: after,
     rip: (expectedRip(test, faulted) + moved) & U64,
@@ -230,7 +263,7 @@ export function encodeVectors({ header, rows }: VectorFile): Uint8Array {
     to.number('head', vectors.length);
     let lastSeed = 0;
     for (const vector of vectors) {
-      writeVector(to, vector, lastSeed);
+      writeVector(to, bitsOfFile(header), vector, lastSeed);
       lastSeed = vector.test.seed;
     }
   }
@@ -256,7 +289,7 @@ export function decodeVectors(bytes: Uint8Array): VectorFile {
     const count = from.number('head');
     const vectors: Vector[] = [];
     for (let lastSeed = 0; vectors.length < count; lastSeed = vectors.at(-1)!.test.seed)
-      vectors.push(readVector(from, lastSeed));
+      vectors.push(readVector(from, bitsOfFile(header), lastSeed));
     rows.push({ key, vectors });
   }
   return { header, rows };

@@ -34,6 +34,8 @@ async function configure(start: Start, folder: string): Promise<string> {
     // The speaker of Debian's build asks ALSA, and aborts where there is no sound card.
     'sound: driver=dummy',
     'display_library: rfb, options="timeout=0"',
+    // Its mixer dies where there is no sound to be had.
+    'sound: driver=dummy, waveout=none, wavein=none, midiout=none',
     'log: /dev/null',
     'panic: action=fatal',
     'error: action=ignore',

@@ -44,12 +44,14 @@ export const pusha: Microcode = (cpu, insn) => {
   return 'next';
 };
 
+const UPWARDS = [...ALL].reverse();
+
 /** The stack pointer's own place is passed over. */
 export const popa: Microcode = (cpu, insn) => {
   const stack = Stack.current(cpu);
-  const values = ALL.map((_, i) => stack.peek((ALL.length - 1 - i) * insn.width, insn.width));
+  const values = UPWARDS.map((_, i) => stack.peek(i * insn.width, insn.width));
   stack.release(ALL.length * insn.width);
-  ALL.forEach((register, i) => {
+  UPWARDS.forEach((register, i) => {
     if (register !== GPR.RSP) writeGpr(cpu.state, register, insn.width, values[i]!);
   });
   stack.commit();

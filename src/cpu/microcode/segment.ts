@@ -63,9 +63,10 @@ export const storeSegment: Microcode = (cpu, insn) => {
   return 'next';
 };
 
+/** In a doubleword's place recent processors write a word and leave the upper half alone (SDM vol. 2, PUSH). */
 export const pushSegment: Microcode = (cpu, insn) => {
   const stack = Stack.current(cpu);
-  stack.push(insn.width, BigInt(segmentSelector(cpu.state, insn.reg0)));
+  stack.push(insn.width, BigInt(segmentSelector(cpu.state, insn.reg0)), insn.width === 4 ? 2 : insn.width);
   stack.commit();
   return 'next';
 };
