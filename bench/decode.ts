@@ -25,7 +25,7 @@ export async function decodeSpeed(rounds: number): Promise<Measured> {
     let instructions = 0;
     for (let i = 0; i < PASSES; i++) {
       for (const page of starts) {
-        const block = blocks.scratch(page, 0, MODE.LONG, 64);
+        const block = blocks.scratch(page, 0, MODE.LONG, 64, 4096);
         instructions += views.u16[(block + RECORD.remaining) >> 1]!;
       }
     }

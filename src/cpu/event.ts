@@ -41,13 +41,7 @@ const isAmong = (types: number, { attributes }: Gate): boolean => {
 export const gateError = (vector: number, ext: number): number => (vector << 3) | ERROR_CODE.IDT | ext;
 
 /** Checks a gate of the IDT in the manual's order. `types`: what the IDT may hold, a bit for each type. */
-export function checkGate(
-  state: CpuState,
-  gate: Gate,
-  types: number,
-  requested: boolean,
-  error: number,
-): void {
+export function checkGate(state: CpuState, gate: Gate, types: number, requested: boolean, error: number): void {
   if (!isAmong(types, gate)) raise.gp(error);
   if (requested && gateDpl(gate) < state.cpl) raise.gp(error);
   if (!isPresent(gate.attributes)) raise.np(error);
