@@ -18,6 +18,8 @@ import { highWord } from './words.ts';
 
 const PAGE_MASK = 0xfff;
 const CS = OFFSET.segments + SEGMENT_SIZE * SEGMENT.CS;
+/** The limit of 4 GiB, behind which code goes on at 0. */
+const WHOLE = 0xffff_ffff;
 const LEGACY_TAG = highWord(LEGACY_JUMP);
 
 /** Which records are linked to their targets: none, all, or those of code whose branches are not cut to 16 bits. */
@@ -133,7 +135,7 @@ export class Fetch {
     const { mode } = this.#state;
     if (mode === CODE.LONG) return this.#fetchPage(next | 0, next === 0 ? (this.high + 1) | 0 : this.high);
     const last = this.#u32[this.#rip]! + PAGE_MASK - (this.low & PAGE_MASK);
-    if (mode !== CODE.FLAT32 && last >= this.#limit) raise.gp(0);
+    if (this.#limit !== WHOLE && last >= this.#limit) raise.gp(0);
     return this.#fetchPage(next | 0, 0);
   }
 

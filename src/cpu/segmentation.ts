@@ -52,7 +52,10 @@ export const codeAt = (state: CpuState, rip: bigint): CodePlace => ({
   bits: BITS[DECODED_AS[state.mode]!],
 });
 
-/** Whether a segment of 16- or 32-bit code holds these bytes, and may be accessed so. */
+/**
+ * Whether a segment of 16- or 32-bit code holds these bytes, and may be accessed so. Where it ends with the address space,
+ * accesses go on at 0, which the manual leaves open (SDM vol. 3, 5.3): so flat code need not look.
+ */
 export function admits(
   state: CpuState,
   { attributes, limit }: Segment,
@@ -63,14 +66,15 @@ export function admits(
   const kind = attributes & SEGMENT_ATTRIBUTE.TYPE;
   const isCode = (kind & SEGMENT_TYPE.CODE) !== 0;
   const last = offset + bytes - 1;
-  if (isRealMode(state)) return last <= limit;
+  const fits = last <= limit || limit === TOP32;
+  if (isRealMode(state)) return fits;
   if (!isUsable(attributes) || (attributes & SEGMENT_ATTRIBUTE.P) === 0) return false;
   if (
     intent === 'write' ? isCode || (kind & SEGMENT_TYPE.WRITABLE) === 0 : isCode && (kind & SEGMENT_TYPE.READABLE) === 0
   )
     return false;
   const expandsDown = !isCode && (kind & SEGMENT_TYPE.EXPAND_DOWN) !== 0;
-  if (!expandsDown) return last <= limit;
+  if (!expandsDown) return fits;
   const top = (attributes & SEGMENT_ATTRIBUTE.DB) !== 0 ? TOP32 : TOP16;
   return offset > limit && last <= top;
 }

@@ -7,7 +7,8 @@ import { HANDLERS } from '../../src/cpu/handlers.ts';
 import type { Form } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';
-import { isFree, makeCase, type FormCase } from '../hardware/cases.ts';
+import { existsIn } from '../hardware/bits.ts';
+import { casesOfForms, isFree, makeCase, type FormCase } from '../hardware/cases.ts';
 import { describeCase } from '../hardware/compare.ts';
 import { userGuest, type GuestResult } from '../hardware/guest.ts';
 import { Random } from '../hardware/random.ts';
@@ -81,6 +82,23 @@ describe('every executed form', () => {
       return { ...result, rflags: result.rflags ^ 0x10n };
     };
     expect(disagreements(cases.slice(0, 20), userGuest(), wrong).length).toBe(20);
+  });
+});
+
+describe.each([32, 16] as const)('every row that %i-bit code has', (bits) => {
+  const legacy = ROWS.filter((row) => row.semantics !== undefined && existsIn(row, bits));
+  const cases = casesOfForms(legacy, PER_FORM, 3 * PER_FORM, new Random(bits), bits);
+
+  it('does on the evaluator what it does as generated code, inlined or not', () => {
+    expect(cases.length).toBeGreaterThan(1500);
+    expect(disagreements(cases, userGuest(), userGuest({ engine: 'bigint' }))).toEqual([]);
+    expect(disagreements(cases, userGuest(), userGuest({ noHot: true }))).toEqual([]);
+  });
+
+  it('leaves short programs in the same state on every engine, however they are sliced', () => {
+    const free = legacy.filter((row) => isFree(row, bits));
+    const programs = Array.from({ length: 100 }, (_, i) => makeSequence(free, new Random(8000 + i), bits));
+    expect(disagreements(programs, userGuest(), userGuest({ engine: 'bigint' }, 5))).toEqual([]);
   });
 });
 
