@@ -186,7 +186,7 @@ export class HandlerBackEnd implements BackEnd {
     const ahead = this.#unitsLeft().ltS(this.#field('i32', 4, OFFSET.aheadBelow));
     this.#fn.if(ahead, () => this.#control.leave(STATUS.AHEAD));
   }
-  /** #UD in real mode, which does not know VEX (SDM vol. 2, 2.3.2). First. */
+  /** #UD in real mode, which does not know VEX (SDM vol. 2, ANDN and 2.5.1). First. */
   requireProtectedMode(): void {
     const protectedMode = this.#field('i32', 4, OFFSET.cr0).and(i32(Number(CR0.PE)));
     this.faultIf(protectedMode.eqz(), 'ud');

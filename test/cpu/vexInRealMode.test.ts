@@ -1,4 +1,4 @@
-// Real mode does not know VEX: what begins like it is LES or LDS with a register, which is #UD (SDM vol. 2, 2.3.2). Protected mode does,
+// Real mode does not know VEX: what begins like it is LES or LDS with a register, which is #UD (SDM vol. 2, ANDN and 2.5.1). Protected mode does,
 // in code of every size.
 
 import { describe, expect, it } from 'vitest';

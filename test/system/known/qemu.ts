@@ -412,6 +412,7 @@ export const QEMU: readonly Disagreement[] = [
         'a call gate onto a stack that is too small': '#UD at +90, rsp=fffffffc, rax=10',
         "parameters beyond the limit of the caller's stack": '#UD at +7, rsp+ffe8',
       },
+      no64: { 'ARPL wants to write, even where nothing changes': 'ok' },
       protected: {
         'a read beyond the limit': 'ok',
         'a read that is half beyond the limit': 'ok',
