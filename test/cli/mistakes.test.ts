@@ -232,14 +232,15 @@ describe('people and pipes', () => {
   beforeAll(() => trapline.build());
 
   it('Ctrl-C ends an endless guest and says where it stood', async () => {
-    const child = trapline.start('run', trapline.file('forever.s', '_start: jmp _start\n'), '--quiet');
+    const source = "_start: movb $'!', %al\n outb %al, $0xe9\nforever: jmp forever\n";
+    const child = trapline.start('run', trapline.file('forever.s', source), '--quiet');
     let err = '';
     child.stderr.on('data', (data: Buffer) => (err += data.toString()));
     const ended = new Promise<number | null>((done) => child.on('exit', done));
-    setTimeout(() => child.kill('SIGINT'), 1500);
+    child.stdout.once('data', () => child.kill('SIGINT')); // it runs
     expect(await ended).toBe(130);
     expect(err).toContain('trapline: interrupted');
-    expect(err).toMatch(/vCPU 0 is runnable.*at _start/);
+    expect(err).toMatch(/vCPU 0 is runnable.*at forever/);
   });
 
   it('a reader that has seen enough is no error', async () => {
