@@ -129,8 +129,8 @@ export const farReturn: Microcode = (cpu, insn) => {
   if (cpl === state.cpl) {
     requireWithin(state, code, rip);
     markAccessed(cpu, code);
-    loadCs(state, code, selector, cpl);
     stack.commit();
+    loadCs(state, code, selector, cpl);
   } else {
     const pointer = stack.pop(width);
     const ss = Number(stack.pop(width) & SELECTOR_BITS);
