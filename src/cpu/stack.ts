@@ -16,7 +16,7 @@ const MASK16 = 0xffffn;
 
 export class Stack {
   /** Offset of the top. */
-  pointer: bigint;
+  #pointer: bigint;
   readonly #cpu: MicrocodeCpu;
   /** Null in 64-bit mode: no base, no limit. */
   readonly #segment: Segment | null;
@@ -28,7 +28,7 @@ export class Stack {
     this.#cpu = cpu;
     this.#segment = segment;
     this.#mask = segment === null ? MASK64 : (segment.attributes & SEGMENT_ATTRIBUTE.DB) !== 0 ? MASK32 : MASK16;
-    this.pointer = pointer & this.#mask;
+    this.#pointer = pointer & this.#mask;
     this.#access = access;
     this.#error = error;
   }
@@ -56,7 +56,7 @@ export class Stack {
 
   /** Linear address of a word `distance` bytes from the top (negative: below it), for a read or a write. */
   #at(distance: number, width: number, intent: 'read' | 'write'): bigint {
-    const offset = (this.pointer + BigInt(distance)) & this.#mask;
+    const offset = (this.#pointer + BigInt(distance)) & this.#mask;
     if (this.#segment === null) {
       const last = (offset + BigInt(width - 1)) & MASK64;
       return isCanonicalAddress(offset) && isCanonicalAddress(last) ? offset : raise.ss(this.#error);
@@ -76,7 +76,7 @@ export class Stack {
   }
   /** Moves the top up. */
   release(bytes: number): void {
-    this.pointer = (this.pointer + BigInt(bytes)) & this.#mask;
+    this.#pointer = (this.#pointer + BigInt(bytes)) & this.#mask;
   }
 
   /** Raises what reading or writing the word `distance` bytes from the top would raise. */
@@ -91,12 +91,12 @@ export class Stack {
   push(width: number, value: bigint, written = width): void {
     const at = this.#at(-width, written, 'write');
     this.#cpu.mmu.write(at, written, value & (MASK64 >> BigInt(64 - 8 * written)), this.#access);
-    this.pointer = (this.pointer - BigInt(width)) & this.#mask;
+    this.#pointer = (this.#pointer - BigInt(width)) & this.#mask;
   }
 
   /** RSP with the top in its low bits: what the stack's width does not reach stays. */
   get rsp(): bigint {
-    return this.#mask === MASK16 ? (this.#cpu.state.gpr(GPR.RSP) & ~MASK16) | this.pointer : this.pointer;
+    return this.#mask === MASK16 ? (this.#cpu.state.gpr(GPR.RSP) & ~MASK16) | this.#pointer : this.#pointer;
   }
   /** Writes RSP. */
   commit(): void {

@@ -91,6 +91,12 @@ describe.each(['farJump', 'farCall'] as const)('%s', (name) => {
   });
 });
 
+it('JMP to compatibility mode leaves 32 bits of RSP', () => {
+  state.setGpr(GPR.RSP, 0xabcd_0000_c000n);
+  expect(far('farJump', SEL.CODE32)).toEqual(JUMPED);
+  expect(system.gpr(GPR.RSP)).toBe(0xc000n);
+});
+
 describe('CALL', () => {
   it('pushes CS and the next RIP at the operand size', () => {
     far('farCall', SEL.KCODE);

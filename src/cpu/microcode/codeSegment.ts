@@ -1,7 +1,7 @@
 // Checks of code and stack segments that far transfers and returns share (SDM vol. 2, IRET, JMP, CALL and RET).
 
-import { SEGMENT, SEGMENT_ATTRIBUTE } from '../../x86/names/registers.ts';
-import { isLongMode } from '../codeMode.ts';
+import { GPR, SEGMENT, SEGMENT_ATTRIBUTE } from '../../x86/names/registers.ts';
+import { is64BitMode, isLongMode } from '../codeMode.ts';
 import { isNull, readDescriptor, rplOf, segmentOf, selectorError, type Descriptor } from '../descriptors.ts';
 import { markAccessed } from '../descriptors.ts';
 import { raise } from '../fault.ts';
@@ -95,9 +95,14 @@ export function returnToCpl(cpu: MicrocodeCpu, cpl: number): void {
   cpu.mmu.selectViews();
 }
 
-/** Loads CS from a checked descriptor; CPL is the caller's to change. */
+/**
+ * Loads CS from a checked descriptor; CPL is the caller's to change. Code that comes from 64-bit mode sees its stack with 32 bits
+ * of RSP, and so must interrupts: the upper half is not preserved (SDM vol. 1, 3.4.1.1).
+ */
 export function loadCs(state: CpuState, code: Descriptor, selector: number, cpl: number): void {
+  const was64Bit = is64BitMode(state);
   writeSegment(state, SEGMENT.CS, segmentOf(code, selector, cpl));
+  if (was64Bit && !is64BitMode(state)) state.setGpr32(GPR.RSP, state.gpr32(GPR.RSP));
 }
 
 /** Loads CS and RIP in real mode. #GP(0) beyond the limit, which stays what it is. */

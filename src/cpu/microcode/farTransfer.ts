@@ -29,8 +29,7 @@ type Target = { readonly code: Descriptor; readonly gate: null } | { readonly co
 
 const isCallGate = (state: CpuState, type: number): boolean =>
   type === SYSTEM_TYPE.CALL_GATE || (type === SYSTEM_TYPE.CALL_GATE16 && !isLongMode(state));
-const isTss = (type: number): boolean =>
-  [SYSTEM_TYPE.TSS_AVAILABLE, SYSTEM_TYPE.TSS16_AVAILABLE].includes(type as never);
+const isTss = (type: number): boolean => type === SYSTEM_TYPE.TSS_AVAILABLE || type === SYSTEM_TYPE.TSS16_AVAILABLE;
 
 /** The target of a far pointer in protected mode, checked but for what lies behind a gate. */
 function readTarget(cpu: MicrocodeCpu, selector: number): Target {
@@ -129,8 +128,8 @@ export const farReturn: Microcode = (cpu, insn) => {
   if (cpl === state.cpl) {
     requireWithin(state, code, rip);
     markAccessed(cpu, code);
-    loadCs(state, code, selector, cpl);
     stack.commit();
+    loadCs(state, code, selector, cpl);
   } else {
     const pointer = stack.pop(width);
     const ss = Number(stack.pop(width) & SELECTOR_BITS);
