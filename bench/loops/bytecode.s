@@ -1,45 +1,45 @@
 # An interpreter for a small stack machine, dispatched through a jump table. It runs a loop of 2 000 000 rounds.
-# Result in RAX: the machine's accumulator.
+# Result in Xax: the machine's accumulator.
     .equ CODE, 0x400000
     .equ TABLE, 0x401000
-    mov $CODE, %esi
-    movl $0x03020100, (%rsi)        # LOAD ADD XOR DEC
-    movl $0x00000004, 4(%rsi)       # LOOP
-    mov $TABLE, %edi
-    lea op_load(%rip), %rax
-    mov %rax, (%rdi)
-    lea op_add(%rip), %rax
-    mov %rax, 8(%rdi)
-    lea op_xor(%rip), %rax
-    mov %rax, 16(%rdi)
-    lea op_dec(%rip), %rax
-    mov %rax, 24(%rdi)
-    lea op_loop(%rip), %rax
-    mov %rax, 32(%rdi)
+    mov $CODE, %Xsi
+    movl $0x03020100, (%Xsi)        # LOAD ADD XOR DEC
+    movl $0x00000004, 4(%Xsi)       # LOOP
+    mov $TABLE, %Xdi
+    mov $op_load, %Xax
+    mov %Xax, (%Xdi)
+    mov $op_add, %Xax
+    mov %Xax, WORD(%Xdi)
+    mov $op_xor, %Xax
+    mov %Xax, 2*WORD(%Xdi)
+    mov $op_dec, %Xax
+    mov %Xax, 3*WORD(%Xdi)
+    mov $op_loop, %Xax
+    mov %Xax, 4*WORD(%Xdi)
     xor %ebx, %ebx                  # accumulator
-    mov $2000000, %ecx              # counter
-    xor %r8d, %r8d                  # operand
+    mov $2000000, %Xcx              # counter
+    xor %ebp, %ebp                  # operand
 dispatch:
-    movzbl (%rsi), %edx
-    inc %rsi
-    jmp *(%rdi,%rdx,8)
+    movzbl (%Xsi), %edx
+    inc %Xsi
+    jmp *(%Xdi,%Xdx,WORD)
 op_load:
-    mov %rcx, %r8
+    mov %Xcx, %Xbp
     jmp dispatch
 op_add:
-    add %r8, %rbx
+    add %Xbp, %Xbx
     jmp dispatch
 op_xor:
-    xor $0x55aa, %rbx
+    xor $0x55aa, %Xbx
     jmp dispatch
 op_dec:
-    dec %rcx
+    dec %Xcx
     jmp dispatch
 op_loop:
-    test %rcx, %rcx
+    test %Xcx, %Xcx
     je done
-    mov $CODE, %esi
+    mov $CODE, %Xsi
     jmp dispatch
 done:
-    mov %rbx, %rax
+    mov %Xbx, %Xax
     ret

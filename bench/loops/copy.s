@@ -1,26 +1,26 @@
-# Copies a mebibyte word by word, fifty times. Result in RAX: the last word.
-    mov $0x400000, %edi
-    mov $0x20000, %ecx
+# Copies a mebibyte word by word, fifty times. Result in Xax: the last word.
+    mov $0x400000, %Xdi
+    mov $(0x100000 / WORD), %Xcx
     xor %eax, %eax
 init:
-    mov %rax, (%rdi)
-    add $8, %rdi
-    add %rcx, %rax
-    dec %rcx
+    mov %Xax, (%Xdi)
+    add $WORD, %Xdi
+    add %Xcx, %Xax
+    dec %Xcx
     jnz init
-    mov $50, %r8d
+    mov $50, %ebx
 round:
-    mov $0x400000, %esi
-    mov $0x600000, %edi
-    mov $0x20000, %ecx
+    mov $0x400000, %Xsi
+    mov $0x600000, %Xdi
+    mov $(0x100000 / WORD), %Xcx
 word:
-    mov (%rsi), %rax
-    mov %rax, (%rdi)
-    add $8, %rsi
-    add $8, %rdi
-    dec %rcx
+    mov (%Xsi), %Xax
+    mov %Xax, (%Xdi)
+    add $WORD, %Xsi
+    add $WORD, %Xdi
+    dec %Xcx
     jnz word
-    dec %r8d
+    dec %ebx
     jnz round
-    mov -8(%rdi), %rax
+    mov -WORD(%Xdi), %Xax
     ret

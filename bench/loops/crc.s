@@ -1,26 +1,26 @@
-# CRC-32, bit by bit, over 512 KiB. Result in RAX.
-    mov $0x400000, %esi
-    mov $0x80000, %ecx
+# CRC-32, bit by bit, over 512 KiB. Result in Xax.
+    mov $0x400000, %Xsi
+    mov $0x80000, %Xcx
     xor %ebx, %ebx
 init:
-    movb %bl, (%rsi,%rbx)
-    inc %rbx
-    cmp %rcx, %rbx
+    movb %bl, (%Xsi,%Xbx)
+    inc %Xbx
+    cmp %Xcx, %Xbx
     jb init
     mov $-1, %eax
 byte:
-    movzbl (%rsi), %edx
+    movzbl (%Xsi), %edx
     xor %edx, %eax
-    mov $8, %r8d
+    mov $8, %edi
 bit:
     shr $1, %eax
     jnc even
     xor $0xedb88320, %eax
 even:
-    dec %r8d
+    dec %edi
     jnz bit
-    inc %rsi
-    dec %rcx
+    inc %Xsi
+    dec %Xcx
     jnz byte
     not %eax
     ret

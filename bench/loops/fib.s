@@ -1,22 +1,22 @@
-# Fibonacci by recursion: calls, returns, pushes, pops. Result in RAX.
+# Fibonacci by recursion: calls, returns, pushes, pops. Result in Xax.
     mov $30, %edi
     call fib
     ret
 fib:
-    push %rbx
+    push %Xbx
     mov %edi, %ebx
     cmp $2, %edi
     jb base
-    lea -1(%rbx), %edi
+    lea -1(%Xbx), %edi
     call fib
-    push %rax
-    lea -2(%rbx), %edi
+    push %Xax
+    lea -2(%Xbx), %edi
     call fib
-    pop %rcx
-    add %rcx, %rax
-    pop %rbx
+    pop %Xcx
+    add %Xcx, %Xax
+    pop %Xbx
     ret
 base:
     mov %edi, %eax
-    pop %rbx
+    pop %Xbx
     ret

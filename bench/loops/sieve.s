@@ -1,23 +1,23 @@
-# Sieve of Eratosthenes over a mebibyte, three times. Result in RAX: the number of primes.
+# Sieve of Eratosthenes over a mebibyte, three times. Result in Xax: the number of primes.
     .equ SIZE, 0x100000
-    mov $3, %r10d
+    mov $3, %Xbp
 again:
-    mov $0x400000, %edi
-    mov $SIZE, %ecx
+    mov $0x400000, %Xdi
+    mov $SIZE, %Xcx
 fill:
-    movb $1, -1(%rdi,%rcx)
+    movb $1, -1(%Xdi,%Xcx)
     dec %ecx
     jnz fill
-    mov $2, %ecx
+    mov $2, %Xcx
 outer:
-    cmpb $0, (%rdi,%rcx)
+    cmpb $0, (%Xdi,%Xcx)
     je next
     mov %ecx, %eax
     imul %ecx, %eax
     cmp $SIZE, %eax
     jae next
 inner:
-    movb $0, (%rdi,%rax)
+    movb $0, (%Xdi,%Xax)
     add %ecx, %eax
     cmp $SIZE, %eax
     jb inner
@@ -25,15 +25,15 @@ next:
     inc %ecx
     cmp $1024, %ecx
     jb outer
-    mov $2, %ecx
+    mov $2, %Xcx
     xor %ebx, %ebx
 count:
-    movzbl (%rdi,%rcx), %edx
-    add %rdx, %rbx
+    movzbl (%Xdi,%Xcx), %edx
+    add %Xdx, %Xbx
     inc %ecx
     cmp $SIZE, %ecx
     jb count
-    dec %r10d
+    dec %ebp
     jnz again
-    mov %rbx, %rax
+    mov %Xbx, %Xax
     ret

@@ -1,71 +1,68 @@
-# Quicksort of 100 000 random words, recursive, three times over fresh data. Result in RAX: the median.
+# Quicksort of 100 000 random words of 32 bits, recursive, three times over fresh data. Result in Xax: the median.
     .equ COUNT, 100000
     .equ ARRAY, 0x400000
-    mov $3, %r15d
-    mov $0x2545f4914f6cdd1d, %r14
+    mov $0x2545f491, %ebp
+    mov $3, %ebx
 again:
-    mov $ARRAY, %edi
+    mov $ARRAY, %Xdi
     mov $COUNT, %ecx
 fill:
-    mov %r14, %rax
-    shl $13, %rax
-    xor %rax, %r14
-    mov %r14, %rax
-    shr $7, %rax
-    xor %rax, %r14
-    mov %r14, %rax
-    shl $17, %rax
-    xor %rax, %r14
-    mov %r14d, (%rdi)
-    add $4, %rdi
+    imul $1664525, %ebp, %ebp
+    add $1013904223, %ebp
+    mov %ebp, (%Xdi)
+    add $4, %Xdi
     dec %ecx
     jnz fill
-    mov $ARRAY, %edi
-    mov $(ARRAY + (COUNT - 1) * 4), %esi
+    push %Xbx
+    push %Xbp
+    mov $ARRAY, %Xdi
+    mov $(ARRAY + (COUNT - 1) * 4), %Xsi
     call sort
-    dec %r15d
+    pop %Xbp
+    pop %Xbx
+    dec %ebx
     jnz again
-    mov $ARRAY, %edi
-    mov (COUNT / 2 * 4)(%rdi), %eax
+    mov $ARRAY, %Xdi
+    mov (COUNT / 2 * 4)(%Xdi), %eax
     ret
-# Sorts the words from RDI to RSI, both included.
+# Sorts the words from Xdi to Xsi, both included.
 sort:
-    cmp %rsi, %rdi
+    cmp %Xsi, %Xdi
     jae done
-    mov %rdi, %r8
-    mov %rsi, %r9
-    lea (%rdi,%rsi), %rax
-    shr $1, %rax
-    and $-4, %rax
-    mov (%rax), %edx
+    mov %Xdi, %Xbx
+    mov %Xsi, %Xbp
+    lea (%Xdi,%Xsi), %Xax
+    shr $1, %Xax
+    and $-4, %Xax
+    mov (%Xax), %edx
 left:
-    cmp %edx, (%r8)
+    cmp %edx, (%Xbx)
     jae right
-    add $4, %r8
+    add $4, %Xbx
     jmp left
 right:
-    cmp (%r9), %edx
+    cmp (%Xbp), %edx
     jae meet
-    sub $4, %r9
+    sub $4, %Xbp
     jmp right
 meet:
-    cmp %r9, %r8
+    cmp %Xbp, %Xbx
     ja split
-    mov (%r8), %eax
-    mov (%r9), %ecx
-    mov %ecx, (%r8)
-    mov %eax, (%r9)
-    add $4, %r8
-    sub $4, %r9
-    cmp %r9, %r8
+    mov (%Xbx), %eax
+    mov (%Xbp), %ecx
+    mov %ecx, (%Xbx)
+    mov %eax, (%Xbp)
+    add $4, %Xbx
+    sub $4, %Xbp
+    cmp %Xbp, %Xbx
     jbe left
 split:
-    push %r8
-    push %rsi
-    mov %r9, %rsi
+    push %Xbx
+    push %Xsi
+    mov %Xbp, %Xsi
     call sort
-    pop %rsi
-    pop %rdi
+    pop %Xsi
+    pop %Xdi
     call sort
 done:
     ret
