@@ -131,7 +131,7 @@ export class Blocks implements CodeCache {
    * Exactly the first `count` instructions at an offset, then a stop: for budgets that end within a block. Not kept. 0: the
    * first one needs bytes from `end` on.
    */
-  scratch(page: number, offset: number, mode: CodeMode, count: number, end: number): number {
+  scratch(page: number, offset: number, mode: CodeMode, count: number, end = PAGE_SIZE): number {
     const at = this.#map.scratch;
     const most = Math.min(count, SCRATCH_SIZE / RECORD_SIZE - 1, LONGEST_BLOCK);
     this.#scratchPage = page;

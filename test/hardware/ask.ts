@@ -30,6 +30,8 @@ export interface Answer<Test extends Compared = Compared> {
 /** Drafts for each case that is wanted: enough to choose from. More when exceptions take too many. */
 const CHOICE = 3;
 const WIDEST_CHOICE = 24;
+/** Of which so many are asked, should exceptions apply to some. */
+const SPARE = 1.5;
 
 /** Chance of its own for each row: what is asked of it does not depend on which others are. */
 function randomFor(seed: number, name: string): Random {
@@ -67,7 +69,7 @@ export async function askRows(
   for (let choice = CHOICE, open = rows; open.length > 0; choice *= 2) {
     const cases = open.flatMap((row) => {
       const order = spread(draftsOfRow(row, count * choice, randomFor(seed, nameOf(rowKey(row), bits)), bits));
-      return strict ? order : order.slice(0, count);
+      return order.slice(0, strict ? Math.ceil((count * SPARE * choice) / CHOICE) : count);
     });
     const native = await ask(cases);
     for (const row of open) done.set(row, []);

@@ -5,6 +5,7 @@ import { VECTOR } from '../../src/x86/names/vectors.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { hasOperandSize, hasRexB, LOCK } from './formOf.ts';
 import type { GuestResult } from './guest.ts';
+import { WAYS_OF_BOCHS } from './waysOfBochs.ts';
 import { NATIVE, type NativeCase, type NativeResult } from './nativeCase.ts';
 
 /** A case of a single instruction, and what both made of it. */
@@ -124,6 +125,27 @@ const OF_PROCESSORS: readonly Exception[] = [
       test.selectors !== undefined &&
       (native.vector === VECTOR.PF) !== (guest.vector === VECTOR.PF) &&
       [native, guest].some(({ vector, cr2 }) => vector === VECTOR.PF && (cr2 >= LAST_PAGE || cr2 === 0n)),
+  },
+  {
+    name: 'alignment or limit',
+    reason:
+      'A misaligned word that passes the limit of its segment is #AC or #GP: no manual promises which, and bochs looks at the alignment first.',
+    vendor: 'any',
+    manual: 'SDM vol. 3, table 6-2',
+    tolerates: { everything: true },
+    concerns: () => true,
+    applies: ({ native, guest }) =>
+      native.vector === VECTOR.AC && (guest.vector === VECTOR.GP || guest.vector === VECTOR.SS),
+  },
+  {
+    name: 'CLFLUSH of code that may not be read',
+    reason: 'Processors let it flush lines of an execute-only segment; trapline checks it as a read.',
+    vendor: 'any',
+    manual: 'SDM vol. 2, CLFLUSH',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => /^(clflush|clflushopt|clwb)$/.test(mnemonic),
+    applies: ({ test, native, guest }) =>
+      test.selectors !== undefined && native.vector === null && guest.vector === VECTOR.GP,
   },
   {
     name: 'null selectors lose their RPL',
@@ -265,93 +287,9 @@ const OF_PROCESSORS: readonly Exception[] = [
   },
 ];
 
-// prettier-ignore
-const OF_BOCHS: readonly Exception[] = [
-  {
-    name: 'VEX.W outside 64-bit mode',
-    reason: 'bochs raises #UD for instructions on general registers with VEX.W; 16- and 32-bit code ignores it.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, ANDN',
-    tolerates: { everything: true },
-    concerns: ({ encoding }) => encoding.vex,
-    applies: ({ native }) => native.vector === VECTOR.UD,
-  },
-  {
-    name: 'ADOX without a carry',
-    reason: 'bochs clears OF where the addition carries.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, ADOX',
-    tolerates: { flags: true },
-    concerns: ({ mnemonic }) => mnemonic === 'adox',
-  },
-  {
-    name: 'flags of BSF and BSR',
-    reason: 'All but ZF are undefined and AMD’s processors keep them, as trapline does; bochs does not.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2 and APM vol. 3, BSF',
-    tolerates: { flags: true },
-    concerns: ({ mnemonic }) => /^bs[fr]$/.test(mnemonic),
-  },
-  {
-    name: 'CALL looks late where it goes',
-    reason: 'bochs pushes before it looks whether the target is within the code segment.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, CALL',
-    tolerates: { memory: true },
-    concerns: ({ mnemonic }) => /^callf?$/.test(mnemonic),
-    applies: ({ guest }) => guest.vector === VECTOR.GP,
-  },
-  {
-    name: 'a far CALL’s frame around the end of 64 KiB',
-    reason: 'bochs finds no room for it where SP passes 0.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, CALL',
-    tolerates: { everything: true },
-    concerns: ({ mnemonic }) => mnemonic === 'callf',
-    applies: ({ native }) => native.vector === VECTOR.SS,
-  },
-  {
-    name: 'order of a far pointer’s reads',
-    reason: 'bochs reads the selector first, processors the offset: it matters when both fault.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, LFS, leaves it open',
-    tolerates: { everything: true },
-    concerns: ({ operands }) => operands.some(({ notation }) => notation === 'Mp'),
-    applies: ({ native, guest }) => native.vector !== null && guest.vector !== null,
-  },
-  {
-    name: 'POP of a segment register reads a word',
-    reason:
-      'bochs reads a word of the doubleword that it pops, where no manual says so: only the latter may pass a limit or be misaligned.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, POP',
-    tolerates: { everything: true },
-    concerns: ({ microcode }) => microcode === 'popSegment',
-    applies: ({ guest }) => guest.vector === VECTOR.SS || guest.vector === VECTOR.AC,
-  },
-  {
-    name: 'UD0 without operands',
-    reason: 'bochs fetches no ModRM byte of UD0, as AMD’s processors do not.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, UD',
-    tolerates: { everything: true },
-    concerns: ({ mnemonic }) => mnemonic === 'ud0',
-    applies: ({ guest }) => guest.vector === VECTOR.GP,
-  },
-  {
-    name: 'order of CMPS’s reads',
-    reason: 'bochs reads by rSI first, processors by rDI: it matters when both fault.',
-    vendor: 'bochs',
-    manual: 'SDM vol. 2, CMPS, leaves it open',
-    tolerates: { everything: true },
-    concerns: ({ mnemonic }) => mnemonic === 'cmps',
-    applies: ({ native, guest }) => native.vector !== null && guest.vector !== null,
-  },
-];
+export const EXCEPTIONS = [...OF_PROCESSORS, ...WAYS_OF_BOCHS];
 
 const isOf = ({ vendor }: Exception, host: string): boolean => vendor === 'any' || vendor === host;
-
-export const EXCEPTIONS = [...OF_PROCESSORS, ...OF_BOCHS];
 
 /** What applies to a case on processors of a vendor. */
 export const exceptionsFor = (observation: Observation, vendor: string): Exception[] =>

@@ -11,14 +11,15 @@ import { describeCase, differences, type Compared } from './compare.ts';
 import { userGuest, type GuestOptions } from './guest.ts';
 import { PROGRAMS } from './families.ts';
 import { identifyHost, type Host } from './host.ts';
-import { nativeAvailable, runNative } from './native.ts';
+import { runNative } from './native.ts';
 import type { NativeResult } from './nativeCase.ts';
+import { oracleAvailable } from './oracle.ts';
 import { Random } from './random.ts';
 import { makeSequence } from './sequences.ts';
 import { reasonNotToAsk } from './unasked.ts';
 import { readVectors } from './vectorFiles.ts';
 
-const available = nativeAvailable();
+const available = oracleAvailable(64);
 const where = available === true ? '' : ` (skipped: ${available})`;
 const NOBODY: Host = { vendor: '', family: 0, model: 0, features: new Set(), xcr0: 0n };
 const host = available === true ? identifyHost() : NOBODY;

@@ -24,6 +24,8 @@ const ONLY_DISPLACEMENT = 0x25;
 const BASE16 = [RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX] as const;
 const INDEX16 = [RSI, RDI, RSI, RDI, -1, -1, -1, -1] as const;
 const FS = 4;
+/** Of an instruction: ENTER's frame and displays. */
+const LARGEST_ACCESS = 256n;
 
 /** Mostly anywhere in the segment, now and then at the end of a page, or of the segment. */
 function drawOffset(scene: readonly number[], random: Random): number {
@@ -253,8 +255,11 @@ export class LegacyDraft extends Draft {
   }
 }
 
-/** Around the limit of a segment, or where its offsets end that count from above. */
+/**
+ * Around the limit of a segment, or where its offsets end that count from above; but not at 4 GiB, where an implementation may do as it likes
+ * (SDM vol. 3, 5.3).
+ */
 function edgeOf({ kind, limit, big }: CaseSegment, random: Random): bigint {
   const top = kind === 'expand-down' && random.oneIn(3) ? (big ? U32 : U16) : BigInt(limit);
-  return top + 2n - BigInt(random.below(12));
+  return (top === U32 ? U32 - LARGEST_ACCESS : top) + 2n - BigInt(random.below(12));
 }

@@ -35,7 +35,7 @@ const DATA = [0x2b, 0x28, 0x29, 0x2a];
 const CODE64 = [0x33, 0x30, 0x31, 0x32];
 const CODE32 = [0x23, 0x20];
 
-/** For CS: without 32-bit code, since that would be compatibility mode, which trapline does not execute. */
+/** For CS, of 64-bit code: without 32-bit code, which cases of their own are about (scene.ts). */
 export const CODE_SELECTORS = [
   ...CODE64,
   ...CODE64,

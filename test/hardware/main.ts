@@ -5,14 +5,12 @@ import type { Bits } from './bits.ts';
 import { fileOf, PROGRAMS } from './families.ts';
 import { userGuest } from './guest.ts';
 import { hostName } from './host.ts';
-import { oracleOptions, USAGE, VECTORS_PER_ROW, type OracleOptions } from './options.ts';
+import { oracleOptions, USAGE, PROGRAM_COUNT, VECTORS_PER_ROW, type OracleOptions } from './options.ts';
 import { oracleAvailable, oracleFor, type Oracle } from './oracle.ts';
 import { familyLine, Tally, unaskedLines } from './report.ts';
 import { reasonNotToAsk } from './unasked.ts';
 import { headerOf, programVectors, rowVectors, writeVectors } from './vectorFiles.ts';
 import type { RowVectors } from './vectorFormat.ts';
-
-const PROGRAM_COUNT: Readonly<Record<Bits, number>> = { 64: 3000, 32: 1000, 16: 1000 };
 
 const print = (...lines: string[]): void => void process.stdout.write(lines.map((line) => `${line}\n`).join(''));
 

@@ -9,7 +9,7 @@ const rowsOf = (...words: string[]) => [...oracleOptions(words, chance).rows.val
 describe('npm run oracle', () => {
   it('asks about everything, short programs too, with a seed by chance', () => {
     const options = oracleOptions([], chance);
-    expect(options).toMatchObject({ seed: 77, cases: 200, record: false, programs: true });
+    expect(options).toMatchObject({ seed: 77, cases: null, bits: [64, 32, 16], record: false, programs: true });
     expect(rowsOf().length).toBeGreaterThan(1600);
   });
 
@@ -24,7 +24,12 @@ describe('npm run oracle', () => {
     expect([...oracleOptions(['--family', 'io'], chance).rows.keys()]).toEqual(['io']);
   });
 
+  it('takes one mode of code', () => {
+    expect(oracleOptions(['--bits', '16'], chance).bits).toEqual([16]);
+  });
+
   it.each([
+    [['--bits', '8'], "--bits takes 64, 32 or 16, not '8'"],
     [['--cases', 'many'], "--cases takes a whole number from 1 to 100000, not 'many'"],
     [['--record', '--cases', '10'], "--cases takes a whole number from 200 to 100000, not '10'"],
     [['--seed', '-1'], '--seed'],

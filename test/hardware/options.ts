@@ -31,6 +31,8 @@ export interface OracleOptions {
 const RECORDED_SEED = 1;
 /** Of code of so many bits. */
 export const VECTORS_PER_ROW: Readonly<Record<Bits, number>> = { 64: 200, 32: 100, 16: 100 };
+/** Short programs of such code. */
+export const PROGRAM_COUNT: Readonly<Record<Bits, number>> = { 64: 3000, 32: 1000, 16: 1000 };
 const MOST_VECTORS = Math.max(...Object.values(VECTORS_PER_ROW));
 const MAX_SEED = 0xffff_ffff;
 const MAX_CASES = 100_000;

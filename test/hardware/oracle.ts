@@ -16,31 +16,42 @@ export interface Oracle {
 const NOP = 0x90;
 const CPUID = [0x0f, 0xa2];
 const XGETBV = [0x0f, 0x01, 0xd0];
-const [RAX, RCX, RDX, RBX] = [0, 1, 2, 3];
+const [RAX, RCX, RDX, RBX, RSP] = [0, 1, 2, 3, 4];
+const NOT_CANONICAL = 1n << 63n;
 
-function plainCase(
-  bits: 16 | 32,
-  bytes: readonly number[],
-  registers: Readonly<Record<number, bigint>> = {},
-): NativeCase {
-  return {
-    bytes: Uint8Array.from(bytes),
-    offset: 0,
-    step: false,
-    gpr: Array.from({ length: 16 }, (_, i) => registers[i] ?? 0n),
-    rflags: 2n,
-    window: new Uint8Array(NATIVE.WINDOW_SIZE),
-    selectors: plainScene(bits),
-  };
-}
+const plainCase = (bytes: readonly number[], registers: Readonly<Record<number, bigint>> = {}): NativeCase => ({
+  bytes: Uint8Array.from(bytes),
+  offset: 0,
+  step: false,
+  gpr: Array.from({ length: 16 }, (_, i) => registers[i] ?? 0n),
+  rflags: 2n,
+  window: new Uint8Array(NATIVE.WINDOW_SIZE),
+});
+const legacyCase = (...of: Parameters<typeof plainCase>): NativeCase => ({
+  ...plainCase(...of),
+  selectors: plainScene(32),
+});
 
-/** True, or why the processor underneath cannot be asked in 16- and 32-bit code. Some kernels take LDT entries that then do nothing. */
-export function segmentsAvailable(): true | string {
+const retires = (test: NativeCase): boolean => runNative([test])[0]!.vector === null;
+
+/**
+ * True, or why the processor underneath cannot be asked. A hypervisor that runs its guests' kernels in ring 3 (PVM) enters and leaves user mode by
+ * itself: it answers for the processor, and begins no case with an RSP that is not canonical.
+ */
+export function processorAvailable(): true | string {
   const available = nativeAvailable();
   if (available !== true) return available;
+  return retires(plainCase([NOP], { [RSP]: NOT_CANONICAL }))
+    ? true
+    : 'is answered by a hypervisor here, which user mode is entered through';
+}
+
+/** The same for 16- and 32-bit code. Some kernels take LDT entries that then do nothing. */
+export function segmentsAvailable(): true | string {
+  const available = processorAvailable();
+  if (available !== true) return available;
   try {
-    const [result] = runNative([plainCase(16, [NOP])]);
-    return result!.vector === null ? true : 'segments of an LDT cannot be loaded here';
+    return retires(legacyCase([NOP])) ? true : 'finds no segments of 16- and 32-bit code here';
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
@@ -48,7 +59,7 @@ export function segmentsAvailable(): true | string {
 
 /** True, or why nobody can be asked about code of so many bits. */
 export function oracleAvailable(bits: Bits): true | string {
-  if (bits === 64) return nativeAvailable();
+  if (bits === 64) return processorAvailable();
   const segments = segmentsAvailable();
   const peer = bochs.available();
   return segments === true || peer === true ? true : `${segments}, and ${peer}`;
@@ -61,12 +72,13 @@ export async function oracleFor(bits: Bits): Promise<Oracle> {
   return { host: await identifyBochs(), ask: (cases) => askPeer(bochs, cases) };
 }
 
-async function identifyBochs(): Promise<Host> {
+/** What bochs is, as its guests see it. */
+export async function identifyBochs(): Promise<Host> {
   const leaves = hostLeaves();
   const questions = leaves.map(({ leaf, subleaf }) =>
-    plainCase(32, CPUID, { [RAX]: BigInt(leaf), [RCX]: BigInt(subleaf) }),
+    legacyCase(CPUID, { [RAX]: BigInt(leaf), [RCX]: BigInt(subleaf) }),
   );
-  const answers = await askPeer(bochs, [...questions, plainCase(32, XGETBV)]);
+  const answers = await askPeer(bochs, [...questions, legacyCase(XGETBV)]);
   const xcr0 = answers.at(-1)!.gpr[RAX]!;
   const results = answers.slice(0, -1).map(({ gpr }) => {
     const [eax, ebx, ecx, edx] = [RAX, RBX, RCX, RDX].map((register) => Number(gpr[register]!));

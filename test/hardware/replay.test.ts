@@ -40,6 +40,15 @@ describe('vectors', () => {
     expect(decodeVectors(encodeVectors(some))).toEqual(some);
   });
 
+  it('of 16-bit code come back too', () => {
+    const segments = readVectors('segment.16');
+    const some = { ...segments, rows: segments.rows.slice(0, 3) };
+    expect(decodeVectors(encodeVectors(some))).toEqual(some);
+    expect(
+      new Set(some.rows.flatMap(({ vectors }) => vectors.map(({ test }) => `${test.selectors}`))).size,
+    ).toBeGreaterThan(50);
+  });
+
   it.each([
     [
       'a register',

@@ -1,6 +1,7 @@
 // Where the vectors are, and how answers become vectors.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import type { Answer } from './ask.ts';
 import type { Bits } from './bits.ts';
 import type { FormCase } from './cases.ts';
@@ -62,3 +63,13 @@ export function writeVectors(family: string, header: VectorHeader, rows: readonl
   writeFileSync(vectorFile(family), bytes);
   return bytes.length;
 }
+
+/** The processor that recorded a file. */
+export const hostOf = ({ vendor, family, model, features, xcr0, standIn }: VectorHeader): Host => ({
+  vendor,
+  family,
+  model,
+  features: new Set(features as readonly CpuidFeature[]),
+  xcr0: BigInt(`0x${xcr0}`),
+  ...(standIn === undefined ? {} : { standIn }),
+});
