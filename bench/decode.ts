@@ -1,10 +1,10 @@
 // Decode speed: blocks of the largest loops decoded to records again and again, in millions of instructions a second.
 
-import { CODE as MODE } from '../src/cpu/codeMode.ts';
+import { CODE as MODE } from '../src/cpu/segments/codeMode.ts';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assembleText, packageFolder } from '../src/cli/load.ts';
-import { RECORD } from '../src/cpu/records.ts';
+import { RECORD } from '../src/cpu/code/records.ts';
 import { bareCpu, CODE } from '../test/cpu/bare.ts';
 import { measured, time, type Measured } from './clock.ts';
 

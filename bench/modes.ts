@@ -3,7 +3,7 @@
 
 import { assembleText } from '../src/cli/load.ts';
 import { EXIT } from '../src/cpu/exit.ts';
-import { writeSegment } from '../src/cpu/segments.ts';
+import { writeSegment } from '../src/cpu/segments/segments.ts';
 import { SEGMENT } from '../src/x86/names/registers.ts';
 import { bareCpu, CODE, resetState, STACK, type Bare } from '../test/cpu/bare.ts';
 import { measured, time, type Measured } from './clock.ts';

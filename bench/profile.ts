@@ -1,4 +1,4 @@
-// npm run profile [-- --count N]: which forms the guests execute, most executed first, in the format of src/cpu/hot.ts. Never
+// npm run profile [-- --count N]: which forms the guests execute, most executed first, in the format of src/cpu/code/hot.ts. Never
 // over bench/: what is measured there must not be what was chosen for. Every guest weighs the same, however long it runs; behind
 // what they execute stand the forms that gcc writes most often in the C guest, for other people's loops.
 
@@ -8,9 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { packageFolder } from '../src/cli/load.ts';
-import { evaluateRun } from '../src/cpu/evaluator.ts';
-import { HANDLERS, HANDLER_OF_FORM } from '../src/cpu/handlers.ts';
-import { HOT_FORMS } from '../src/cpu/hot.ts';
+import { evaluateRun } from '../src/cpu/code/evaluator.ts';
+import { HANDLERS, HANDLER_OF_FORM } from '../src/cpu/code/handlers.ts';
+import { HOT_FORMS } from '../src/cpu/code/hot.ts';
 import type { Image } from '../src/vmm/image.ts';
 import { Decoded, MODE, decode } from '../src/x86/decoder.ts';
 import { bootCase, casesOfFile, imageOfFile, type GuestCase } from '../src/testing/guestCases.ts';

@@ -1,7 +1,7 @@
 // What can be said of the instruction at an address: its text, as a trace line shows it, and what it needs.
 
 import type { CodePlace } from '../cpu/exit.ts';
-import { codeAt } from '../cpu/segmentation.ts';
+import { codeAt } from '../cpu/segments/segmentation.ts';
 import { Decoded, MODE, decode } from '../x86/decoder.ts';
 import { ROWS } from '../x86/rows.ts';
 import { textOf } from '../x86/text.ts';

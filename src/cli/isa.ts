@@ -1,9 +1,9 @@
 // `trapline isa`: the table of what is executed; `trapline isa FORM --wat`: what is generated for one form.
 
-import { HANDLERS } from '../cpu/handlers.ts';
+import { HANDLERS } from '../cpu/code/handlers.ts';
 import { ABSENT } from '../cpu/microcode/table.ts';
 import { MAX_MODEL } from '../hypervisor/cpuModels.ts';
-import { handlerText } from '../cpu/interpreter.ts';
+import { handlerText } from '../cpu/code/interpreter.ts';
 import type { Form } from '../x86/forms.ts';
 import type { Row } from '../x86/row.ts';
 import { ROWS } from '../x86/rows.ts';

@@ -11,10 +11,10 @@
 
 import { CR4, DR7 } from '../x86/names/registers.ts';
 import { PAGE_MASK } from '../x86/names/paging.ts';
-import { ACCESS } from './access.ts';
+import { ACCESS } from './memory/access.ts';
 import { watchSignal } from './fault.ts';
 import type { CpuState } from './state.ts';
-import { TAGS } from './views.ts';
+import { TAGS } from './memory/views.ts';
 import { joinWords } from './words.ts';
 
 const COUNT = 4;

@@ -3,11 +3,11 @@
 
 import type { CpuidFeature } from '../x86/names/cpuid.ts';
 import { CR0, CR3, CR4, EFER, SEGMENT, SEGMENT_ATTRIBUTE, XCR0 } from '../x86/names/registers.ts';
-import { is64BitMode, selectCodeMode } from './codeMode.ts';
+import { is64BitMode, selectCodeMode } from './segments/codeMode.ts';
 import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
-import { LOADING, loadPdptes, meansPaePaging } from './pdptes.ts';
-import { segmentAttributes, systemType } from './segments.ts';
+import { LOADING, loadPdptes, meansPaePaging } from './memory/pdptes.ts';
+import { segmentAttributes, systemType } from './segments/segments.ts';
 import type { CpuState } from './state.ts';
 
 export const CR0_DEFINED =

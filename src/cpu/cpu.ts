@@ -2,22 +2,22 @@
 // by its controls. What happens in guest mode: guestMode.ts.
 
 import { DR6, RFLAGS } from '../x86/names/registers.ts';
-import type { Arena } from './arena.ts';
-import type { Blocks } from './blocks.ts';
-import { is64BitMode, selectCodeMode } from './codeMode.ts';
+import type { Arena } from './memory/arena.ts';
+import type { Blocks } from './code/blocks.ts';
+import { is64BitMode, selectCodeMode } from './segments/codeMode.ts';
 import { Controls } from './controls.ts';
 import { type Exit, type ExitReason } from './exit.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
-import { EVENT_TYPE, interruption, isValid } from './interruption.ts';
-import type { MemoryContext } from './memoryContext.ts';
+import { EVENT_TYPE, interruption, isValid } from './events/interruption.ts';
+import type { MemoryContext } from './memory/memoryContext.ts';
 import type { PhysicalMsrs } from './microcode/microcode.ts';
-import { Mmu } from './mmu.ts';
-import { ACCESS } from './access.ts';
-import { linearAddress } from './segmentation.ts';
+import { Mmu } from './memory/mmu.ts';
+import { ACCESS } from './memory/access.ts';
+import { linearAddress } from './segments/segmentation.ts';
 import { readMsr, writeMsr } from './msrs.ts';
-import { RECORD } from './records.ts';
-import type { SecondStage } from './secondStage.ts';
+import { RECORD } from './code/records.ts';
+import type { SecondStage } from './memory/secondStage.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
 import { addUnits } from './units.ts';

@@ -7,7 +7,7 @@ import { CR0, EFER, SEGMENT } from '../x86/names/registers.ts';
 import { isCanonicalAddress } from './canonical.ts';
 import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
-import { segmentBase, setSegmentBase } from './segments.ts';
+import { segmentBase, setSegmentBase } from './segments/segments.ts';
 import type { CpuState } from './state.ts';
 
 interface ArchitecturalMsr {

@@ -1,16 +1,16 @@
 // The processors of one VM: its linear memory, the generated code over it, the arena, the second stage, the code cache and
 // the logical CPUs.
 
-import { Arena } from './arena.ts';
-import { Blocks } from './blocks.ts';
+import { Arena } from './memory/arena.ts';
+import { Blocks } from './code/blocks.ts';
 import { Cpu, type Shared } from './cpu.ts';
-import { evaluateRun } from './evaluator.ts';
-import { ENVIRONMENT_OF } from './codeMode.ts';
-import { GeneratedCode, type Run } from './generatedCode.ts';
-import type { InterpreterImports } from './imports.ts';
+import { evaluateRun } from './code/evaluator.ts';
+import { ENVIRONMENT_OF } from './segments/codeMode.ts';
+import { GeneratedCode, type Run } from './code/generatedCode.ts';
+import type { InterpreterImports } from './code/imports.ts';
 import { Views } from './layout.ts';
-import { CODE_BITMAP, memoryMap, type MemoryMap } from './memoryMap.ts';
-import { SecondStage } from './secondStage.ts';
+import { CODE_BITMAP, memoryMap, type MemoryMap } from './memory/memoryMap.ts';
+import { SecondStage } from './memory/secondStage.ts';
 import { STATE_SIZE } from './state.ts';
 
 export interface ProcessorOptions {

@@ -10,8 +10,8 @@ import { EXIT, type Exit, type ExitName, type ExitReason, type FailedEvent } fro
 import { exitSignal } from './fault.ts';
 import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../x86/names/paging.ts';
 import { GPR } from '../x86/names/registers.ts';
-import { errorCodeOf, vectorOf } from './interruption.ts';
-import { EXIT_INFO } from './memoryExits.ts';
+import { errorCodeOf, vectorOf } from './events/interruption.ts';
+import { EXIT_INFO } from './memory/memoryExits.ts';
 import type { CpuState } from './state.ts';
 
 /**

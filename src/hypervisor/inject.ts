@@ -6,7 +6,7 @@
 // and it must be injected again before anything else. Only one event fits into an entry; for the others a window is opened:
 // the processor exits as soon as it could take them.
 
-import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/interruption.ts';
+import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/events/interruption.ts';
 import type { Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import { VECTOR } from '../x86/names/vectors.ts';

@@ -1,8 +1,8 @@
 // Memory slots: which guest physical pages a VM has, and which pages of the arena are behind them. The semantics and the
 // errors of KVM_SET_USER_MEMORY_REGION and the dirty-log ioctls (Linux virt/kvm/kvm_main.c, Documentation/virt/kvm/api.rst).
 
-import type { Arena } from '../cpu/arena.ts';
-import type { SecondStage } from '../cpu/secondStage.ts';
+import type { Arena } from '../cpu/memory/arena.ts';
+import type { SecondStage } from '../cpu/memory/secondStage.ts';
 import { MAXPHYADDR, PAGE_SIZE } from '../x86/names/paging.ts';
 
 export interface MemoryRegion {

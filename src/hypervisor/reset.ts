@@ -1,7 +1,7 @@
 // Register values after power-on, INIT and SIPI (SDM vol. 3, 9.1.1 and 8.4.4; kvm_vcpu_reset). A loader overwrites what its
 // boot protocol says otherwise.
 
-import { writeSegment, type Segment } from '../cpu/segments.ts';
+import { writeSegment, type Segment } from '../cpu/segments/segments.ts';
 import {
   CR0,
   DR6,

@@ -1,8 +1,8 @@
 // What an entry and an exit say to whoever traces them. The order of events is run.ts's.
 
 import { EXIT, type CodePlace, type Exit, type ExitReason } from '../cpu/exit.ts';
-import { EVENT_TYPE, interruption } from '../cpu/interruption.ts';
-import { codeAt } from '../cpu/segmentation.ts';
+import { EVENT_TYPE, interruption } from '../cpu/events/interruption.ts';
+import { codeAt } from '../cpu/segments/segmentation.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { HOST_VECTORS, vectorOf } from '../host/ipi.ts';
 import { KVM_ISA } from '../trace/probes.ts';

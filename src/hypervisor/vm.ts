@@ -1,8 +1,8 @@
 // A virtual machine: struct kvm. Its memory slots, vCPUs, what CPUID offers, and what the guest asked for in vain. What
 // userspace does with it (devices, loaders) is in src/vmm.
 
-import type { Arena } from '../cpu/arena.ts';
-import type { SecondStage } from '../cpu/secondStage.ts';
+import type { Arena } from '../cpu/memory/arena.ts';
+import type { SecondStage } from '../cpu/memory/secondStage.ts';
 import { DEFAULT_PHYSICAL_ADDRESS_BITS, type Features } from '../cpu/features.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import type { Host } from '../host/host.ts';

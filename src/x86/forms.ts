@@ -1,6 +1,6 @@
 // Forms: a row at one width and operand shape, the unit for which a handler is generated. Its name is
 // `mnemonic.width.operands`: add.32.m.r, rep.movs.8.m, push.16.r.ss; shapes.ts says what the shapes mean. Not how a form is
-// executed: cpu/interpreter.ts.
+// executed: cpu/code/interpreter.ts.
 
 import type { Operand } from './operand.ts';
 import type { Row } from './row.ts';

@@ -2,9 +2,9 @@
 // physical pages are.
 
 import { describe, expect, it } from 'vitest';
-import { Arena } from '../../src/cpu/arena.ts';
+import { Arena } from '../../src/cpu/memory/arena.ts';
 import { Views } from '../../src/cpu/layout.ts';
-import { pageAddress, SecondStage, STAGE } from '../../src/cpu/secondStage.ts';
+import { pageAddress, SecondStage, STAGE } from '../../src/cpu/memory/secondStage.ts';
 
 const START = 0x1_0000;
 const END = 0x2_0000;

@@ -1,6 +1,6 @@
 // A CPU without hypervisor for tests: 64-bit mode, supervisor, memory mapped one to one, code at CODE, data at DATA.
 
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { featuresOf } from '../../src/cpu/features.ts';

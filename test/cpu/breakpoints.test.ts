@@ -2,7 +2,7 @@
 // breakpoints that are not met show. What they do to a program is in test/system/{breakpoints,watchpoints}.s.
 
 import { describe, expect, it } from 'vitest';
-import { ACCESS } from '../../src/cpu/access.ts';
+import { ACCESS } from '../../src/cpu/memory/access.ts';
 import { Breakpoints } from '../../src/cpu/breakpoints.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
@@ -10,7 +10,7 @@ import { EXIT } from '../../src/cpu/exit.ts';
 import { watchSignal } from '../../src/cpu/fault.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
 import type { CpuState } from '../../src/cpu/state.ts';
-import { TAGS } from '../../src/cpu/views.ts';
+import { TAGS } from '../../src/cpu/memory/views.ts';
 import { DR7, GPR, RFLAGS, SHADOW } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { Random } from '../hardware/random.ts';

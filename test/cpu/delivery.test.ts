@@ -1,11 +1,22 @@
 // Event delivery through the 64-bit IDT: gates, stacks, frames, flags, and what is left behind when it fails.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverSoftwareEvent } from '../../src/cpu/delivery.ts';
+import {
+  deliverDebugTrap,
+  deliverEntryEvent,
+  deliverFault,
+  deliverSoftwareEvent,
+} from '../../src/cpu/events/delivery.ts';
 import { guestFault, raise } from '../../src/cpu/fault.ts';
-import { EVENT_TYPE, interruption, type EventType } from '../../src/cpu/interruption.ts';
+import { EVENT_TYPE, interruption, type EventType } from '../../src/cpu/events/interruption.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, segmentLimit, segmentSelector, setSegmentBase, writeSegment } from '../../src/cpu/segments.ts';
+import {
+  readSegment,
+  segmentLimit,
+  segmentSelector,
+  setSegmentBase,
+  writeSegment,
+} from '../../src/cpu/segments/segments.ts';
 import { ACTIVITY, DR6, GPR, RFLAGS, SEGMENT, SHADOW } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, SEL, TSS_LIMIT, gate, handler } from './systemImage.ts';

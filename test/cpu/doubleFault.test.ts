@@ -1,10 +1,10 @@
 // Exceptions during the delivery of events: SDM vol. 3, tables 6-4 and 6-5, as a table and in action.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { deliverFault } from '../../src/cpu/delivery.ts';
-import { escalate, eventClass, exceptionClass, type ExceptionClass } from '../../src/cpu/doubleFault.ts';
+import { deliverFault } from '../../src/cpu/events/delivery.ts';
+import { escalate, eventClass, exceptionClass, type ExceptionClass } from '../../src/cpu/events/doubleFault.ts';
 import { raise } from '../../src/cpu/fault.ts';
-import { EVENT_TYPE, interruption } from '../../src/cpu/interruption.ts';
+import { EVENT_TYPE, interruption } from '../../src/cpu/events/interruption.ts';
 import { GPR } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, SEL, gate, handler } from './systemImage.ts';

@@ -3,7 +3,7 @@
 // faults. What a processor does is compared in test/hardware.
 
 import { describe, expect, it } from 'vitest';
-import { HANDLERS } from '../../src/cpu/handlers.ts';
+import { HANDLERS } from '../../src/cpu/code/handlers.ts';
 import type { Form } from '../../src/x86/forms.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { ROWS } from '../../src/x86/rows.ts';

@@ -1,8 +1,8 @@
 // JMP, CALL and RET between segments and through call gates, in 64-bit mode.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { is64BitMode } from '../../src/cpu/codeMode.ts';
-import { readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments.ts';
+import { is64BitMode } from '../../src/cpu/segments/codeMode.ts';
+import { readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { GPR, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, SEL, descriptor, gate, handler } from './systemImage.ts';

@@ -1,14 +1,14 @@
 // A CPU that is nothing but memory: an Mmu over a plain buffer, for tests that need no interpreter. Guest physical memory
 // is the arena, one to one from gpa 0. `load` and `store` do what generated code does: compare a tag, else take the slow path.
 
-import { Arena } from '../../src/cpu/arena.ts';
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { Arena } from '../../src/cpu/memory/arena.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { exitSignal, guestFault, stopSignal } from '../../src/cpu/fault.ts';
 import { Views } from '../../src/cpu/layout.ts';
-import type { MemoryContext, PagingFeatures } from '../../src/cpu/memoryContext.ts';
-import { Mmu } from '../../src/cpu/mmu.ts';
-import { setPdptes } from '../../src/cpu/pdptes.ts';
-import { SecondStage } from '../../src/cpu/secondStage.ts';
+import type { MemoryContext, PagingFeatures } from '../../src/cpu/memory/memoryContext.ts';
+import { Mmu } from '../../src/cpu/memory/mmu.ts';
+import { setPdptes } from '../../src/cpu/memory/pdptes.ts';
+import { SecondStage } from '../../src/cpu/memory/secondStage.ts';
 import { ARCHITECTURAL_SIZE, STATE_SIZE, stateAt, VIEW_ENTRIES, VIEW_ENTRY_SIZE } from '../../src/cpu/state.ts';
 import { PTE } from '../../src/x86/names/paging.ts';
 import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';

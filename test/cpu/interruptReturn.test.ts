@@ -1,9 +1,9 @@
 // IRET in 64-bit mode: where it may go, what it loads, and what it raises otherwise (SDM vol. 2, IRET).
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { is64BitMode } from '../../src/cpu/codeMode.ts';
+import { is64BitMode } from '../../src/cpu/segments/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { flatData, readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments.ts';
+import { flatData, readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { GPR, RFLAGS, SEGMENT, SEGMENT_ATTRIBUTE } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, SEL, descriptor } from './systemImage.ts';

@@ -2,11 +2,11 @@
 // it fails (SDM vol. 3, 6.12 to 6.15 and 20.1.4).
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { deliverEntryEvent, deliverFault, deliverSoftwareEvent } from '../../src/cpu/delivery.ts';
+import { deliverEntryEvent, deliverFault, deliverSoftwareEvent } from '../../src/cpu/events/delivery.ts';
 import { raise } from '../../src/cpu/fault.ts';
-import { EVENT_TYPE, hasErrorCode, interruption, vectorOf, type EventType } from '../../src/cpu/interruption.ts';
+import { EVENT_TYPE, hasErrorCode, interruption, vectorOf, type EventType } from '../../src/cpu/events/interruption.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, segmentBase, segmentSelector, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, segmentBase, segmentSelector, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { GPR, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { LegacySystem, SEL32, gate32 } from './legacySystem.ts';

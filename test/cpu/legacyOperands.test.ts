@@ -2,7 +2,7 @@
 // its address by a register. What can be asked of other machines too is in test/system/{real,protected}.s.
 
 import { beforeEach, expect, it } from 'vitest';
-import { readSegment, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { GPR, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { LegacySystem } from './legacySystem.ts';

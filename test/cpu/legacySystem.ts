@@ -1,8 +1,8 @@
 // The CPU of system.ts in protected mode without paging, and in real mode: tables of its own over the same memory, for tests that
 // call microcode and event delivery directly.
 
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
-import { writeSegment } from '../../src/cpu/segments.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
+import { writeSegment } from '../../src/cpu/segments/segments.ts';
 import { CR0, GPR, SEGMENT, SEGMENT_ATTRIBUTE } from '../../src/x86/names/registers.ts';
 import { TestSystem } from './system.ts';
 import { AT, descriptor, handler } from './systemImage.ts';

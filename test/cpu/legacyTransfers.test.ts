@@ -2,9 +2,9 @@
 // what the core needs to be told. What the manual says of the rest: test/system/{real,protected,gates32,compat}.s.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CODE } from '../../src/cpu/codeMode.ts';
+import { CODE } from '../../src/cpu/segments/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, segmentSelector, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { GPR, RFLAGS, SEGMENT, SEGMENT_ATTRIBUTE, SHADOW } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { GATE_TARGET, LegacySystem, PARAMETERS, SEL32, gate32 } from './legacySystem.ts';

@@ -2,7 +2,7 @@
 // nothing.
 
 import { describe, expect, it } from 'vitest';
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { BIT, GuestMemory, high, low, PAGE, PWU } from './guestMemory.ts';

@@ -2,9 +2,9 @@
 // allowed, and which mode the code is in then. Page faults of each kind of paging are elsewhere.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { CODE, selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { CODE, selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
-import { readSegment, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { MSR } from '../../src/x86/names/msrs.ts';
 import { CR0, CR4, EFER, GPR, SEGMENT, SEGMENT_ATTRIBUTE } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';

@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Controls } from '../../src/cpu/controls.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import { ARCHITECTURAL_MSRS } from '../../src/cpu/msrs.ts';
-import { segmentBase } from '../../src/cpu/segments.ts';
+import { segmentBase } from '../../src/cpu/segments/segments.ts';
 import { APIC_BASE, MSR, msrName, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { EFER, GPR, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';

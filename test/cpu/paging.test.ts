@@ -2,7 +2,7 @@
 // page sizes, canonical addresses, and what the second stage does to a walk.
 
 import { describe, expect, it } from 'vitest';
-import { ACCESS, type AccessKind } from '../../src/cpu/access.ts';
+import { ACCESS, type AccessKind } from '../../src/cpu/memory/access.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';

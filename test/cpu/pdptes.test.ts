@@ -2,8 +2,8 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { featuresOf } from '../../src/cpu/features.ts';
-import { getPdptes, setPdptes } from '../../src/cpu/pdptes.ts';
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { getPdptes, setPdptes } from '../../src/cpu/memory/pdptes.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { CR0, CR4, EFER, GPR } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';

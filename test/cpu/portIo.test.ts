@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT, type ExitReason } from '../../src/cpu/exit.ts';
 import { writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, setSegmentBase, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, setSegmentBase, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { GPR, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT } from './systemImage.ts';

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT, type ExitReason } from '../../src/cpu/exit.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { flatCode64, flatData, writeSegment } from '../../src/cpu/segments.ts';
+import { flatCode64, flatData, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { ARCHITECTURAL_SIZE } from '../../src/cpu/state.ts';
 import { MODE } from '../../src/x86/decoder.ts';
 import { PTE } from '../../src/x86/names/paging.ts';

@@ -2,7 +2,7 @@
 // (referenceWalker.ts). The result or the error code must be equal, and so must A and D bits in memory.
 
 import { expect, it } from 'vitest';
-import { ACCESS } from '../../src/cpu/access.ts';
+import { ACCESS } from '../../src/cpu/memory/access.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';
 import { EPT_QUALIFICATION } from '../../src/x86/names/paging.ts';

@@ -2,7 +2,13 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, segmentBase, segmentSelector, setSegmentBase, writeSegment } from '../../src/cpu/segments.ts';
+import {
+  readSegment,
+  segmentBase,
+  segmentSelector,
+  setSegmentBase,
+  writeSegment,
+} from '../../src/cpu/segments/segments.ts';
 import { CR4, GPR, RFLAGS, SEGMENT, SEGMENT_ATTRIBUTE, SHADOW } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, LDT_LIMIT, SEL, TSS_LIMIT, descriptor } from './systemImage.ts';

@@ -1,6 +1,6 @@
 // A CPU in the system of systemImage.ts, for tests that call microcode and event delivery directly.
 
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { EXIT, type ExitName } from '../../src/cpu/exit.ts';
@@ -8,10 +8,10 @@ import { exitSignal, guestFault, stopSignal } from '../../src/cpu/fault.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import type { Operands, Outcome } from '../../src/cpu/microcode/microcode.ts';
 import { MICROCODE, type MicrocodeName } from '../../src/cpu/microcode/table.ts';
-import { RecordOperands } from '../../src/cpu/operands.ts';
+import { RecordOperands } from '../../src/cpu/code/operands.ts';
 import { Processor } from '../../src/cpu/processor.ts';
 import { writeRflags } from '../../src/cpu/rflags.ts';
-import { writeSegment } from '../../src/cpu/segments.ts';
+import { writeSegment } from '../../src/cpu/segments/segments.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { CR0, CR4, EFER, GPR, RFLAGS } from '../../src/x86/names/registers.ts';
 import { AT, MEMORY_SIZE, TABLE_REGISTERS, segmentsAt, systemImage } from './systemImage.ts';

@@ -1,9 +1,9 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { is64BitMode } from '../../src/cpu/codeMode.ts';
+import { is64BitMode } from '../../src/cpu/segments/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, segmentBase, setSegmentBase } from '../../src/cpu/segments.ts';
+import { readSegment, segmentBase, setSegmentBase } from '../../src/cpu/segments/segments.ts';
 import { EFER, GPR, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, SEL } from './systemImage.ts';

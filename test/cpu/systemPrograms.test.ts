@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT, type ExitReason } from '../../src/cpu/exit.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { segmentBase, segmentSelector } from '../../src/cpu/segments.ts';
+import { segmentBase, segmentSelector } from '../../src/cpu/segments/segments.ts';
 import { exitName } from '../../src/cpu/vmexit.ts';
 import { CR4, GPR, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { INVPCID } from '../../src/cpu/mmu.ts';
+import { INVPCID } from '../../src/cpu/memory/mmu.ts';
 import { CR0, CR4, EFER } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { BIT, GuestMemory, PAGE, PWU, type Ending, type MemoryCpu } from './guestMemory.ts';

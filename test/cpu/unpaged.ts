@@ -1,8 +1,8 @@
 // A TestSystem's CPU in 16- or 32-bit code without paging: segments begin at 0; those of 16 bits end at 64 KiB.
 
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
-import { readSegment, realModeSegment, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, realModeSegment, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { CR0, SEGMENT, SEGMENT_ATTRIBUTE } from '../../src/x86/names/registers.ts';
 import type { TestSystem } from './system.ts';
 

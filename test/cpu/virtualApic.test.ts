@@ -4,7 +4,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
-import { isValid, vectorOf } from '../../src/cpu/interruption.ts';
+import { isValid, vectorOf } from '../../src/cpu/events/interruption.ts';
 import { writeRflags } from '../../src/cpu/rflags.ts';
 import { processPostedInterrupts, VirtualApic } from '../../src/cpu/virtualApic.ts';
 import { exitName } from '../../src/cpu/vmexit.ts';

@@ -1,6 +1,6 @@
 // Every form that user mode may execute, and short programs of them, against the processor underneath: registers, flags, memory, faults.
 import { describe, expect, it } from 'vitest';
-import { HANDLERS } from '../../src/cpu/handlers.ts';
+import { HANDLERS } from '../../src/cpu/code/handlers.ts';
 import { MAX_LENGTH } from '../../src/x86/decoder.ts';
 import { RFLAGS } from '../../src/x86/names/registers.ts';
 import type { Row } from '../../src/x86/row.ts';

@@ -1,13 +1,13 @@
 // A trapline CPU in user mode that runs a native case: the same linear addresses, the same pages, Linux's segments, every exception an exit. A case
 // ends as natively: at the INT3 behind it, or after one instruction.
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
-import { isNull, readDescriptor, segmentOf } from '../../src/cpu/descriptors.ts';
+import { isNull, readDescriptor, segmentOf } from '../../src/cpu/segments/descriptors.ts';
 import { Processor, type ProcessorOptions } from '../../src/cpu/processor.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { flatCode64, flatData, nullSegment, readSegment, writeSegment } from '../../src/cpu/segments.ts';
+import { flatCode64, flatData, nullSegment, readSegment, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { PTE } from '../../src/x86/names/paging.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';

@@ -1,11 +1,11 @@
 // A trapline CPU that runs the same system cases as the oracle: same image, same registers, until HLT, a triple fault, or the end of memory.
-import { selectCodeMode } from '../../src/cpu/codeMode.ts';
+import { selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import { EXIT } from '../../src/cpu/exit.ts';
 import type { Features } from '../../src/cpu/features.ts';
 import { Processor } from '../../src/cpu/processor.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, writeSegment } from '../../src/cpu/segments.ts';
+import { readSegment, writeSegment } from '../../src/cpu/segments/segments.ts';
 import { MSR } from '../../src/x86/names/msrs.ts';
 import { APIC_BASE } from '../../src/x86/names/msrs.ts';
 import { MEMORY_SIZE, type Poke } from '../cpu/systemImage.ts';

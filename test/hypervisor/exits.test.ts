@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EXIT, type ExitReason } from '../../src/cpu/exit.ts';
-import { EXIT_INFO } from '../../src/cpu/memoryExits.ts';
-import { STAGE } from '../../src/cpu/secondStage.ts';
+import { EXIT_INFO } from '../../src/cpu/memory/memoryExits.ts';
+import { STAGE } from '../../src/cpu/memory/secondStage.ts';
 import type { CpuState } from '../../src/cpu/state.ts';
 import { MSRS, nameOfMsr } from '../../src/hypervisor/msrs.ts';
 import { KVM_MSR } from '../../src/hypervisor/names.ts';

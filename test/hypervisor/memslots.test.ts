@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SecondStage, STAGE } from '../../src/cpu/secondStage.ts';
+import { SecondStage, STAGE } from '../../src/cpu/memory/secondStage.ts';
 import { GuestMemory } from '../../src/hypervisor/guestMemory.ts';
 import { GuestPageCache } from '../../src/hypervisor/guestPageCache.ts';
 import { Memslots, type MemoryRegion } from '../../src/hypervisor/memslots.ts';

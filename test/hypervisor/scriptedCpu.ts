@@ -3,7 +3,7 @@
 
 import { Controls } from '../../src/cpu/controls.ts';
 import { EXIT, type Exit, type ExitReason } from '../../src/cpu/exit.ts';
-import { EVENT_TYPE, interruption, isValid } from '../../src/cpu/interruption.ts';
+import { EVENT_TYPE, interruption, isValid } from '../../src/cpu/events/interruption.ts';
 import { Views } from '../../src/cpu/layout.ts';
 import { STATE_SIZE, stateAt, type CpuState } from '../../src/cpu/state.ts';
 import {

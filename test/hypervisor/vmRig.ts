@@ -1,8 +1,8 @@
 // A VM of scripted CPUs on a host, for tests of the run loop: what happened comes back as a list of trace events.
 
-import { Arena } from '../../src/cpu/arena.ts';
+import { Arena } from '../../src/cpu/memory/arena.ts';
 import { Views } from '../../src/cpu/layout.ts';
-import { SecondStage } from '../../src/cpu/secondStage.ts';
+import { SecondStage } from '../../src/cpu/memory/secondStage.ts';
 import { COST_MODELS, type CostModel } from '../../src/host/costs.ts';
 import { Host } from '../../src/host/host.ts';
 import type { Sleep } from '../../src/host/sleep.ts';

@@ -1,12 +1,12 @@
 // What a trapline machine makes of the instruction at a RIP: its text, its row and form, and the record that generated code
 // reads, as the machine's own code cache holds it.
 
-import { CODE } from '../../src/cpu/codeMode.ts';
+import { CODE } from '../../src/cpu/segments/codeMode.ts';
 import type { Cpu } from '../../src/cpu/cpu.ts';
-import { HANDLERS } from '../../src/cpu/handlers.ts';
+import { HANDLERS } from '../../src/cpu/code/handlers.ts';
 import type { Processor } from '../../src/cpu/processor.ts';
-import { RECORD, registerOf } from '../../src/cpu/records.ts';
-import { pageAddress } from '../../src/cpu/secondStage.ts';
+import { RECORD, registerOf } from '../../src/cpu/code/records.ts';
+import { pageAddress } from '../../src/cpu/memory/secondStage.ts';
 import { OFFSET, SEGMENTS, SEGMENT_SIZE } from '../../src/cpu/state.ts';
 import type { Machine } from '../../src/vmm/machine.ts';
 import { Decoded, MAX_LENGTH, MODE, decode } from '../../src/x86/decoder.ts';

@@ -1,10 +1,10 @@
 // Lockstep finds what is wrong: planted semantics, planted memory, a planted record; and finds nothing where nothing is.
 
-import { CODE } from '../../src/cpu/codeMode.ts';
+import { CODE } from '../../src/cpu/segments/codeMode.ts';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { assembleText } from '../../src/cli/load.ts';
-import { RECORD } from '../../src/cpu/records.ts';
-import { pageAddress } from '../../src/cpu/secondStage.ts';
+import { RECORD } from '../../src/cpu/code/records.ts';
+import { pageAddress } from '../../src/cpu/memory/secondStage.ts';
 import type { Image } from '../../src/vmm/image.ts';
 import type { Row } from '../../src/x86/row.ts';
 import { dst, src, type Semantics } from '../../src/x86/semantics.ts';

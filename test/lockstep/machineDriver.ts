@@ -3,7 +3,7 @@
 import type { Cpu } from '../../src/cpu/cpu.ts';
 import type { ProcessorOptions } from '../../src/cpu/processor.ts';
 import { readRflags } from '../../src/cpu/rflags.ts';
-import { readSegment } from '../../src/cpu/segments.ts';
+import { readSegment } from '../../src/cpu/segments/segments.ts';
 import { SEGMENTS } from '../../src/cpu/state.ts';
 import { PRIMITIVE_COUNT, type CostModel } from '../../src/host/costs.ts';
 import type { Image } from '../../src/vmm/image.ts';

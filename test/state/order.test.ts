@@ -12,7 +12,7 @@ import { KVM_MSR } from '../../src/hypervisor/names.ts';
 import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
 import { APIC_BASE, MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { CR4, EFER, SEGMENT } from '../../src/x86/names/registers.ts';
-import { segmentSelector } from '../../src/cpu/segments.ts';
+import { segmentSelector } from '../../src/cpu/segments/segments.ts';
 import { APIC } from '../../src/hypervisor/lapic/registers.ts';
 import { bootGuest, corpus, MEMORY } from '../vmm/guest.ts';
 import { Machine } from '../../src/vmm/machine.ts';

@@ -1,7 +1,7 @@
 // Guests that the hypervisor meets outside 64-bit mode: exits, interrupts and state there.
 
 import { describe, expect, it } from 'vitest';
-import { isRealMode } from '../../src/cpu/codeMode.ts';
+import { isRealMode } from '../../src/cpu/segments/codeMode.ts';
 import type { Machine } from '../../src/vmm/machine.ts';
 import { bootGuest, POWER_OFF } from './guest.ts';
 

@@ -3,7 +3,7 @@ import { Host } from '../../src/host/host.ts';
 import { Machine } from '../../src/vmm/machine.ts';
 import type { MmioDevice } from '../../src/vmm/mmio.ts';
 import { exitStatus, type RunResult } from '../../src/vmm/result.ts';
-import { segmentBase } from '../../src/cpu/segments.ts';
+import { segmentBase } from '../../src/cpu/segments/segments.ts';
 import { GPR, SEGMENT } from '../../src/x86/names/registers.ts';
 import { bootGuest, corpus, imageOf, MEMORY, POWER_OFF } from './guest.ts';
 

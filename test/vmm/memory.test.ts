@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { STAGE } from '../../src/cpu/secondStage.ts';
+import { STAGE } from '../../src/cpu/memory/secondStage.ts';
 import type { Machine } from '../../src/vmm/machine.ts';
 import { GPR } from '../../src/x86/names/registers.ts';
 import { bootGuest, MEMORY, POWER_OFF } from './guest.ts';

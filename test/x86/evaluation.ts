@@ -1,7 +1,7 @@
 // A back end without a processor: evaluates the semantics of one form on registers, flags and an immediate, quickly enough that
-// every input of a small instruction can be tried. What records, memory and modes have to do with it: cpu/evaluator.ts.
+// every input of a small instruction can be tried. What records, memory and modes have to do with it: cpu/code/evaluator.ts.
 
-import { evaluate } from '../../src/cpu/evaluate.ts';
+import { evaluate } from '../../src/cpu/code/evaluate.ts';
 import { constant, i32, i64, type Expr } from '../../src/wasm/expr.ts';
 import type { Int, Type } from '../../src/wasm/types.ts';
 import type { BackEnd, FaultName, Register } from '../../src/x86/backEnd.ts';
@@ -20,7 +20,7 @@ export type Ending = Registers | { readonly fault: FaultName };
 
 const FIRST_HIGH_BYTE = 16;
 const unused = (): never => {
-  throw new Error('this instruction needs a processor: see cpu/evaluator.ts');
+  throw new Error('this instruction needs a processor: see cpu/code/evaluator.ts');
 };
 const faulted = {};
 

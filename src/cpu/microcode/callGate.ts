@@ -2,14 +2,14 @@
 // privilege: then it goes to the stack that the TSS names, which first gets the old stack pointer and the parameters.
 
 import { SEGMENT } from '../../x86/names/registers.ts';
-import { isLongMode } from '../codeMode.ts';
-import { gateDpl, isNull, markAccessed, readDescriptor, rplOf, selectorError } from '../descriptors.ts';
-import type { Descriptor, Gate } from '../descriptors.ts';
+import { isLongMode } from '../segments/codeMode.ts';
+import { gateDpl, isNull, markAccessed, readDescriptor, rplOf, selectorError } from '../segments/descriptors.ts';
+import type { Descriptor, Gate } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
-import { cplBehind, goThrough } from '../gate.ts';
-import { requireWithin } from '../segmentation.ts';
-import { dplOf, is64BitCode, isCode, isConforming, isPresent, segmentSelector } from '../segments.ts';
-import { Stack } from '../stack.ts';
+import { cplBehind, goThrough } from '../events/gate.ts';
+import { requireWithin } from '../segments/segmentation.ts';
+import { dplOf, is64BitCode, isCode, isConforming, isPresent, segmentSelector } from '../segments/segments.ts';
+import { Stack } from '../segments/stack.ts';
 import type { CpuState } from '../state.ts';
 import { nextRip } from './checks.ts';
 import { loadCs } from './codeSegment.ts';

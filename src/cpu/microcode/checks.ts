@@ -1,11 +1,11 @@
 // What many instructions ask and do alike: privilege, register writes, flags.
 
 import { CR4, GPR } from '../../x86/names/registers.ts';
-import type { AccessKind } from '../access.ts';
-import { is64BitMode, isRealMode } from '../codeMode.ts';
+import type { AccessKind } from '../memory/access.ts';
+import { is64BitMode, isRealMode } from '../segments/codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
-import { accessThrough, linearAddress } from '../segmentation.ts';
+import { accessThrough, linearAddress } from '../segments/segmentation.ts';
 import type { CpuState } from '../state.ts';
 import type { MicrocodeCpu, Operands } from './microcode.ts';
 

@@ -1,14 +1,14 @@
 // Checks of code and stack segments that far transfers and returns share (SDM vol. 2, IRET, JMP, CALL and RET).
 
 import { GPR, SEGMENT, SEGMENT_ATTRIBUTE } from '../../x86/names/registers.ts';
-import { is64BitMode, isLongMode } from '../codeMode.ts';
-import { isNull, readDescriptor, rplOf, segmentOf, selectorError, type Descriptor } from '../descriptors.ts';
-import { markAccessed } from '../descriptors.ts';
+import { is64BitMode, isLongMode } from '../segments/codeMode.ts';
+import { isNull, readDescriptor, rplOf, segmentOf, selectorError, type Descriptor } from '../segments/descriptors.ts';
+import { markAccessed } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
-import { dplOf, isCode, isConforming, isData, isPresent, isUsable, isWritableData } from '../segments.ts';
-import { nullSegment, nullifySegment, readSegment, realModeSegment, segmentAttributes } from '../segments.ts';
-import { segmentLimit, writeSegment, type Segment } from '../segments.ts';
-import { Stack } from '../stack.ts';
+import { dplOf, isCode, isConforming, isData, isPresent, isUsable, isWritableData } from '../segments/segments.ts';
+import { nullSegment, nullifySegment, readSegment, realModeSegment, segmentAttributes } from '../segments/segments.ts';
+import { segmentLimit, writeSegment, type Segment } from '../segments/segments.ts';
+import { Stack } from '../segments/stack.ts';
 import type { CpuState } from '../state.ts';
 import type { MicrocodeCpu } from './microcode.ts';
 

@@ -2,10 +2,17 @@
 
 import { SEGMENT, SELECTOR, SYSTEM_TYPE } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
-import { is64BitMode, isLongMode } from '../codeMode.ts';
-import { busy, isNull, markBusy, readSystemDescriptor, selectorError, type Descriptor } from '../descriptors.ts';
+import { is64BitMode, isLongMode } from '../segments/codeMode.ts';
+import {
+  busy,
+  isNull,
+  markBusy,
+  readSystemDescriptor,
+  selectorError,
+  type Descriptor,
+} from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
-import { isPresent, nullSegment, segmentSelector, systemType, writeSegment } from '../segments.ts';
+import { isPresent, nullSegment, segmentSelector, systemType, writeSegment } from '../segments/segments.ts';
 import type { CpuState } from '../state.ts';
 import { linearAfter, operandAccess, operandAddress, readWordOperand, storeWord, truncate } from './checks.ts';
 import { requireProtectedMode, requireRing0, requireUnprevented } from './checks.ts';

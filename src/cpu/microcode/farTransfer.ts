@@ -1,15 +1,15 @@
 // Far transfers of control: JMP, CALL and RET through code segments; through call gates: callGate.ts.
 
 import { SEGMENT, SYSTEM_TYPE } from '../../x86/names/registers.ts';
-import { isLongMode, isRealMode } from '../codeMode.ts';
-import { isNull, markAccessed, readCallGate, readDescriptor, rplOf, selectorError } from '../descriptors.ts';
-import type { Descriptor, Gate } from '../descriptors.ts';
+import { isLongMode, isRealMode } from '../segments/codeMode.ts';
+import { isNull, markAccessed, readCallGate, readDescriptor, rplOf, selectorError } from '../segments/descriptors.ts';
+import type { Descriptor, Gate } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
-import { isCode, segmentSelector, systemType } from '../segments.ts';
-import { leadsTo64Bit, requireWithin } from '../segmentation.ts';
-import { Stack } from '../stack.ts';
+import { isCode, segmentSelector, systemType } from '../segments/segments.ts';
+import { leadsTo64Bit, requireWithin } from '../segments/segmentation.ts';
+import { Stack } from '../segments/stack.ts';
 import type { CpuState } from '../state.ts';
-import { switchByGate, switchToTss } from '../taskSwitch.ts';
+import { switchByGate, switchToTss } from '../events/taskSwitch.ts';
 import { callThrough, checkGate, jumpThrough } from './callGate.ts';
 import { nextRip, readFarPointer } from './checks.ts';
 import { checkDirectTarget, goInRealMode, loadCs, loadStack, readReturnCode } from './codeSegment.ts';

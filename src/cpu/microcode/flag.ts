@@ -3,7 +3,7 @@
 import { CR4, RFLAGS, SHADOW } from '../../x86/names/registers.ts';
 import { raise, stop } from '../fault.ts';
 import { iopl, readRflags, writeRflags } from '../rflags.ts';
-import { Stack } from '../stack.ts';
+import { Stack } from '../segments/stack.ts';
 import type { CpuState } from '../state.ts';
 import { changeFlags } from './checks.ts';
 import type { Microcode } from './microcode.ts';

@@ -2,7 +2,7 @@
 // registers at once. Everything that will be read and written is probed before, in the order of the accesses.
 
 import { GPR } from '../../x86/names/registers.ts';
-import { Stack } from '../stack.ts';
+import { Stack } from '../segments/stack.ts';
 import { writeGpr } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 

@@ -3,7 +3,7 @@
 import { ACTIVITY, CR4, GPR, RFLAGS } from '../../x86/names/registers.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
-import { linearAddress } from '../segmentation.ts';
+import { linearAddress } from '../segments/segmentation.ts';
 import { leaveGuest } from '../vmexit.ts';
 import { changeFlags, operandAccess, requireRing0 } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';

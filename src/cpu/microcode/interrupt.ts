@@ -2,8 +2,8 @@
 
 import { RFLAGS } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
-import { deliverSoftwareEvent } from '../delivery.ts';
-import { EVENT_TYPE } from '../interruption.ts';
+import { deliverSoftwareEvent } from '../events/delivery.ts';
+import { EVENT_TYPE } from '../events/interruption.ts';
 import { readRflags } from '../rflags.ts';
 import type { Microcode } from './microcode.ts';
 

@@ -1,14 +1,14 @@
 // IRET: the return from interrupts, in every mode (SDM vol. 2, IRET). Task returns and virtual-8086 mode stop by name.
 
 import { GPR, RFLAGS, SEGMENT } from '../../x86/names/registers.ts';
-import { is64BitMode, isLongMode, isRealMode } from '../codeMode.ts';
-import { markAccessed, rplOf } from '../descriptors.ts';
+import { is64BitMode, isLongMode, isRealMode } from '../segments/codeMode.ts';
+import { markAccessed, rplOf } from '../segments/descriptors.ts';
 import { guestFault, raise, stop } from '../fault.ts';
 import { iopl, readRflags, writeRflags } from '../rflags.ts';
-import { writeSegment } from '../segments.ts';
-import { leadsTo64Bit, requireWithin } from '../segmentation.ts';
-import { Stack } from '../stack.ts';
-import { switchTasks } from '../taskSwitch.ts';
+import { writeSegment } from '../segments/segments.ts';
+import { leadsTo64Bit, requireWithin } from '../segments/segmentation.ts';
+import { Stack } from '../segments/stack.ts';
+import { switchTasks } from '../events/taskSwitch.ts';
 import { goInRealMode, loadCs, loadStack, readReturnCode, readStackSegment } from './codeSegment.ts';
 import { returnToCpl, takeStackSegment } from './codeSegment.ts';
 import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';

@@ -4,7 +4,7 @@ import { CR4 } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
-import { INVPCID } from '../mmu.ts';
+import { INVPCID } from '../memory/mmu.ts';
 import { leaveGuest } from '../vmexit.ts';
 import { linearAfter, operandAccess, operandAddress, requireRing0, truncate } from './checks.ts';
 import type { Microcode } from './microcode.ts';

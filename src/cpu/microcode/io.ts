@@ -4,10 +4,10 @@ import { IO_QUALIFICATION } from '../../x86/names/paging.ts';
 import { GPR, RFLAGS, SEGMENT, TSS64 } from '../../x86/names/registers.ts';
 import { raise, stop } from '../fault.ts';
 import { iopl } from '../rflags.ts';
-import { linearAddress } from '../segmentation.ts';
-import { segmentBase, segmentLimit } from '../segments.ts';
+import { linearAddress } from '../segments/segmentation.ts';
+import { segmentBase, segmentLimit } from '../segments/segments.ts';
 import type { CpuState } from '../state.ts';
-import { is16BitTss } from '../taskState.ts';
+import { is16BitTss } from '../events/taskState.ts';
 import { operandAccess, truncate, writeGpr } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands, Outcome } from './microcode.ts';
 

@@ -4,7 +4,7 @@
 // Contract: state.rip and state.tsc are those of the instruction. Microcode reads its operands, checks in the manual's
 // order, raises (`raise.*`), exits (`vmExit`) or stops (`stop`), and only then commits: thrown out of, it has changed nothing.
 
-import type { AccessKind } from '../access.ts';
+import type { AccessKind } from '../memory/access.ts';
 import type { Controls } from '../controls.ts';
 import type { CpuidResult, Features } from '../features.ts';
 import type { CpuState } from '../state.ts';

@@ -2,12 +2,20 @@
 
 import { CR4, DR6, SEGMENT, SHADOW } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
-import { is64BitMode, isRealMode } from '../codeMode.ts';
-import { isNull, markAccessed, readDescriptor, rplOf, segmentOf, selectorError } from '../descriptors.ts';
+import { is64BitMode, isRealMode } from '../segments/codeMode.ts';
+import { isNull, markAccessed, readDescriptor, rplOf, segmentOf, selectorError } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
-import { dplOf, isConforming, isPresent, isReadable, nullSegment, readSegment, segmentBase } from '../segments.ts';
-import { realModeSegment, segmentSelector, setSegmentBase, writeSegment, type Segment } from '../segments.ts';
-import { Stack } from '../stack.ts';
+import {
+  dplOf,
+  isConforming,
+  isPresent,
+  isReadable,
+  nullSegment,
+  readSegment,
+  segmentBase,
+} from '../segments/segments.ts';
+import { realModeSegment, segmentSelector, setSegmentBase, writeSegment, type Segment } from '../segments/segments.ts';
+import { Stack } from '../segments/stack.ts';
 import type { CpuState } from '../state.ts';
 import { readFarPointer, readWordOperand, storeWord, truncate, writeGpr } from './checks.ts';
 import { readStackSegment, takeStackSegment } from './codeSegment.ts';

@@ -2,10 +2,10 @@
 
 import { DR6, EFER, GPR, RFLAGS, SEGMENT, SELECTOR } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
-import { is64BitMode, isLongMode, isRealMode } from '../codeMode.ts';
+import { is64BitMode, isLongMode, isRealMode } from '../segments/codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
-import { flatCode32, flatCode64, flatData, segmentBase, setSegmentBase, writeSegment } from '../segments.ts';
+import { flatCode32, flatCode64, flatData, segmentBase, setSegmentBase, writeSegment } from '../segments/segments.ts';
 import type { CpuState } from '../state.ts';
 import { nextRip, requireRing0, truncate } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';

@@ -1,9 +1,9 @@
 // Instructions that ask about a selector without loading it, and answer in ZF: LAR, LSL, VERR, VERW, ARPL.
 
 import { RFLAGS, SEGMENT_ATTRIBUTE, SELECTOR, SYSTEM_TYPE } from '../../x86/names/registers.ts';
-import { isLongMode } from '../codeMode.ts';
-import { isNull, readDescriptor, rplOf, type Descriptor } from '../descriptors.ts';
-import { dplOf, isConforming, isReadable, isWritableData, systemType } from '../segments.ts';
+import { isLongMode } from '../segments/codeMode.ts';
+import { isNull, readDescriptor, rplOf, type Descriptor } from '../segments/descriptors.ts';
+import { dplOf, isConforming, isReadable, isWritableData, systemType } from '../segments/segments.ts';
 import { changeFlags, operandAccess, operandAddress, readWordOperand, writeGpr, writeOperand } from './checks.ts';
 import { requireProtectedMode } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';

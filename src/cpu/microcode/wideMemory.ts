@@ -2,7 +2,7 @@
 
 import { GPR, RFLAGS, SEGMENT } from '../../x86/names/registers.ts';
 import { raise } from '../fault.ts';
-import { linearAddress } from '../segmentation.ts';
+import { linearAddress } from '../segments/segmentation.ts';
 import { changeFlags, linearAfter, operandAccess, operandAddress } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 

@@ -1,7 +1,7 @@
 // EPT_VIOLATION and EPT_MISCONFIG: handle_ept_violation and handle_ept_misconfig. A page of a slot becomes present when it is
 // first touched; what no slot holds belongs to a device, and so do writes to a read-only slot (KVM_MEM_READONLY).
 
-import { STAGE } from '../../cpu/secondStage.ts';
+import { STAGE } from '../../cpu/memory/secondStage.ts';
 import { COST } from '../../host/costs.ts';
 import { mmioRead, mmioWrite } from '../lapic/mmio.ts';
 import { pageOf } from '../memslots.ts';

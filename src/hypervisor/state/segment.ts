@@ -1,7 +1,7 @@
 // A segment register as KVM hands it out: struct kvm_segment, the descriptor's fields one by one.
 
 import { isCanonicalAddress } from '../../cpu/canonical.ts';
-import { readSegment, writeSegment } from '../../cpu/segments.ts';
+import { readSegment, writeSegment } from '../../cpu/segments/segments.ts';
 import type { CpuState } from '../../cpu/state.ts';
 import { DPL_SHIFT, SEGMENT, SEGMENT_ATTRIBUTE, SYSTEM_TYPE } from '../../x86/names/registers.ts';
 import { requireBits, requireU64, type Refuse } from './ioctl.ts';

@@ -3,7 +3,7 @@
 
 import { CR0_DEFINED, illegalCr0, illegalCr4 } from '../../cpu/controlRegisters.ts';
 import { definedEfer } from '../../cpu/msrs.ts';
-import { getPdptes, isLegalPdpte, meansPaePaging, PDPTES, setPdptes } from '../../cpu/pdptes.ts';
+import { getPdptes, isLegalPdpte, meansPaePaging, PDPTES, setPdptes } from '../../cpu/memory/pdptes.ts';
 import { CR0, CR3, CR4, EFER, SEGMENT } from '../../x86/names/registers.ts';
 import { queueInterrupt } from '../inject.ts';
 import { mayWriteBase } from '../lapic/base.ts';

@@ -9,7 +9,7 @@
 //   ...     the image
 //   top     stacks of 16 KiB, vCPU 0's uppermost
 
-import { flatCode64, flatData, nullSegment, writeSegment } from '../../cpu/segments.ts';
+import { flatCode64, flatData, nullSegment, writeSegment } from '../../cpu/segments/segments.ts';
 import type { CpuState } from '../../cpu/state.ts';
 import type { Vcpu } from '../../hypervisor/vcpu.ts';
 import type { Vm } from '../../hypervisor/vm.ts';

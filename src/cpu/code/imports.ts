@@ -1,0 +1,31 @@
+// What generated code calls in TypeScript, seen from both sides.
+
+import type { Callable } from '../../wasm/module.ts';
+
+/** Functions that handlers call. Addresses and values of 64 bits travel as two halves, low first; `access` as in access.ts. */
+export interface HandlerImports {
+  /** (low, high, access, record) -> address in linear memory of the bytes, or 0: leave with STATUS.RAISED. */
+  readonly slowRead: Callable;
+  /** The same for a read-modify-write: probes for writing. */
+  readonly slowOpen: Callable;
+  /** (low, high, access, record, valueLow, valueHigh) -> 0: leave with STATUS.RAISED. */
+  readonly slowWrite: Callable;
+  /** (state offset of a segment register, offset, access, record) -> 0: leave with STATUS.RAISED; else the segment admits it. */
+  readonly checkSegment: Callable;
+  /** (vector, record): then leave with STATUS.RAISED. */
+  readonly raise: Callable;
+  /** (record) -> 0: go on with the next record; else the status to leave with. */
+  readonly microcode: Callable;
+  /** (address, bytes, view entry) -> host address, or 0: a store to a page with decoded code, where its lines allow it. */
+  readonly storeBesideCode: Callable;
+}
+
+/** What TypeScript gives generated code; names are those of `HandlerImports`. */
+export interface InterpreterImports {
+  slowRead(low: number, high: number, access: number, record: number): number;
+  slowOpen(low: number, high: number, access: number, record: number): number;
+  slowWrite(low: number, high: number, access: number, record: number, valueLow: number, valueHigh: number): number;
+  checkSegment(register: number, offset: number, access: number, record: number): number;
+  raise(vector: number, record: number): void;
+  microcode(record: number): number;
+}

@@ -1,0 +1,50 @@
+// Delivery through the IDT of protected mode outside of IA-32e mode (SDM vol. 3, 6.12 and INT n in vol. 2): interrupt and trap
+// gates of 16 and 32 bits, which decide the width of the frame. SS:ESP is part of it only if the privilege changes.
+
+import { SEGMENT, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { readGate, type Gate } from '../segments/descriptors.ts';
+import { begin, checkGate, extOf, gateError, handlerFlags, isRequested, readHandlerCode, savedFlags } from './event.ts';
+import type { Event } from './event.ts';
+import { raise } from '../fault.ts';
+import { goThrough } from './gate.ts';
+import { hasErrorCode, vectorOf } from './interruption.ts';
+import type { MicrocodeCpu } from '../microcode/microcode.ts';
+import { readRflags, writeRflags } from '../rflags.ts';
+import { isCode, segmentSelector, systemType } from '../segments/segments.ts';
+import { switchThrough } from './taskSwitch.ts';
+
+const GATE_BYTES = 8;
+const TYPES =
+  (1 << SYSTEM_TYPE.TASK_GATE) |
+  (1 << SYSTEM_TYPE.INTERRUPT_GATE16) |
+  (1 << SYSTEM_TYPE.TRAP_GATE16) |
+  (1 << SYSTEM_TYPE.INTERRUPT_GATE) |
+  (1 << SYSTEM_TYPE.TRAP_GATE);
+
+export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
+  const { state } = cpu;
+  const ext = extOf(event);
+  const gate = readIdtGate(cpu, event, ext);
+  const code = readHandlerCode(cpu, gate, isCode, ext);
+  const rflags = readRflags(state);
+  const frame = [savedFlags(event, rflags), BigInt(segmentSelector(state, SEGMENT.CS)), event.returnRip];
+  if (hasErrorCode(event.info)) frame.push(BigInt(event.errorCode));
+
+  goThrough(cpu, gate, code, frame, ext);
+  writeRflags(state, handlerFlags(gate, rflags));
+  begin(state, event);
+}
+
+function readIdtGate(cpu: MicrocodeCpu, event: Event, ext: number): Gate {
+  const { state } = cpu;
+  const vector = vectorOf(event.info);
+  const error = gateError(vector, ext);
+  const offset = vector * GATE_BYTES;
+  if (offset + GATE_BYTES - 1 > state.idtrLimit) raise.gp(error);
+  const gate = readGate(cpu, BigInt.asUintN(32, state.idtrBase + BigInt(offset)));
+  checkGate(state, gate, TYPES, isRequested(event), error);
+  if (systemType(gate.attributes) === SYSTEM_TYPE.TASK_GATE) {
+    switchThrough(cpu, gate.selector, ext, 'an interrupt or exception through a task gate');
+  }
+  return gate;
+}

@@ -1,0 +1,84 @@
+// An event being delivered, and what all ways of delivering it have in common.
+
+import { ACTIVITY, DR6, ERROR_CODE, RFLAGS, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { gateDpl, isNull, readDescriptor, selectorError, type Descriptor, type Gate } from '../segments/descriptors.ts';
+import { raise } from '../fault.ts';
+import { EVENT_TYPE, typeOf } from './interruption.ts';
+import type { MicrocodeCpu } from '../microcode/microcode.ts';
+import { dplOf, isPresent, systemType } from '../segments/segments.ts';
+import type { CpuState } from '../state.ts';
+
+export interface Event {
+  readonly info: number;
+  readonly errorCode: number;
+  /** The RIP that the frame saves. */
+  readonly returnRip: bigint;
+  /** Bytes of the instruction that causes it (software events), else 0. */
+  readonly length: number;
+  /**
+   * RF is set in the saved flags: the event is a fault, and its instruction will run again. Of an instruction breakpoint it is
+   * for the handler to set it (SDM vol. 3, 17.3.1.1).
+   */
+  readonly resume: boolean;
+}
+
+/** A program asked for it (INT n, INT3, INTO): the gate's DPL counts, and faults do not carry EXT. INT1 counts as external. */
+export const isRequested = ({ info }: Event): boolean => {
+  const type = typeOf(info);
+  return type === EVENT_TYPE.SOFT_INTERRUPT || type === EVENT_TYPE.SOFT_EXCEPTION;
+};
+
+/** What faults of its delivery have in bit 0 of their error code. */
+export const extOf = (event: Event): number => (isRequested(event) ? 0 : ERROR_CODE.EXT);
+
+/** Whether a gate's type is one of these; code and data segments have none. */
+const isAmong = (types: number, { attributes }: Gate): boolean => {
+  const type = systemType(attributes);
+  return type >= 0 && ((types >> type) & 1) !== 0;
+};
+
+/** The error code of faults that concern a gate of the IDT. */
+export const gateError = (vector: number, ext: number): number => (vector << 3) | ERROR_CODE.IDT | ext;
+
+/** Checks a gate of the IDT in the manual's order. `types`: what the IDT may hold, a bit for each type. */
+export function checkGate(state: CpuState, gate: Gate, types: number, requested: boolean, error: number): void {
+  if (!isAmong(types, gate)) raise.gp(error);
+  if (requested && gateDpl(gate) < state.cpl) raise.gp(error);
+  if (!isPresent(gate.attributes)) raise.np(error);
+}
+
+/** The code segment of a gate: of a kind that the mode wants, and no less privileged than the CPL. */
+export function readHandlerCode(
+  cpu: MicrocodeCpu,
+  { selector }: Gate,
+  fits: (attributes: number) => boolean,
+  ext: number,
+): Descriptor {
+  if (isNull(selector)) raise.gp(ext);
+  const error = selectorError(selector) | ext;
+  const code = readDescriptor(cpu, selector) ?? raise.gp(error);
+  if (!fits(code.attributes) || dplOf(code.attributes) > cpu.state.cpl) raise.gp(error);
+  if (!isPresent(code.attributes)) raise.np(error);
+  return code;
+}
+
+/** The flags that the frame saves. */
+export const savedFlags = ({ resume }: Event, rflags: number): bigint =>
+  BigInt((resume ? rflags | RFLAGS.RF : rflags) >>> 0);
+
+const CLEARED = RFLAGS.TF | RFLAGS.NT | RFLAGS.VM | RFLAGS.RF;
+const INTERRUPT_GATES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.INTERRUPT_GATE16);
+
+/** The flags that a handler begins with. */
+export const handlerFlags = (gate: Gate, rflags: number): number =>
+  rflags & ~(isAmong(INTERRUPT_GATES, gate) ? CLEARED | RFLAGS.IF : CLEARED);
+
+const SINGLE_STEP = Number(DR6.BS);
+
+/** What remains to be done when the handler's registers are loaded. */
+export function begin(state: CpuState, { info }: Event): void {
+  state.shadow = 0;
+  state.pendingDb &= ~SINGLE_STEP; // what MOV SS has held off comes at the handler's first instruction
+  state.activity = ACTIVITY.ACTIVE;
+  if (typeOf(info) === EVENT_TYPE.NMI) state.nmiBlocked = 1;
+}
