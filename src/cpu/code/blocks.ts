@@ -19,7 +19,7 @@ import { FORMS, formWithoutFeature } from '../../x86/tables.ts';
 import type { Arena, CodeCache } from '../memory/arena.ts';
 import type { Features } from '../features.ts';
 import { CODE, DECODED_AS, ENVIRONMENT_OF, type CodeMode, type Environment } from '../segments/codeMode.ts';
-import { CLOSING, HANDLER_OF_FORM, SPECIAL } from './handlers.ts';
+import { CLOSING, HANDLER_OF_FORM, SPECIAL, type Closing } from './handlers.ts';
 import type { Views } from '../layout.ts';
 import { CODE_CACHE_SIZE, SCRATCH_SIZE, type MemoryMap } from '../memory/memoryMap.ts';
 import { RECORD, RECORD_SIZE, writeRecord, type RecordShape } from './records.ts';
@@ -219,7 +219,7 @@ export class Blocks implements CodeCache {
     offset: number,
     mode: CodeMode,
     most: number,
-    close: keyof (typeof CLOSING)['long'],
+    close: Closing,
     end = PAGE_SIZE,
   ): number {
     const insn = this.#insn;
@@ -240,14 +240,7 @@ export class Blocks implements CodeCache {
     return count;
   }
 
-  #decodeStraddling(
-    at: number,
-    page: number,
-    offset: number,
-    next: number,
-    mode: CodeMode,
-    close: keyof (typeof CLOSING)['long'],
-  ): void {
+  #decodeStraddling(at: number, page: number, offset: number, next: number, mode: CodeMode, close: Closing): void {
     const bytes = this.#straddled;
     const here = PAGE_SIZE - offset;
     bytes.set(this.#views.u8.subarray(page + offset, page + PAGE_SIZE));

@@ -16,7 +16,7 @@ import type { Cpu } from '../cpu.ts';
 import { STATUS } from './status.ts';
 import { evaluate } from './evaluate.ts';
 import { raise } from '../fault.ts';
-import { CLOSING, HANDLERS, SPECIAL, type Handler } from './handlers.ts';
+import { CLOSING, HANDLERS, SPECIAL, type Closing, type Handler } from './handlers.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { linearAddress } from '../segments/segmentation.ts';
 import { segmentBase, segmentLimit } from '../segments/segments.ts';
@@ -122,7 +122,7 @@ class Evaluator implements BackEnd {
   #byte(offset: number): number {
     return this.#cpu.state.views.u8[this.#record + offset]!;
   }
-  get #closing(): (typeof CLOSING)['long'] {
+  get #closing(): Readonly<Record<Closing, number>> {
     return CLOSING[this.#handler.environment];
   }
   #rip(extra: number): bigint {

@@ -46,8 +46,9 @@ export const SPECIAL = {
   NOT_IMPLEMENTED: 3,
 } as const;
 
+export type Closing = 'FALL_THROUGH' | 'STOP';
 /** Behind the last record of a block that no branch ends, and behind that of an exact stop. */
-export const CLOSING: Readonly<Record<Environment, { readonly FALL_THROUGH: number; readonly STOP: number }>> = {
+export const CLOSING: Readonly<Record<Environment, Readonly<Record<Closing, number>>>> = {
   long: { FALL_THROUGH: 4, STOP: 5 },
   flat: { FALL_THROUGH: 6, STOP: 7 },
   segmented: { FALL_THROUGH: 8, STOP: 9 },
