@@ -1,12 +1,11 @@
 // Decode speed: blocks of the largest loops decoded to records again and again, in millions of instructions a second.
 
 import { CODE as MODE } from '../src/cpu/segments/codeMode.ts';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { assembleText, packageFolder } from '../src/cli/load.ts';
+import { assembleText } from '../src/cli/load.ts';
 import { RECORD } from '../src/cpu/code/records.ts';
 import { bareCpu, CODE } from '../test/cpu/bare.ts';
 import { measured, time, type Measured } from './clock.ts';
+import { sourceOf } from './loops.ts';
 
 const PASSES = 20_000;
 
@@ -14,9 +13,8 @@ export async function decodeSpeed(rounds: number): Promise<Measured> {
   const bare = bareCpu();
   const { blocks, views } = bare.processor;
   const starts: number[] = [];
-  for (const name of ['sort', 'bytecode', 'hash']) {
-    const file = join(packageFolder(), 'bench', 'loops', `${name}.s`);
-    const image = await assembleText(readFileSync(file, 'utf8'), file);
+  for (const name of ['sort', 'bytecode', 'hash'] as const) {
+    const image = await assembleText(sourceOf(name), `${name}.s`);
     const at = CODE + starts.length * 4096;
     bare.load(at, image.segments[0]!.bytes);
     starts.push(bare.ram + at);
