@@ -57,7 +57,7 @@ const architectural = {
   pageUnit: u64,                // always 4096: see records.ts, RIP-relative displacements that overflow
   addressMask: array(u64, 3),   // masks of 64, 32 and 16 address bits
   rip: u64,                     // architectural RIP, valid whenever generated code is not running
-  ripPage: u64,                 // virtual page of the block being run; a record adds its offset
+  ripPage: u64,                 // RIP of a record, less the record's offset in its page (fetch.ts)
   flagResult: u64,
   flagAux: u64,
   flagCarry: i32,

@@ -201,9 +201,6 @@ export class Op<T extends Int> {
   reg64(number: number): Expr<'i64'> {
     return this.let(this.#backEnd.register({ fixed: number }, 64) as Expr<'i64'>);
   }
-  setReg64(number: number, value: Expr<'i64'>): void {
-    this.#backEnd.setRegister({ fixed: number }, 64, value);
-  }
   /** Writes the operand or named register only if `when`; otherwise all 64 bits stay. */
   setRegIf(when: Expr<'i32'>, target: number | { readonly position: number }, value: Expr<T>): void {
     const register = typeof target === 'number' ? { fixed: target } : this.#registerAt(target.position);

@@ -2,18 +2,17 @@
 // gates of 16 and 32 bits, which decide the width of the frame. SS:ESP is part of it only if the privilege changes.
 
 import { SEGMENT, SYSTEM_TYPE } from '../../x86/names/registers.ts';
-import { readGate, type Gate } from '../segments/descriptors.ts';
-import { begin, checkGate, extOf, gateError, handlerFlags, isRequested, readHandlerCode, savedFlags } from './event.ts';
-import type { Event } from './event.ts';
-import { raise } from '../fault.ts';
+import { readGate } from '../segments/descriptors.ts';
+import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, savedFlags } from './event.ts';
+import type { Event, GateLayout } from './event.ts';
 import { goThrough } from './gate.ts';
-import { hasErrorCode, vectorOf } from './interruption.ts';
+import { hasErrorCode } from './interruption.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
 import { isCode, segmentSelector, systemType } from '../segments/segments.ts';
 import { switchThrough } from './taskSwitch.ts';
 
-const GATE_BYTES = 8;
+const GATES: GateLayout = { bytes: 8, read: (cpu, address) => readGate(cpu, BigInt.asUintN(32, address)) };
 const TYPES =
   (1 << SYSTEM_TYPE.TASK_GATE) |
   (1 << SYSTEM_TYPE.INTERRUPT_GATE16) |
@@ -24,7 +23,10 @@ const TYPES =
 export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
   const { state } = cpu;
   const ext = extOf(event);
-  const gate = readIdtGate(cpu, event, ext);
+  const gate = readIdtGate(cpu, event, GATES, TYPES);
+  if (systemType(gate.attributes) === SYSTEM_TYPE.TASK_GATE) {
+    switchThrough(cpu, gate.selector, ext, 'an interrupt or exception through a task gate');
+  }
   const code = readHandlerCode(cpu, gate, isCode, ext);
   const rflags = readRflags(state);
   const frame = [savedFlags(event, rflags), BigInt(segmentSelector(state, SEGMENT.CS)), event.returnRip];
@@ -33,18 +35,4 @@ export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
   goThrough(cpu, gate, code, frame, ext);
   writeRflags(state, handlerFlags(gate, rflags));
   begin(state, event);
-}
-
-function readIdtGate(cpu: MicrocodeCpu, event: Event, ext: number): Gate {
-  const { state } = cpu;
-  const vector = vectorOf(event.info);
-  const error = gateError(vector, ext);
-  const offset = vector * GATE_BYTES;
-  if (offset + GATE_BYTES - 1 > state.idtrLimit) raise.gp(error);
-  const gate = readGate(cpu, BigInt.asUintN(32, state.idtrBase + BigInt(offset)));
-  checkGate(state, gate, TYPES, isRequested(event), error);
-  if (systemType(gate.attributes) === SYSTEM_TYPE.TASK_GATE) {
-    switchThrough(cpu, gate.selector, ext, 'an interrupt or exception through a task gate');
-  }
-  return gate;
 }

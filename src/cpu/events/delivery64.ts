@@ -6,16 +6,17 @@ import { GPR, SEGMENT, SYSTEM_TYPE, TSS64 } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../memory/access.ts';
 import { isCanonicalAddress } from '../canonical.ts';
 import { markAccessed, readLongGate, segmentOf, type Gate } from '../segments/descriptors.ts';
-import { begin, checkGate, extOf, gateError, handlerFlags, isRequested, readHandlerCode, savedFlags } from './event.ts';
-import type { Event } from './event.ts';
+import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, savedFlags } from './event.ts';
+import type { Event, GateLayout } from './event.ts';
 import { raise } from '../fault.ts';
-import { hasErrorCode, vectorOf } from './interruption.ts';
+import { cplBehind } from './gate.ts';
+import { hasErrorCode } from './interruption.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
-import { dplOf, is64BitCode, isConforming, nullSegment, segmentSelector, writeSegment } from '../segments/segments.ts';
+import { is64BitCode, nullSegment, segmentSelector, writeSegment } from '../segments/segments.ts';
 import { stackFromTss } from './taskState.ts';
 
-const GATE_BYTES = 16;
+const GATES: GateLayout = { bytes: 16, read: (cpu, address) => readLongGate(cpu, BigInt.asUintN(64, address)) };
 const STACK_ALIGNMENT = 15n;
 const WORD = 8n;
 const FRAME_WORDS = 5;
@@ -24,9 +25,9 @@ const TYPES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.TRAP_GATE);
 export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   const { state } = cpu;
   const ext = extOf(event);
-  const gate = readIdtGate(cpu, event, ext);
+  const gate = readIdtGate(cpu, event, GATES, TYPES);
   const code = readHandlerCode(cpu, gate, is64BitCode, ext);
-  const cpl = isConforming(code.attributes) ? state.cpl : dplOf(code.attributes);
+  const cpl = cplBehind(state.cpl, code);
   const inner = cpl < state.cpl;
   const top = stackTop(cpu, gate, cpl, inner, ext);
   const words = hasErrorCode(event.info) ? FRAME_WORDS + 1 : FRAME_WORDS;
@@ -61,17 +62,6 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
     state.cpl = cpl;
     cpu.mmu.selectViews();
   }
-}
-
-function readIdtGate(cpu: MicrocodeCpu, event: Event, ext: number): Gate {
-  const { state } = cpu;
-  const vector = vectorOf(event.info);
-  const error = gateError(vector, ext);
-  const offset = vector * GATE_BYTES;
-  if (offset + GATE_BYTES - 1 > state.idtrLimit) raise.gp(error);
-  const gate = readLongGate(cpu, BigInt.asUintN(64, state.idtrBase + BigInt(offset)));
-  checkGate(state, gate, TYPES, isRequested(event), error);
-  return gate;
 }
 
 /** Probes the words from `top` down to `rsp` in the order in which they are pushed, so that CR2 tells the first that is missing. */

@@ -3,7 +3,7 @@
 import { ACTIVITY, DR6, ERROR_CODE, RFLAGS, SYSTEM_TYPE } from '../../x86/names/registers.ts';
 import { gateDpl, isNull, readDescriptor, selectorError, type Descriptor, type Gate } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
-import { EVENT_TYPE, typeOf } from './interruption.ts';
+import { EVENT_TYPE, typeOf, vectorOf } from './interruption.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
 import { dplOf, isPresent, systemType } from '../segments/segments.ts';
 import type { CpuState } from '../state.ts';
@@ -23,7 +23,7 @@ export interface Event {
 }
 
 /** A program asked for it (INT n, INT3, INTO): the gate's DPL counts, and faults do not carry EXT. INT1 counts as external. */
-export const isRequested = ({ info }: Event): boolean => {
+const isRequested = ({ info }: Event): boolean => {
   const type = typeOf(info);
   return type === EVENT_TYPE.SOFT_INTERRUPT || type === EVENT_TYPE.SOFT_EXCEPTION;
 };
@@ -37,14 +37,25 @@ const isAmong = (types: number, { attributes }: Gate): boolean => {
   return type >= 0 && ((types >> type) & 1) !== 0;
 };
 
-/** The error code of faults that concern a gate of the IDT. */
-export const gateError = (vector: number, ext: number): number => (vector << 3) | ERROR_CODE.IDT | ext;
+/** What an IDT is made of: gates of 8 bytes, or of 16 in IA-32e mode. */
+export interface GateLayout {
+  readonly bytes: number;
+  /** Reads the gate at a linear address. */
+  readonly read: (cpu: MicrocodeCpu, address: bigint) => Gate;
+}
 
-/** Checks a gate of the IDT in the manual's order. `types`: what the IDT may hold, a bit for each type. */
-export function checkGate(state: CpuState, gate: Gate, types: number, requested: boolean, error: number): void {
+/** The gate of an event, checked in the manual's order. `types`: what the IDT may hold, a bit for each type. */
+export function readIdtGate(cpu: MicrocodeCpu, event: Event, { bytes, read }: GateLayout, types: number): Gate {
+  const { state } = cpu;
+  const vector = vectorOf(event.info);
+  const error = (vector << 3) | ERROR_CODE.IDT | extOf(event);
+  const offset = vector * bytes;
+  if (offset + bytes - 1 > state.idtrLimit) raise.gp(error);
+  const gate = read(cpu, state.idtrBase + BigInt(offset));
   if (!isAmong(types, gate)) raise.gp(error);
-  if (requested && gateDpl(gate) < state.cpl) raise.gp(error);
+  if (isRequested(event) && gateDpl(gate) < state.cpl) raise.gp(error);
   if (!isPresent(gate.attributes)) raise.np(error);
+  return gate;
 }
 
 /** The code segment of a gate: of a kind that the mode wants, and no less privileged than the CPL. */
