@@ -4,10 +4,11 @@
 import type { CpuidFeature } from '../x86/names/cpuid.ts';
 import { CR0, CR3, CR4, EFER, SEGMENT, SEGMENT_ATTRIBUTE, XCR0 } from '../x86/names/registers.ts';
 import { is64BitMode, selectCodeMode } from './segments/codeMode.ts';
+import { is16BitTss } from './events/taskState.ts';
 import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
 import { LOADING, loadPdptes, meansPaePaging } from './memory/pdptes.ts';
-import { segmentAttributes, systemType } from './segments/segments.ts';
+import { segmentAttributes } from './segments/segments.ts';
 import type { CpuState } from './state.ts';
 
 export const CR0_DEFINED =
@@ -22,14 +23,11 @@ export function illegalCr0(value: bigint): string | null {
   return isSet(value, CR0.NW) && !isSet(value, CR0.CD) ? 'CR0.NW is set without CR0.CD' : null;
 }
 
-/** 286 TSSs, available and busy. */
-const TSS16: readonly number[] = [1, 3];
-
 /** Whether paging may be turned on while EFER.LME = 1, which activates IA-32e mode (SDM vol. 3, 9.8.5.4). */
 function mayEnterLongMode(state: CpuState): boolean {
   if (!isSet(state.cr4, CR4.PAE)) return false;
   if ((segmentAttributes(state, SEGMENT.CS) & SEGMENT_ATTRIBUTE.L) !== 0) return false;
-  return !TSS16.includes(systemType(segmentAttributes(state, SEGMENT.TR)));
+  return !is16BitTss(state);
 }
 
 /** Whether paging may be turned off: not by 64-bit code, and not while PCIDs are on. */
