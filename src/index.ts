@@ -3,12 +3,14 @@
 
 // Machines.
 export { Machine } from './vmm/machine.ts';
-export type { BootOptions, RunOptions } from './vmm/machine.ts';
+export type { BootOptions } from './vmm/bootOptions.ts';
+export type { RunOptions } from './vmm/machine.ts';
+export type { BootModule } from './vmm/boot/start.ts';
 export { EXIT_STATUS, exitStatus } from './vmm/result.ts';
 export type { RunResult, RunResultKind } from './vmm/result.ts';
 export type { Counters } from './vmm/counters.ts';
 export type { VcpuReport } from './vmm/vcpuReport.ts';
-export { BootError } from './vmm/loaders/direct.ts';
+export { BootError } from './vmm/boot/bootError.ts';
 
 // Guests.
 export { DEFAULT_ORIGIN, ImageError } from './vmm/image.ts';
@@ -24,8 +26,8 @@ export { SymbolTable } from './vmm/symbols.ts';
 export type { AddressRange, GuestSymbol, SymbolKind } from './vmm/symbols.ts';
 
 // Devices of one's own.
-export type { MmioDevice } from './vmm/mmio.ts';
-export type { PortDevice, PortRegister, PortSize } from './vmm/ports.ts';
+export type { MmioDevice } from './hypervisor/bus/mmio.ts';
+export type { PortDevice, PortRegister, PortSize } from './hypervisor/bus/ports.ts';
 
 // The hypervisor and the host that it runs on.
 export { PV_FEATURES } from './hypervisor/cpuid.ts';

@@ -1,7 +1,7 @@
 // The assembler's front door: AT&T source in, guest image out. Pure but for the reader that it is given; the encoder is
 // loaded when something is assembled for the first time.
 
-import type { Image, ListingLine, Segment } from '../vmm/image.ts';
+import { DIRECT, type Image, type ListingLine, type Segment } from '../vmm/image.ts';
 import { type GuestSymbol, SymbolTable } from '../vmm/symbols.ts';
 import { Assembly } from './assembly.ts';
 import { Encoder } from './encoder.ts';
@@ -64,7 +64,14 @@ export async function assemble(source: string, options: AssembleOptions): Promis
   );
   const symbols = symbolTable(assembly, placed);
   const listing = placed.flatMap((section) => sectionListing(section, contents.get(section) ?? new Uint8Array(0)));
-  return { format: 'assembly', entry: symbols.find('_start')?.address ?? origin, segments, symbols, listing };
+  return {
+    format: 'assembly',
+    protocol: DIRECT,
+    entry: symbols.find('_start')?.address ?? origin,
+    segments,
+    symbols,
+    listing,
+  };
 }
 
 /** The sections of one kind as one segment; there are none, or they stand side by side. */

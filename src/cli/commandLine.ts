@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { AssemblerError } from '../assembler/problem.ts';
 import { DirectiveError } from '../testing/directives.ts';
 import { GuestStopped } from '../lab/guestRun.ts';
-import { BootError } from '../vmm/loaders/direct.ts';
+import { BootError } from '../vmm/boot/bootError.ts';
 import { ImageError } from '../vmm/image.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
 import { asm, disasm } from './asm.ts';

@@ -2,12 +2,13 @@
 // include files are.
 
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Included } from '../assembler/expander.ts';
 import { DEFAULT_ORIGIN, ImageError, type Image } from '../vmm/image.ts';
 import { detect } from '../vmm/loaders/detect.ts';
 import { loadElf64 } from '../vmm/loaders/elf64.ts';
+import { loadMultiboot, multibootHeader } from '../vmm/loaders/multiboot.ts';
 import { loadRaw } from '../vmm/loaders/raw.ts';
 
 /** The package's own folder: that of package.json, from a bundle in dist/ or from the source. */
@@ -69,7 +70,7 @@ export async function loadGuest(file: string): Promise<Image> {
     case 'assembly':
       return assembleText(new TextDecoder().decode(bytes), file);
     case 'elf':
-      return named(file, () => loadElf64(bytes));
+      return named(file, () => loadElf(bytes));
     case 'raw':
       return loadRaw(bytes, DEFAULT_ORIGIN);
     case 'empty':
@@ -79,10 +80,16 @@ export async function loadGuest(file: string): Promise<Image> {
   }
 }
 
-/** What a loader finds wrong with a file, with the file's name. */
+/** An ELF file with a Multiboot header is a kernel that wants to be started so, any other is entered directly. */
+function loadElf(bytes: Uint8Array): Image {
+  const header = multibootHeader(bytes);
+  return header === null ? loadElf64(bytes) : loadMultiboot(bytes, header);
+}
+
+/** What a loader makes of a file, or finds wrong with it, with the file's name. */
 function named(file: string, load: () => Image): Image {
   try {
-    return load();
+    return { ...load(), name: basename(file) };
   } catch (error) {
     if (error instanceof ImageError) throw new ImageError(`${file}: ${error.message}`, error.hint);
     throw error;

@@ -1,5 +1,6 @@
 // The options by which commands make a machine: how many vCPUs, how much memory, which features.
 
+import { basename } from 'node:path';
 import { COST_MODELS } from '../host/costs.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
 import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
@@ -14,8 +15,11 @@ import {
   type LazyVersion,
 } from '../hypervisor/params.ts';
 import type { Probes } from '../trace/probes.ts';
+import type { BootModule } from '../vmm/boot/start.ts';
 import type { Image } from '../vmm/image.ts';
-import { Machine, type BootOptions } from '../vmm/machine.ts';
+import type { BootOptions } from '../vmm/bootOptions.ts';
+import { Machine } from '../vmm/machine.ts';
+import { readFile } from './load.ts';
 import { size, UsageError, type Arguments, type Option } from './command.ts';
 
 const COST_PRESETS = Object.keys(COST_MODELS);
@@ -33,6 +37,13 @@ const features = (): string => Object.keys(PV_FEATURES).join(', ');
 export const MACHINE_OPTIONS: readonly Option[] = [
   { name: 'vcpus', value: 'N', help: 'virtual CPUs, 1 to 64 (default: what the file asks for, else 1)' },
   { name: 'memory', value: 'SIZE', help: 'guest memory, such as 64M (the default) or 1G' },
+  { name: 'append', value: 'TEXT', help: "the kernel's command line, by boot protocols that have one" },
+  {
+    name: 'initrd',
+    value: 'FILE',
+    multiple: true,
+    help: 'a file for the kernel, by boot protocols that hand on files; may be repeated where they take several modules',
+  },
   { name: 'cpu', value: 'NAME', help: `processor model: ${CPU_NAMES} (default: max, all that trapline executes)` },
   {
     name: 'feature',
@@ -117,6 +128,8 @@ export interface Wishes {
   readonly maxCycles?: number;
 }
 
+const bootModule = (file: string): BootModule => ({ name: basename(file), bytes: readFile(file) });
+
 const MOST_VCPUS = 64;
 const MOST_HOST_CPUS = 256;
 const MOST_SEED = 0xffff_ffff;
@@ -149,10 +162,13 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     throw new UsageError(`--costs knows ${COST_PRESETS.join(', ')}, not '${costs}'`);
   }
   const cpu = args.text('cpu');
+  const append = args.text('append');
   const params = kvmParams(args);
   return {
     ...(cpu !== undefined && { model: cpuModel(cpu) }),
     ...(Object.keys(params).length > 0 && { params }),
+    ...(append !== undefined && { commandLine: append }),
+    ...(args.given('initrd') && { modules: args.texts('initrd').map(bootModule) }),
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),

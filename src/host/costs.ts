@@ -31,6 +31,7 @@ const rows = {
   cpuidLookup:     { what: 'search of the CPUID table',                                   skylake: 60,   source: 'estimate' },
   emulate:         { what: 'the instruction emulator: fetch, decode, execute one',        skylake: 800,  source: 'estimate' },
   lapicAccess:     { what: 'emulation of one local APIC register',                        skylake: 30,   source: 'estimate' },
+  deviceAccess:    { what: 'emulation of one register of an interrupt controller or timer', skylake: 60,  source: 'estimate: a look-up on the bus, a lock and the register' },
   inject:          { what: 'choose and program one event for entry',                      skylake: 50,   source: 'estimate: two VMWRITEs' },
   hardirq:         { what: 'interrupt entry and return on the host, without its handler', skylake: 500,  source: 'estimate: vector, entry code, EOI, IRET' },
   softirq:         { what: 'raise and run of one softirq, without its callbacks',         skylake: 150,  source: 'estimate: a few atomic operations and one indirect call' },

@@ -7,11 +7,14 @@ import { DEFAULT_PHYSICAL_ADDRESS_BITS, type Features } from '../cpu/features.ts
 import type { PhysicalCpu } from '../host/cpu.ts';
 import type { Host } from '../host/host.ts';
 import { Probes } from '../trace/probes.ts';
+import { MmioBus } from './bus/mmio.ts';
+import { PortBus } from './bus/ports.ts';
 import { CpuidTable, type PvFeature } from './cpuid.ts';
 import type { CpuModel } from './cpuModels.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { GuestCpu } from './guestCpu.ts';
 import { GuestMemory } from './guestMemory.ts';
+import { IrqRouting } from './irqchip/routing.ts';
 import { ApicMap } from './lapic/apicMap.ts';
 import type { Lapic } from './lapic/lapic.ts';
 import type { LapicFeatures, LapicVm } from './lapic/owner.ts';
@@ -49,6 +52,10 @@ export class Vm implements LapicVm {
   /** Called when no vCPU can ever run again: each is halted with interrupts off, or waits for INIT or SIPI. */
   onStuck: () => void = () => {};
   readonly diagnostics = new Diagnostics();
+  /** KVM_PIO_BUS and KVM_MMIO_BUS: devices that need no return to userspace. */
+  readonly ports = new PortBus();
+  readonly mmio = new MmioBus();
+  readonly irqs = new IrqRouting();
   readonly pvFeatures: ReadonlySet<PvFeature>;
   readonly vcpus: readonly Vcpu[];
   readonly lapics: Lapic[] = [];

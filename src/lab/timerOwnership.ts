@@ -11,7 +11,8 @@ import { COST_MODELS, type CostModel } from '../host/costs.ts';
 import { OWNERSHIP_DESIGNS, type OwnershipDesign } from '../hypervisor/params.ts';
 import { ACCESSES, OPERATIONS, type Access, type Operation } from '../hypervisor/vtimer/accesses.ts';
 import type { Image } from '../vmm/image.ts';
-import { Machine, type BootOptions } from '../vmm/machine.ts';
+import type { BootOptions } from '../vmm/bootOptions.ts';
+import { Machine } from '../vmm/machine.ts';
 import type { Experiment, Row } from './experiment.ts';
 import { runToPowerOff, tell } from './guestRun.ts';
 

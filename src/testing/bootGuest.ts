@@ -3,7 +3,8 @@
 
 import { assembleText, loadGuest, readFile } from '../cli/load.ts';
 import type { Image } from '../vmm/image.ts';
-import { Machine, type BootOptions, type RunOptions } from '../vmm/machine.ts';
+import type { BootOptions } from '../vmm/bootOptions.ts';
+import { Machine, type RunOptions } from '../vmm/machine.ts';
 import { parseDirectives, type Directives } from './directives.ts';
 
 export type GuestOptions = Omit<BootOptions, 'image'>;

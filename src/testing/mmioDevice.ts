@@ -1,7 +1,7 @@
 // A device for tests of MMIO: bytes that read back what was written, and a log of every access, so that a test can tell that
 // each happened exactly once, in order and in its size.
 
-import type { MmioDevice } from '../vmm/mmio.ts';
+import type { MmioDevice } from '../hypervisor/bus/mmio.ts';
 
 export interface MmioAccess {
   readonly kind: 'read' | 'write';

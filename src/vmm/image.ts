@@ -1,9 +1,17 @@
 // A guest image, ready to be written to guest memory: what the assembler and every loader produce, and all that a machine
-// needs to boot one. Addresses are guest physical; guests start identity-mapped, so they are virtual addresses as well.
+// needs to boot one. Addresses are guest physical; guests start unpaged or identity-mapped, so they are virtual as well.
 
 import { type SymbolTable } from './symbols.ts';
 
 export type ImageFormat = 'assembly' | 'elf64' | 'raw';
+
+/** How the image wants to be started, with what the protocol says in its header (boot/). */
+export type Protocol =
+  /** In 64-bit mode, every vCPU at the entry. */
+  | { readonly kind: 'direct' }
+  /** Multiboot 1: in 32-bit mode. `flags` of its header. */
+  | { readonly kind: 'multiboot'; readonly flags: number };
+export const DIRECT: Protocol = { kind: 'direct' };
 
 export interface Segment {
   gpa: number;
@@ -27,7 +35,10 @@ export interface ListingLine {
 
 export interface Image {
   format: ImageFormat;
-  /** Where the vCPU enters, in 64-bit mode. */
+  /** What the user calls it, where that is known. */
+  name?: string;
+  protocol: Protocol;
+  /** Where the first vCPU enters, in the mode that the protocol says. */
   entry: bigint;
   segments: Segment[];
   symbols: SymbolTable;

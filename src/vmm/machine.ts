@@ -1,74 +1,33 @@
 // A machine: one VM on a modelled host, with its devices, booted from an image and run step by step. The noun that people
 // start from.
 
-import { Processor, type ProcessorOptions } from '../cpu/processor.ts';
+import { Processor } from '../cpu/processor.ts';
 import { featuresFromCpuid } from '../cpu/features.ts';
-import { costModel, type CostModel } from '../host/costs.ts';
 import { Host } from '../host/host.ts';
 import { Random } from '../host/random.ts';
-import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
-import { CPU_MODELS, type CpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
+import { MmioBus } from '../hypervisor/bus/mmio.ts';
+import { PortBus } from '../hypervisor/bus/ports.ts';
+import { CPU_MODELS } from '../hypervisor/cpuModels.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
-import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
-import { problemOf, type KvmParams } from '../hypervisor/params.ts';
 import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDebugfs.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
-import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { GuestConsole } from './console.ts';
 import { countersOf, type Counters } from './counters.ts';
-import { debugcon } from './devices/debugcon.ts';
-import { debugExit } from './devices/debugExit.ts';
-import { powerOff } from './devices/powerOff.ts';
-import { serial } from './devices/serial.ts';
+import { BootError } from './boot/bootError.ts';
+import { start } from './boot/start.ts';
+import { DEFAULT_MEMORY, hostOptions, problemOfOptions, type BootOptions } from './bootOptions.ts';
 import { digest } from './digest.ts';
 import type { Image } from './image.ts';
-import { bootDirect, BootError } from './loaders/direct.ts';
-import { MmioBus } from './mmio.ts';
-import { PortBus } from './ports.ts';
+import { MainLoop } from './mainLoop.ts';
+import { buildPc } from './pc.ts';
+import { Ram } from './ram.ts';
 import type { RunResult } from './result.ts';
 import { placeVcpus, type Placement } from './topology.ts';
 import { vcpuThread, type Userspace } from './userspace.ts';
 import { reportVcpu } from './vcpuReport.ts';
-
-export interface BootOptions {
-  readonly image: Image;
-  /** Default 1. */
-  readonly vcpus?: number;
-  /** Bytes of RAM from guest physical address 0 on, whole pages. Default 64 MiB. */
-  readonly memory?: number;
-  readonly features?: readonly PvFeature[];
-  /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
-  readonly model?: CpuModel | CpuModelName;
-  readonly quirks?: LapicQuirks;
-  /** Module parameters of kvm, and designs that are compared. */
-  readonly params?: Partial<KvmParams>;
-  /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. Default 1. */
-  readonly apicBusCycleNs?: number;
-  /** The host to run on, which several machines may share; default: one of its own. */
-  readonly host?: Host;
-  /** Of the machine's own host: how many physical CPUs it has (default: one for each vCPU), */
-  readonly hostCpus?: number;
-  /** ... a cost model or the name of a preset, the cycles that guest code may run ahead, */
-  readonly costs?: CostModel | string;
-  readonly quantum?: number;
-  /** ... and the cycles for which a thread keeps a CPU that others wait for (default: 2.8 ms). */
-  readonly slice?: number;
-  /** ... and the physical CPU that keeps the timers of all others (default: each keeps its own). */
-  readonly housekeeping?: number;
-  /** For each vCPU the physical CPUs on which it may run. Default: see `placeVcpus`. */
-  readonly pin?: readonly (readonly number[])[];
-  readonly tscKhz?: number;
-  /** Other than 0 (the default): vCPUs start at chance distances, so that each seed tries another interleaving. RDRAND's numbers follow from it too. */
-  readonly seed?: number;
-  readonly probes?: Probes;
-  /** Run every instruction form by call (see ProcessorOptions). */
-  readonly noHot?: boolean;
-  /** What executes the semantics (see ProcessorOptions). */
-  readonly engine?: NonNullable<ProcessorOptions['engine']>;
-}
 
 export interface RunOptions {
   /** Asked after each step; true ends the run with `until`. */
@@ -77,7 +36,6 @@ export interface RunOptions {
   readonly maxCycles?: number;
 }
 
-const DEFAULT_MEMORY = 64 * 2 ** 20;
 /** How far apart a seed lets vCPUs start, in cycles. */
 const START_SPREAD = 10_000;
 
@@ -86,11 +44,12 @@ export class Machine implements Userspace {
   readonly vm: Vm;
   readonly processor: Processor;
   readonly image: Image;
-  readonly memory: number;
+  readonly ram: Ram;
   readonly probes: Probes;
   readonly console = new GuestConsole();
   readonly ports = new PortBus();
   readonly mmio = new MmioBus();
+  readonly mainLoop: MainLoop;
   /** Between `pause` and `resume`. */
   paused = false;
   /** How the machine ended; null while it can go on. */
@@ -104,24 +63,10 @@ export class Machine implements Userspace {
 
   private constructor(options: BootOptions) {
     const { image, vcpus = 1, memory = DEFAULT_MEMORY } = options;
-    if (!Number.isInteger(vcpus) || vcpus < 1) throw new BootError(`a machine has at least one vCPU, not ${vcpus}`);
-    if (!Number.isInteger(memory) || memory <= 0 || memory % PAGE_SIZE !== 0) {
-      throw new BootError(`memory is a number of whole pages of ${PAGE_SIZE} bytes, not ${memory} bytes`);
-    }
-    const unknown = options.features?.find((feature) => !isPvFeature(feature));
-    if (unknown !== undefined) {
-      throw new BootError(`there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`);
-    }
-    const wrong = problemOf(options.params ?? {});
+    const wrong = problemOfOptions(options);
     if (wrong !== null) throw new BootError(wrong);
     this.image = image;
-    this.memory = memory;
-    const { hostCpus = vcpus, housekeeping } = options;
-    if (housekeeping !== undefined && housekeeping >= hostCpus) {
-      throw new BootError(
-        `CPU ${housekeeping} cannot keep house for a host that has ${hostCpus}: add one, or name another`,
-      );
-    }
+    this.ram = new Ram(memory);
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
     this.probes = options.probes ?? new Probes();
     this.processor = new Processor({
@@ -145,10 +90,22 @@ export class Machine implements Userspace {
       ...(options.apicBusCycleNs && { apicBusCycleNs: options.apicBusCycleNs }),
     });
     this.#configureProcessor();
-    this.vm.memslots.set({ slot: 0, gpa: 0, size: memory, address: this.processor.arena.allocate(memory) });
-    this.#connectDevices();
+    for (const [slot, { gpa, size }] of this.ram.ranges.entries())
+      this.vm.memslots.set({ slot, gpa, size, address: this.processor.arena.allocate(size) });
+    this.mainLoop = new MainLoop(this.host);
+    buildPc({
+      ports: this.ports,
+      console: this.console,
+      mainLoop: this.mainLoop,
+      vcpuCount: vcpus,
+      ram: this.ram,
+      setIrq: (gsi, level) => this.vm.irqs.set(gsi, level),
+      debugExit: (value) => this.end({ kind: 'debug-exit', value, vcpu: this.#activeId }),
+      powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
+    });
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
-    bootDirect(this.vm, image, memory);
+    const { commandLine = '', modules = [] } = options;
+    start({ vm: this.vm, image, ram: this.ram, commandLine, modules });
     this.#start(places, options.seed ?? 0);
   }
 
@@ -218,7 +175,13 @@ export class Machine implements Userspace {
       if (thread !== null) this.host.kill(thread);
       lapic.timer.free();
     }
+    this.mainLoop.end();
     this.host.endStep();
+  }
+
+  /** Bytes of RAM. */
+  get memory(): number {
+    return this.ram.size;
   }
 
   /** Exits, MSR writes and the rest, counted. */
@@ -271,20 +234,7 @@ export class Machine implements Userspace {
     }
   }
 
-  #connectDevices(): void {
-    const vcpu = (): number => this.active?.id ?? 0;
-    this.ports.connect(serial(this.console));
-    this.ports.connect(debugcon(this.console));
-    this.ports.connect(debugExit((value) => this.end({ kind: 'debug-exit', value, vcpu: vcpu() })));
-    this.ports.connect(powerOff(() => this.end({ kind: 'power-off', vcpu: vcpu() })));
+  get #activeId(): number {
+    return this.active?.id ?? 0;
   }
 }
-
-const hostOptions = ({ hostCpus, costs, quantum, tscKhz, slice, housekeeping }: BootOptions, vcpus: number) => ({
-  cpus: hostCpus ?? vcpus,
-  ...(costs !== undefined && { costs: typeof costs === 'string' ? costModel(costs) : costs }),
-  ...(quantum !== undefined && { quantum }),
-  ...(tscKhz !== undefined && { tscKhz }),
-  ...(slice !== undefined && { slice }),
-  ...(housekeeping !== undefined && { housekeeping }),
-});

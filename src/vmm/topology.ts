@@ -2,7 +2,7 @@
 
 import type { PhysicalCpu } from '../host/cpu.ts';
 import type { Host } from '../host/host.ts';
-import { BootError } from './loaders/direct.ts';
+import { BootError } from './boot/bootError.ts';
 
 /** Where one vCPU's thread starts, and where it may go. */
 export interface Placement {

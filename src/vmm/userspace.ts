@@ -8,8 +8,8 @@ import type { UserspaceExit } from '../hypervisor/userspace.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { SETTLE } from '../host/host.ts';
 import { block, type Sleep } from '../host/sleep.ts';
-import type { MmioBus } from './mmio.ts';
-import type { PortBus } from './ports.ts';
+import type { MmioBus } from '../hypervisor/bus/mmio.ts';
+import type { PortBus } from '../hypervisor/bus/ports.ts';
 import type { RunResult } from './result.ts';
 import { reportVcpu } from './vcpuReport.ts';
 

@@ -1,8 +1,9 @@
 // trapline itself as one of the machines, hypervisor and devices included.
 
-import { DEFAULT_ORIGIN, type Image } from '../../src/vmm/image.ts';
+import { DEFAULT_ORIGIN, DIRECT, type Image } from '../../src/vmm/image.ts';
 import { SymbolTable } from '../../src/vmm/symbols.ts';
-import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import { Machine } from '../../src/vmm/machine.ts';
 import { MachineDriver, LOCKSTEP_MEMORY } from '../lockstep/machineDriver.ts';
 import { Collector, type Output, type Peer, type Start } from './peer.ts';
 
@@ -31,6 +32,7 @@ function imageOf({ memory, registers }: Start): Image {
   const bytes = memory.subarray(DEFAULT_ORIGIN, Math.max(end, DEFAULT_ORIGIN));
   return {
     format: 'raw',
+    protocol: DIRECT,
     entry: registers.rip!,
     segments: [{ gpa: DEFAULT_ORIGIN, bytes, memorySize: bytes.length }],
     symbols: SymbolTable.empty,

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { getRegs } from '../../src/hypervisor/state/regs.ts';
 import { saveVcpu, restoreVcpu } from '../../src/hypervisor/state/vcpuState.ts';
 import { KVM_EXIT } from '../../src/hypervisor/names.ts';
-import type { MmioDevice } from '../../src/vmm/mmio.ts';
+import type { MmioDevice } from '../../src/hypervisor/bus/mmio.ts';
 import { bootGuest, POWER_OFF } from '../vmm/guest.ts';
 
 const SPIN = 'xorl %eax, %eax; 1: incl %eax; jmp 1b';

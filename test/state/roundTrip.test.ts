@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { COST_MODELS, type CostModel } from '../../src/host/costs.ts';
-import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import { Machine } from '../../src/vmm/machine.ts';
 import { OWNERSHIP_DESIGNS } from '../../src/hypervisor/params.ts';
 import { getRegs, setRegs } from '../../src/hypervisor/state/regs.ts';
 import { corpus, MEMORY } from '../vmm/guest.ts';

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { detect } from '../../src/vmm/loaders/detect.ts';
+import { DIRECT } from '../../src/vmm/image.ts';
 import { loadRaw } from '../../src/vmm/loaders/raw.ts';
 import { elfFile } from './elfFile.ts';
 
@@ -50,6 +51,7 @@ describe('a flat binary', () => {
     const image = loadRaw(contents, 0x7c00);
     expect(image).toMatchObject({
       format: 'raw',
+      protocol: DIRECT,
       entry: 0x7c00n,
       segments: [{ gpa: 0x7c00, bytes: contents, memorySize: 1 }],
     });

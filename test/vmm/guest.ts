@@ -3,7 +3,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { assemble } from '../../src/assembler/assemble.ts';
 import { DEFAULT_ORIGIN, type Image } from '../../src/vmm/image.ts';
-import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import { Machine } from '../../src/vmm/machine.ts';
 
 /** Assembles a guest; `.include` finds the files of asm/. */
 export const imageOf = (source: string, origin = DEFAULT_ORIGIN): Promise<Image> =>

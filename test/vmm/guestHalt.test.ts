@@ -10,7 +10,8 @@ import { samplesOf } from '../../src/lab/guestRun.ts';
 import type { KvmParams } from '../../src/hypervisor/params.ts';
 import { recordEvents, namesOf } from '../../src/testing/index.ts';
 import { bootCase, brokenPromises, casesOfFile, imageOfFile, runCase } from '../../src/testing/guestCases.ts';
-import type { BootOptions, Machine } from '../../src/vmm/machine.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import type { Machine } from '../../src/vmm/machine.ts';
 
 const file = (guest: string): string => join(packageFolder(), 'guests', guest);
 const MEMORY = 4 * 2 ** 20;

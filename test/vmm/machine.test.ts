@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Host } from '../../src/host/host.ts';
 import { Machine } from '../../src/vmm/machine.ts';
-import type { MmioDevice } from '../../src/vmm/mmio.ts';
+import type { MmioDevice } from '../../src/hypervisor/bus/mmio.ts';
 import { exitStatus, type RunResult } from '../../src/vmm/result.ts';
 import { segmentBase } from '../../src/cpu/segments/segments.ts';
 import { GPR, SEGMENT } from '../../src/x86/names/registers.ts';

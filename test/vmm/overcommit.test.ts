@@ -3,7 +3,8 @@
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { Host } from '../../src/host/host.ts';
-import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import { Machine } from '../../src/vmm/machine.ts';
 import { bootGuest, corpus, imageOf, MEMORY, POWER_OFF } from './guest.ts';
 
 const SLICE = 20_000;

@@ -4,7 +4,7 @@ import { debugcon } from '../../src/vmm/devices/debugcon.ts';
 import { debugExit } from '../../src/vmm/devices/debugExit.ts';
 import { powerOff } from '../../src/vmm/devices/powerOff.ts';
 import { COM1, serial } from '../../src/vmm/devices/serial.ts';
-import { PortBus } from '../../src/vmm/ports.ts';
+import { PortBus } from '../../src/hypervisor/bus/ports.ts';
 
 describe('the port bus', () => {
   it('hands an access to the register that takes its size', () => {

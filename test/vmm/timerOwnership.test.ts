@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest';
 import { OWNERSHIP_DESIGNS, type KvmParams } from '../../src/hypervisor/params.ts';
-import { Machine, type BootOptions } from '../../src/vmm/machine.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import { Machine } from '../../src/vmm/machine.ts';
 import { tell } from '../../src/lab/guestRun.ts';
 import { corpus, bootGuest, MEMORY, POWER_OFF } from './guest.ts';
 

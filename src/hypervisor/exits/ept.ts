@@ -54,10 +54,9 @@ export function handleEptMisconfig(vcpu: Vcpu): Disposition {
       satisfied: write || answer !== null,
     };
     vcpu.probes.fire('kvm_mmio', event, vcpu.cpu.now);
-    say(vcpu, `MMIO ${write ? 'write' : 'read'} ${answer === null ? 'goes to userspace' : 'served by the local APIC'}`);
+    say(vcpu, `MMIO ${write ? 'write' : 'read'} ${answer === null ? 'goes to userspace' : 'served in the kernel'}`);
   }
   if (answer !== null) {
-    vcpu.cpu.charge(COST.lapicAccess);
     vcpu.guest.complete(answer);
     return CONTINUE;
   }
@@ -66,8 +65,17 @@ export function handleEptMisconfig(vcpu: Vcpu): Disposition {
   return TO_USERSPACE;
 }
 
-/** kvm_iodevice_read and write on the MMIO bus, whose only device in the kernel is the vCPU's own LAPIC. null: not claimed. */
-function inKernel({ lapic }: Vcpu, gpa: bigint, size: number, write: boolean, value: bigint): bigint | null {
-  if (!write) return mmioRead(lapic, gpa, size);
-  return mmioWrite(lapic, gpa, size, value) ? 0n : null;
+/** kvm_io_bus_read and write on the MMIO bus: the vCPU's own LAPIC, then the VM's devices. null: not claimed. */
+function inKernel({ lapic, vm, cpu }: Vcpu, gpa: bigint, size: number, write: boolean, value: bigint): bigint | null {
+  const local = write ? (mmioWrite(lapic, gpa, size, value) ? 0n : null) : mmioRead(lapic, gpa, size);
+  if (local !== null) {
+    cpu.charge(COST.lapicAccess);
+    return local;
+  }
+  const device = vm.mmio.at(Number(gpa));
+  if (device === undefined) return null;
+  cpu.charge(COST.deviceAccess);
+  if (!write) return device.read(Number(gpa) - device.gpa, size);
+  device.write(Number(gpa) - device.gpa, size, value);
+  return 0n;
 }

@@ -1,17 +1,35 @@
-// IO_INSTRUCTION: handle_io. No port is served in the kernel; userspace completes the access.
+// IO_INSTRUCTION: handle_io. Ports of devices in the kernel are served here; all others are userspace's.
 
+import { COST } from '../../host/costs.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
+import { CONTINUE, exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
 
 export function handleIo(vcpu: Vcpu): Disposition {
   const { port, size, direction, value } = exitAs(vcpu, 'IO_INSTRUCTION');
+  const { ports } = vcpu.vm;
+  const inKernel = ports.has(port);
   vcpu.stat.ioExits++;
-  vcpu.userspace = { reason: 'IO', port, size, direction, value };
   if (vcpu.probes.active) {
     // The value of a read is known when userspace has answered (traceCompletion).
-    if (direction === 'out')
-      vcpu.probes.fire('kvm_pio', { vcpu: vcpu.id, write: true, port, size, count: 1, value }, vcpu.cpu.now);
-    say(vcpu, 'userspace serves it');
+    if (direction === 'out') tracePio(vcpu, port, size, value, true);
+    say(vcpu, inKernel ? 'served in the kernel' : 'userspace serves it');
   }
-  return TO_USERSPACE;
+  if (!inKernel) {
+    vcpu.userspace = { reason: 'IO', port, size, direction, value };
+    return TO_USERSPACE;
+  }
+  vcpu.cpu.charge(COST.deviceAccess);
+  if (direction === 'out') {
+    ports.write(port, size, value);
+    vcpu.guest.complete(0n);
+    return CONTINUE;
+  }
+  const { value: answer } = ports.read(port, size);
+  vcpu.guest.complete(BigInt(answer));
+  if (vcpu.probes.active) tracePio(vcpu, port, size, answer, false);
+  return CONTINUE;
+}
+
+function tracePio({ id, probes, cpu }: Vcpu, port: number, size: number, value: number, write: boolean): void {
+  probes.fire('kvm_pio', { vcpu: id, write, port, size, count: 1, value }, cpu.now);
 }

@@ -1,6 +1,6 @@
 // QEMU's isa-debug-exit at port 0xF4, as kvm-unit-tests use it: writing v ends the machine with status (v << 1) | 1.
 
-import type { PortDevice } from '../ports.ts';
+import type { PortDevice } from '../../hypervisor/bus/ports.ts';
 
 export const DEBUG_EXIT = 0xf4;
 

@@ -1,7 +1,7 @@
 // The debug console of Bochs and QEMU: each byte written to port 0xE9 is printed; reading 0xE9 there says that it exists.
 
 import type { GuestConsole } from '../console.ts';
-import type { PortDevice } from '../ports.ts';
+import type { PortDevice } from '../../hypervisor/bus/ports.ts';
 
 export const DEBUGCON = 0xe9;
 

@@ -1,6 +1,6 @@
 // ACPI power management of QEMU's machines, as far as it turns them off: PM1a control at port 0x604.
 
-import type { PortDevice } from '../ports.ts';
+import type { PortDevice } from '../../hypervisor/bus/ports.ts';
 
 export const PM1A_CONTROL = 0x604;
 /** SLP_EN with SLP_TYP 0, which is S5 (soft off) on these machines. */

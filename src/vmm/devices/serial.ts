@@ -1,7 +1,7 @@
 // A 16550 UART at COM1 that transmits at once and never receives (PC16550D data sheet). No interrupts, no FIFO.
 
 import type { GuestConsole } from '../console.ts';
-import type { PortDevice, PortRegister } from '../ports.ts';
+import type { PortDevice, PortRegister } from '../../hypervisor/bus/ports.ts';
 
 export const COM1 = 0x3f8;
 

@@ -1,7 +1,7 @@
 // ELF64 executables for x86-64, statically linked, as GNU ld, gold and lld write them (System V gABI, AMD64 psABI). Segments
 // go to their physical addresses; nothing is relocated, and the file's word is taken for nothing that it could lie about.
 
-import { type Image, ImageError, type Segment } from '../image.ts';
+import { DIRECT, type Image, ImageError, type Segment } from '../image.ts';
 import { type AddressRange, SymbolTable } from '../symbols.ts';
 import { ELF, PHYSICAL_LIMIT } from './elfNames.ts';
 import { readSymbols } from './elfSymbols.ts';
@@ -143,6 +143,7 @@ export function loadElf64(bytes: Uint8Array): Image {
   const symbols = readSymbols(file, header.sectionCount);
   return {
     format: 'elf64',
+    protocol: DIRECT,
     entry: header.entry,
     segments: loadable.map(({ segment }) => segment),
     symbols: new SymbolTable(symbols, [...physical, ...loadable.map(({ virtual }) => virtual)]),

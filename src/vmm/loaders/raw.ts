@@ -1,6 +1,6 @@
 // Flat binaries: the bytes of the file are the guest's memory from the origin on, and its first byte is its entry.
 
-import { type Image, ImageError } from '../image.ts';
+import { DIRECT, type Image, ImageError } from '../image.ts';
 import { SymbolTable } from '../symbols.ts';
 
 /** An image of a flat binary placed at `origin` (guest physical). The bytes are not copied. */
@@ -10,6 +10,7 @@ export function loadRaw(bytes: Uint8Array, origin: number): Image {
     throw new RangeError(`origin ${origin} is no guest physical address`);
   return {
     format: 'raw',
+    protocol: DIRECT,
     entry: BigInt(origin),
     segments: [{ gpa: origin, bytes, memorySize: bytes.length }],
     symbols: SymbolTable.empty,

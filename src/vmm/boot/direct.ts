@@ -27,6 +27,9 @@ import {
   TSS64,
 } from '../../x86/names/registers.ts';
 import { imageEnd, type Image } from '../image.ts';
+import { BootError } from './bootError.ts';
+import { place } from './guestMemory.ts';
+import type { Boot } from './start.ts';
 
 const LAYOUT = {
   GDT: 0x1000,
@@ -45,17 +48,13 @@ const ENTRIES = 512;
 /** As many as fit between the GDT's selectors and the page tables. */
 const MAX_VCPUS = (LAYOUT.PML4 - LAYOUT.TSS) / LAYOUT.TSS_STRIDE;
 
-/** Why an image cannot be booted on this machine, and what to try. */
-export class BootError extends Error {
-  override readonly name = 'BootError';
-}
-
-/** Boots an image: `memory` bytes of RAM start at guest physical address 0. Throws BootError and has then changed nothing. */
-export function bootDirect(vm: Vm, image: Image, memory: number): void {
+/** Boots an image: every vCPU enters it. Throws BootError and has then changed nothing. */
+export function startDirect({ vm, image, ram }: Boot): void {
+  const memory = ram.lowEnd;
   checkFits(vm, image, memory);
-  for (const { gpa, bytes } of image.segments) write(vm, gpa, bytes);
-  write(vm, LAYOUT.GDT, gdt(vm.vcpus.length));
-  for (let id = 0; id < vm.vcpus.length; id++) write(vm, tssOf(id), tss());
+  for (const { gpa, bytes } of image.segments) place(vm, gpa, bytes);
+  place(vm, LAYOUT.GDT, gdt(vm.vcpus.length));
+  for (let id = 0; id < vm.vcpus.length; id++) place(vm, tssOf(id), tss());
   writePageTables(vm, memory);
   for (const vcpu of vm.vcpus) enterAt(vcpu, image.entry, memory, vm.vcpus.length);
 }
@@ -171,13 +170,6 @@ function loadSegments(state: CpuState, id: number, count: number): void {
   state.gdtrLimit = SELECTOR.FIRST_TSS + count * TSS_DESCRIPTOR - 1;
   state.idtrBase = 0n;
   state.idtrLimit = 0;
-}
-
-function write(vm: Vm, gpa: number, bytes: Uint8Array): void {
-  if (vm.memory.write(gpa, bytes)) return;
-  throw new BootError(
-    `there is no writable memory for ${bytes.length} bytes at ${hex(gpa)}: give the machine more memory or load the image elsewhere`,
-  );
 }
 
 const hex = (value: number): string => `0x${value.toString(16)}`;

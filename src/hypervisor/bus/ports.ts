@@ -1,5 +1,5 @@
 // The I/O port bus: which register answers at which port, and what an access of another size means there. The registers
-// themselves are in devices/.
+// themselves are in devices/ of the VMM, and in irqchip/.
 //
 // Theory: ports are bytes. An access that a register does not take in its size falls apart into accesses of single bytes at
 // consecutive ports, as the bus of a PC does it; what nobody answers reads as all ones and swallows writes.
@@ -44,6 +44,11 @@ export class PortBus {
       }
       this.#registers.set(port, register);
     }
+  }
+
+  /** Whether a register is at this port. */
+  has(port: number): boolean {
+    return this.#registers.has(port);
   }
 
   /** IN of `size` bytes. */

@@ -1,0 +1,35 @@
+// How an image is started: each boot protocol's half that acts on a machine. What a file says is read by loaders/; here its
+// promises are kept: where things lie in memory and what the processors hold when the guest's first instruction runs.
+
+import type { Vm } from '../../hypervisor/vm.ts';
+import type { Image, Protocol } from '../image.ts';
+import type { Ram } from '../ram.ts';
+import { startDirect } from './direct.ts';
+import { startMultiboot } from './multiboot.ts';
+
+/** A file that the boot loader hands to the kernel: an initrd, a module. */
+export interface BootModule {
+  /** What the user called it; Multiboot hands it on as the module's string. */
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** All that a protocol needs to know. */
+export interface Boot {
+  readonly vm: Vm;
+  readonly image: Image;
+  readonly ram: Ram;
+  /** The kernel's command line. */
+  readonly commandLine: string;
+  readonly modules: readonly BootModule[];
+}
+
+type Start = (boot: Boot) => void;
+
+const STARTS: Readonly<Record<Protocol['kind'], Start>> = {
+  direct: startDirect,
+  multiboot: startMultiboot,
+};
+
+/** Boots an image by its own protocol. Throws BootError and has then changed nothing. */
+export const start = (boot: Boot): void => STARTS[boot.image.protocol.kind](boot);

@@ -1,0 +1,82 @@
+// What a machine is made of: the options of `Machine.boot`, their defaults, and what is wrong with them.
+
+import type { ProcessorOptions } from '../cpu/processor.ts';
+import { costModel, type CostModel } from '../host/costs.ts';
+import type { Host } from '../host/host.ts';
+import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
+import type { CpuModel, CpuModelName } from '../hypervisor/cpuModels.ts';
+import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
+import { problemOf, type KvmParams } from '../hypervisor/params.ts';
+import type { Probes } from '../trace/probes.ts';
+import { PAGE_SIZE } from '../x86/names/paging.ts';
+import type { BootModule } from './boot/start.ts';
+import type { Image } from './image.ts';
+
+export interface BootOptions {
+  readonly image: Image;
+  /** The kernel's command line, by boot protocols that have one. */
+  readonly commandLine?: string;
+  /** Initrd or modules, by boot protocols that have them. */
+  readonly modules?: readonly BootModule[];
+  /** Default 1. */
+  readonly vcpus?: number;
+  /** Bytes of RAM from guest physical address 0 on, whole pages. Default 64 MiB. */
+  readonly memory?: number;
+  readonly features?: readonly PvFeature[];
+  /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
+  readonly model?: CpuModel | CpuModelName;
+  readonly quirks?: LapicQuirks;
+  /** Module parameters of kvm, and designs that are compared. */
+  readonly params?: Partial<KvmParams>;
+  /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. Default 1. */
+  readonly apicBusCycleNs?: number;
+  /** The host to run on, which several machines may share; default: one of its own. */
+  readonly host?: Host;
+  /** Of the machine's own host: how many physical CPUs it has (default: one for each vCPU), */
+  readonly hostCpus?: number;
+  /** ... a cost model or the name of a preset, the cycles that guest code may run ahead, */
+  readonly costs?: CostModel | string;
+  readonly quantum?: number;
+  /** ... and the cycles for which a thread keeps a CPU that others wait for (default: 2.8 ms). */
+  readonly slice?: number;
+  /** ... and the physical CPU that keeps the timers of all others (default: each keeps its own). */
+  readonly housekeeping?: number;
+  /** For each vCPU the physical CPUs on which it may run. Default: see `placeVcpus`. */
+  readonly pin?: readonly (readonly number[])[];
+  readonly tscKhz?: number;
+  /** Other than 0 (the default): vCPUs start at chance distances, so that each seed tries another interleaving. RDRAND's numbers follow from it too. */
+  readonly seed?: number;
+  readonly probes?: Probes;
+  /** Run every instruction form by call (see ProcessorOptions). */
+  readonly noHot?: boolean;
+  /** What executes the semantics (see ProcessorOptions). */
+  readonly engine?: NonNullable<ProcessorOptions['engine']>;
+}
+
+export const DEFAULT_MEMORY = 64 * 2 ** 20;
+
+/** Why no machine can be made of these options; null: one can. */
+export function problemOfOptions(options: BootOptions): string | null {
+  const { vcpus = 1, memory = DEFAULT_MEMORY, features = [], housekeeping } = options;
+  const { hostCpus = vcpus } = options;
+  if (!Number.isInteger(vcpus) || vcpus < 1) return `a machine has at least one vCPU, not ${vcpus}`;
+  if (!Number.isInteger(memory) || memory <= 0 || memory % PAGE_SIZE !== 0)
+    return `memory is a number of whole pages of ${PAGE_SIZE} bytes, not ${memory} bytes`;
+  const unknown = features.find((feature) => !isPvFeature(feature));
+  if (unknown !== undefined) return `there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`;
+  const wrong = problemOf(options.params ?? {});
+  if (wrong !== null) return wrong;
+  if (housekeeping !== undefined && housekeeping >= hostCpus)
+    return `CPU ${housekeeping} cannot keep house for a host that has ${hostCpus}: add one, or name another`;
+  return null;
+}
+
+/** The host that a machine makes for itself. */
+export const hostOptions = ({ hostCpus, costs, quantum, tscKhz, slice, housekeeping }: BootOptions, vcpus: number) => ({
+  cpus: hostCpus ?? vcpus,
+  ...(costs !== undefined && { costs: typeof costs === 'string' ? costModel(costs) : costs }),
+  ...(quantum !== undefined && { quantum }),
+  ...(tscKhz !== undefined && { tscKhz }),
+  ...(slice !== undefined && { slice }),
+  ...(housekeeping !== undefined && { housekeeping }),
+});

@@ -1,0 +1,45 @@
+// QEMU's firmware configuration device at ports 0x510 and 0x511: items by number, read byte by byte (QEMU docs/specs/fw_cfg).
+// Items that firmware would load a kernel from, and the DMA interface, are absent; an item that is absent reads as zeroes.
+
+import type { PortDevice, PortRegister } from '../../hypervisor/bus/ports.ts';
+
+const SELECTOR = 0x510;
+const DATA = 0x511;
+const ITEM = { SIGNATURE: 0x00, ID: 0x01, RAM_SIZE: 0x03, NB_CPUS: 0x05, MAX_CPUS: 0x0f } as const;
+/** Bit 0: the interface by ports; bit 1, DMA, is clear. */
+const ID_TRADITIONAL = 1;
+
+const little = (value: number, length: number): Uint8Array =>
+  Uint8Array.from({ length }, (_, i) => Math.floor(value / 2 ** (8 * i)) & 0xff);
+
+export interface FwCfgFacts {
+  readonly vcpus: number;
+  /** Bytes of RAM. */
+  readonly memory: number;
+}
+
+export function fwCfg({ vcpus, memory }: FwCfgFacts): PortDevice {
+  const items = new Map<number, Uint8Array>([
+    [ITEM.SIGNATURE, new TextEncoder().encode('QEMU')],
+    [ITEM.ID, little(ID_TRADITIONAL, 4)],
+    [ITEM.RAM_SIZE, little(memory, 8)],
+    [ITEM.NB_CPUS, little(vcpus, 2)],
+    [ITEM.MAX_CPUS, little(vcpus, 2)],
+  ]);
+  const held = { selected: 0, offset: 0 };
+  const selector: PortRegister = {
+    name: 'fw_cfg selector',
+    sizes: [2],
+    read: () => held.selected,
+    write(value) {
+      held.selected = value;
+      held.offset = 0;
+    },
+  };
+  const data: PortRegister = {
+    name: 'fw_cfg data',
+    sizes: [1],
+    read: () => items.get(held.selected)?.[held.offset++] ?? 0,
+  };
+  return { name: 'fw_cfg', registers: new Map([[SELECTOR, selector], [DATA, data]]) }; // prettier-ignore
+}

@@ -1,0 +1,95 @@
+// The VMM's main loop, as QEMU's: the thread that is none of the vCPUs'. Timers of devices in userspace expire in it, and
+// what comes from outside reaches devices through it.
+//
+// Theory: the thread sleeps in poll() until the earliest timer is due. A vCPU's thread that arms an earlier one wakes it
+// (qemu_notify_event). It is started when it is first needed, so that a machine whose devices have no timers is one thread
+// smaller. Pending timers are data: {owner, kind, expires}.
+
+import type { Host } from '../host/host.ts';
+import { block, type Sleep } from '../host/sleep.ts';
+import type { Thread } from '../host/thread.ts';
+
+/** A device with timers; `kind` tells which one expired. Called in the main loop's thread, at or after `expires`. */
+export interface TimerOwner {
+  readonly name: string;
+  onTimer(timer: DeviceTimer): void;
+}
+
+/** One timer of a device in userspace. Times are host cycles. */
+export class DeviceTimer {
+  readonly owner: TimerOwner;
+  readonly kind: string;
+  /** Position at which it is due; null: not armed. */
+  expires: number | null = null;
+  readonly #loop: MainLoop;
+
+  constructor(loop: MainLoop, owner: TimerOwner, kind: string) {
+    this.#loop = loop;
+    this.owner = owner;
+    this.kind = kind;
+  }
+
+  /** Replaces an earlier start. An expiry in the past is due at once. */
+  start(expires: number): void {
+    this.expires = expires;
+    this.#loop.notify();
+  }
+
+  cancel(): void {
+    this.expires = null;
+  }
+}
+
+export class MainLoop {
+  readonly #host: Host;
+  readonly #timers: DeviceTimer[] = [];
+  #thread: Thread | null = null;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** A timer of a device, not armed. */
+  timer(owner: TimerOwner, kind: string): DeviceTimer {
+    const timer = new DeviceTimer(this, owner, kind);
+    this.#timers.push(timer);
+    return timer;
+  }
+
+  /** The clock of devices: the position of the CPU that runs, in host cycles. */
+  get now(): number {
+    return this.#host.thisCpu.now;
+  }
+
+  /** Makes the thread look at its timers again. */
+  notify(): void {
+    const host = this.#host;
+    if (this.#thread !== null) host.wakeUp(this.#thread);
+    else this.#thread = host.spawn('main loop', host.thisCpu, this.#run(), { affinity: host.cpus });
+  }
+
+  /** Ends the thread, with the machine. */
+  end(): void {
+    if (this.#thread !== null) this.#host.kill(this.#thread);
+  }
+
+  *#run(): Sleep<void> {
+    for (;;) {
+      let due = this.#earliest();
+      while (due !== null && due.expires! <= this.now) {
+        due.expires = null;
+        due.owner.onTimer(due);
+        due = this.#earliest();
+      }
+      yield* block('the next timer of a device', due?.expires ?? null);
+    }
+  }
+
+  #earliest(): DeviceTimer | null {
+    let earliest: DeviceTimer | null = null;
+    for (const timer of this.#timers) {
+      if (timer.expires !== null && (earliest === null || timer.expires < earliest.expires!)) earliest = timer;
+    }
+    return earliest;
+  }
+}
