@@ -3,7 +3,8 @@
 import { basename } from 'node:path';
 import { COST_MODELS } from '../host/costs.ts';
 import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
-import { CPU_MODELS, isCpuModel, type CpuModelName } from '../hypervisor/cpuModels.ts';
+import { CPU_MODELS, type CpuModel } from '../hypervisor/cpuModels.ts';
+import { cpuFromText } from '../hypervisor/cpuText.ts';
 import {
   FASTPATH_DESIGNS,
   OWNERSHIP_DESIGNS,
@@ -44,7 +45,11 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     multiple: true,
     help: 'a file for the kernel, by boot protocols that hand on files; may be repeated where they take several modules',
   },
-  { name: 'cpu', value: 'NAME', help: `processor model: ${CPU_NAMES} (default: max, all that trapline executes)` },
+  {
+    name: 'cpu',
+    value: 'MODEL',
+    help: `processor model: ${CPU_NAMES} (default: max, all that trapline executes), with changes as QEMU writes them: max,-x2apic,vendor=AuthenticAMD`,
+  },
   {
     name: 'feature',
     value: 'NAME',
@@ -254,9 +259,13 @@ function pinning(text: string): number[][] {
   });
 }
 
-function cpuModel(name: string): CpuModelName {
-  if (isCpuModel(name)) return name;
-  throw new UsageError(`there is no processor model '${name}'; --cpu knows ${CPU_NAMES}`);
+/** The model that `--cpu` describes. Throws UsageError. */
+export function cpuModel(text: string): CpuModel {
+  const found = cpuFromText(text);
+  if (found === null)
+    throw new UsageError(`there is no processor model '${text.split(',')[0]}'; --cpu knows ${CPU_NAMES}`);
+  if (found.refused.length > 0) throw new UsageError(`--cpu ${text}: ${found.refused.join('; ')}`);
+  return found.model;
 }
 
 function feature(name: string): PvFeature {

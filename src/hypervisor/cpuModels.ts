@@ -69,6 +69,15 @@ export const CPU_MODELS = {
     brand: 'Intel Xeon Processor (Skylake)',
     features: MAX_MODEL.features.filter((feature) => !LATER.has(feature)),
   },
+  /** QEMU's model of that name, without what trapline does not execute of it. */
+  qemu64: {
+    vendor: 'AuthenticAMD',
+    brand: 'QEMU Virtual CPU version 2.5+',
+    family: 15,
+    model: 107,
+    stepping: 1,
+    features: [...BASELINE, 'X2APIC', 'HYPERVISOR', 'LAHF_LM', 'CX16', 'CLFLUSH'],
+  },
   /** The least that a kernel for KVM can expect: 64-bit mode, and the local APIC with its deadline timer. */
   minimal: {
     vendor: 'GenuineIntel',
