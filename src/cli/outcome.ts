@@ -3,6 +3,7 @@
 import { describeTripleFault } from '../hypervisor/describe.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import { nameOfMsr } from '../hypervisor/msrs.ts';
+import { backtrace } from '../vmm/backtrace.ts';
 import type { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResult } from '../vmm/result.ts';
 import { reportVcpu, type VcpuReport } from '../vmm/vcpuReport.ts';
@@ -25,6 +26,7 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
         `trapline: triple fault on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
         ...describeTripleFault(result.fault).map((line) => `  ${line}`),
         `  ${registers(machine, result.vcpu.vcpu)}`,
+        ...callers(machine, result.vcpu.vcpu),
         `Try: ${adviceFor(machine, result)}.`,
       ];
     case 'deadlock':
@@ -42,6 +44,7 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
     case 'not-implemented':
       return [
         `trapline: ${result.what}, on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
+        ...callers(machine, result.vcpu.vcpu),
         `Try: ${result.hint}.`,
       ];
   }
@@ -65,6 +68,17 @@ function placeOf(machine: Machine, report: VcpuReport): string {
   const symbol = machine.image.symbols.format(code.linear);
   const text = instructionText(machine, report.vcpu, code);
   return `${symbol}${symbol.startsWith('0x') ? '' : ` (${hex(code.linear)})`}${text === null ? '' : `: ${text}`}`;
+}
+
+/** Who called the code that crashed, a line each. */
+function callers(machine: Machine, vcpu: number): string[] {
+  const { symbols } = machine.image;
+  return backtrace(machine, vcpu).map((address) => {
+    // A call that never returns may be the last instruction of its function: the byte before is still inside.
+    const name = symbols.lookup(address - 1n)?.name;
+    const offset = name === undefined ? 0n : address - symbols.find(name)!.address;
+    return `  called from ${name === undefined ? hex(address) : `${name}+${hex(offset)} (${hex(address)})`}`;
+  });
 }
 
 /** The registers that a fault in delivering an exception is about. */

@@ -5,14 +5,19 @@ import { ExitStatistics } from '../trace/exitStatistics.ts';
 import { msrReport, perfReport } from '../trace/perfReport.ts';
 import { Probes } from '../trace/probes.ts';
 import type { Machine } from '../vmm/machine.ts';
-import { exitStatus, type RunResult } from '../vmm/result.ts';
-import { onlyFile, type Command } from './command.ts';
+import { DEFAULT_ORIGIN } from '../vmm/image.ts';
+import { loadRaw } from '../vmm/loaders/raw.ts';
+import { EXIT_STATUS, exitStatus, type RunResult } from '../vmm/result.ts';
+import { onlyFile, type Arguments, type Command } from './command.ts';
+import { cpuidDump } from './cpuidText.ts';
 import { loadGuest } from './load.ts';
 import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
 import { reportInterrupt, runInteractively } from './session.ts';
 import { exitLineText, TRACE_HEAD } from './trace.ts';
 import { wishesOf } from './wishes.ts';
+
+const HLT = 0xf4;
 
 /** How many exits are kept to explain an unhappy end. */
 const LAST_EXITS = 5;
@@ -29,8 +34,13 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
     ['trapline run guests/lazy.s --feature lazy-tscdeadline', 'with a paravirtual feature'],
     ['trapline run kernel.elf --vcpus 2 --memory 256M --max-cycles 5G', ''],
   ],
-  options: [...MACHINE_OPTIONS, { name: 'quiet', help: 'the console only, no report' }],
+  options: [
+    ...MACHINE_OPTIONS,
+    { name: 'quiet', help: 'the console only, no report' },
+    { name: 'cpuid', help: 'do not run, but print the CPUID leaves that the guest would see; a file is not needed' },
+  ],
   async run(args) {
+    if (args.given('cpuid')) return printCpuid(args);
     const image = await loadGuest(onlyFile(run, args));
     const wishes = wishesOf(args.files[0]!);
     const limit = maxCycles(args, wishes);
@@ -62,6 +72,15 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
     return status;
   },
 };
+
+/** The leaves of a machine with these options, which needs a guest to be one. */
+async function printCpuid(args: Arguments): Promise<number> {
+  const [file] = args.files;
+  const image = file === undefined ? loadRaw(Uint8Array.of(HLT), DEFAULT_ORIGIN) : await loadGuest(file);
+  const machine = bootMachine(args, image, file === undefined ? {} : wishesOf(file), new Probes());
+  process.stdout.write(cpuidDump(machine));
+  return EXIT_STATUS.POWER_OFF;
+}
 
 const isFailure = ({ kind }: RunResult): boolean => kind === 'triple-fault' || kind === 'not-implemented';
 

@@ -72,6 +72,11 @@ export class CpuidTable {
     return { ...(this.#leaves.get(this.#maxBasic)?.(subleaf, asker) ?? NOTHING), found: false };
   }
 
+  /** The leaves that are defined, in ascending order. */
+  get leaves(): readonly number[] {
+    return [...this.#leaves.keys()].sort((a, b) => a - b);
+  }
+
   /** Whether the model offers a feature. */
   offers(feature: CpuidFeature): boolean {
     return this.model.features.includes(feature);

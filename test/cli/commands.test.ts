@@ -45,6 +45,20 @@ describe('run', () => {
     expect(err).toContain('RDRAND');
   });
 
+  it('--cpuid prints the leaves as each vCPU sees them and the features by name, and runs nothing', async () => {
+    const { status, out } = await trapline.run(
+      ...'run --cpuid --vcpus 2 --cpu max,-x2apic,vendor=AuthenticAMD'.split(' '),
+    );
+    expect(status).toBe(0);
+    const lines = out.trimEnd().split('\n');
+    expect(lines.filter((line) => /^CPU \d:$/.test(line))).toEqual(['CPU 0:', 'CPU 1:']);
+    expect(lines).toContain('   0x00000000 0x00: eax=0x00000016 ebx=0x68747541 ecx=0x444d4163 edx=0x69746e65');
+    // Leaf 0xB has two levels; EDX is the x2APIC id.
+    expect(lines.filter((line) => line.startsWith('   0x0000000b')).map((line) => line.slice(-1))).toEqual([...'0011']);
+    expect(lines.at(-1)).toMatch(/^features: ADX APIC /);
+    expect(lines.at(-1)).not.toContain('X2APIC');
+  });
+
   it('takes flat binaries, and directives are replaced by options', async () => {
     // movl $1, %eax; outl %eax, $0xf4
     const file = trapline.file('flat.bin', Uint8Array.of(0xb8, 1, 0, 0, 0, 0xe7, 0xf4));
