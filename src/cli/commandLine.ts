@@ -17,10 +17,11 @@ import { lab } from './lab.ts';
 import { lazy } from './lazy.ts';
 import { packageFolder } from './load.ts';
 import { run } from './run.ts';
+import { test } from './test.ts';
 import { tour } from './tour.ts';
 import { trace } from './trace.ts';
 
-const COMMANDS: readonly Command[] = [run, trace, lazy, lab, costs, tour, asm, disasm, isa];
+const COMMANDS: readonly Command[] = [run, trace, test, lazy, lab, costs, tour, asm, disasm, isa];
 
 function overview(): string {
   const width = Math.max(...COMMANDS.map(({ name }) => name.length));

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-// The program `trapline`: what a shell runs. What commands there are is said in commandLine.ts.
+// The program `trapline`: what a shell runs, and what the threads of `trapline test` run. What commands there are is said in commandLine.ts.
 
+import { isMainThread } from 'node:worker_threads';
 import { EXIT_STATUS } from '../vmm/result.ts';
 import { commandLine } from './commandLine.ts';
+import { serveJobs } from './test/worker.ts';
 
 // A reader that has seen enough (| head) is no error.
 for (const stream of [process.stdout, process.stderr]) {
@@ -13,4 +15,5 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-process.exitCode = await commandLine(process.argv.slice(2));
+if (isMainThread) process.exitCode = await commandLine(process.argv.slice(2));
+else serveJobs();

@@ -103,7 +103,7 @@ export class Vcpu implements LapicOwner {
   readonly lapic: Lapic;
   readonly apicv: VmxApicv | null;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
-  mpState: Cell<MpState> = 'runnable';
+  mpState: Cell<MpState>;
   /** The physical CPU that it is loaded on, or was last. */
   cpu: PhysicalCpu;
   readonly load: VcpuLoad;
@@ -134,6 +134,7 @@ export class Vcpu implements LapicOwner {
     this.load = new VcpuLoad(this);
     this.load.created(cpu);
     this.features = vm.lapicFeatures;
+    this.mpState = id === vm.bspId ? 'runnable' : 'uninitialized';
     const { module, preemptionTimer } = vm.params;
     this.svm = module === 'kvm_amd';
     this.hvTimer = preemptionTimer && !this.svm ? new VmxHvTimer(this) : null;
