@@ -54,8 +54,10 @@ export class PortBus {
   /** IN of `size` bytes. */
   read(port: number, size: PortSize): PortAnswer {
     const register = this.#registers.get(port);
-    if (register?.sizes.includes(size))
-      return { value: (register.read?.(size) ?? allOnes(size)) >>> 0, unclaimed: false };
+    if (register !== undefined && register.sizes.includes(size)) {
+      const value = register.read === undefined ? allOnes(size) : register.read(size);
+      return { value: value >>> 0, unclaimed: false };
+    }
     if (size === 1) return { value: BYTE, unclaimed: register === undefined };
     const bytes = this.#bytes(port, size).map((at) => this.read(at, 1));
     return {
@@ -67,8 +69,8 @@ export class PortBus {
   /** OUT of `size` bytes; true when no register took any of them. */
   write(port: number, size: PortSize, value: number): boolean {
     const register = this.#registers.get(port);
-    if (register?.sizes.includes(size)) {
-      register.write?.(value, size);
+    if (register !== undefined && register.sizes.includes(size)) {
+      if (register.write !== undefined) register.write(value, size);
       return false;
     }
     if (size === 1) return register === undefined;
