@@ -31,7 +31,10 @@ describe('usage: status 2', () => {
     [['run', hello, '--memory', '8G'], 'does not fit one 32-bit WebAssembly memory'],
     [['run', hello, '--memory', '99999999G'], '--memory'],
     [['costs', 'z80'], "trapline costs takes one preset of skylake-2020, unit, not 'z80'"],
-    [['run', hello, '--cpu', 'pentium'], "there is no processor model 'pentium'; --cpu knows max, skylake, qemu64, minimal"],
+    [
+      ['run', hello, '--cpu', 'pentium'],
+      "there is no processor model 'pentium'; --cpu knows max, skylake, qemu64, minimal",
+    ],
     [
       ['run', hello, '--fastpath', 'warp'],
       "--fastpath knows off, v1, fake-reason, irqoff, all-icr, reenter, not 'warp'",
