@@ -20,7 +20,7 @@ export type { AssembleOptions } from './assembler/assemble.ts';
 export { AssemblerError } from './assembler/problem.ts';
 export { detect } from './vmm/loaders/detect.ts';
 export type { Detection } from './vmm/loaders/detect.ts';
-export { loadElf64 } from './vmm/loaders/elf64.ts';
+export { loadElf64 } from './vmm/loaders/elf.ts';
 export { loadRaw } from './vmm/loaders/raw.ts';
 export { SymbolTable } from './vmm/symbols.ts';
 export type { AddressRange, GuestSymbol, SymbolKind } from './vmm/symbols.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Included } from '../assembler/expander.ts';
 import { DEFAULT_ORIGIN, ImageError, type Image } from '../vmm/image.ts';
 import { detect } from '../vmm/loaders/detect.ts';
-import { loadElf64 } from '../vmm/loaders/elf64.ts';
+import { loadElf64 } from '../vmm/loaders/elf.ts';
 import { loadMultiboot, multibootHeader } from '../vmm/loaders/multiboot.ts';
 import { loadRaw } from '../vmm/loaders/raw.ts';
 
@@ -70,9 +70,9 @@ export async function loadGuest(file: string): Promise<Image> {
     case 'assembly':
       return assembleText(new TextDecoder().decode(bytes), file);
     case 'elf':
-      return named(file, () => loadElf(bytes));
+      return named(file, () => loadKernel(bytes) ?? loadElf64(bytes));
     case 'raw':
-      return loadRaw(bytes, DEFAULT_ORIGIN);
+      return named(file, () => loadKernel(bytes) ?? loadRaw(bytes, DEFAULT_ORIGIN));
     case 'empty':
       throw new ImageError(`${file} is empty`, 'give assembler source, an ELF64 file or a flat binary');
     case 'foreign':
@@ -80,10 +80,10 @@ export async function loadGuest(file: string): Promise<Image> {
   }
 }
 
-/** An ELF file with a Multiboot header is a kernel that wants to be started so, any other is entered directly. */
-function loadElf(bytes: Uint8Array): Image {
+/** A file with a Multiboot header is a kernel that wants to be started so. */
+function loadKernel(bytes: Uint8Array): Image | null {
   const header = multibootHeader(bytes);
-  return header === null ? loadElf64(bytes) : loadMultiboot(bytes, header);
+  return header === null ? null : loadMultiboot(bytes, header);
 }
 
 /** What a loader makes of a file, or finds wrong with it, with the file's name. */

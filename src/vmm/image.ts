@@ -3,14 +3,14 @@
 
 import { type SymbolTable } from './symbols.ts';
 
-export type ImageFormat = 'assembly' | 'elf64' | 'raw';
+export type ImageFormat = 'assembly' | 'elf32' | 'elf64' | 'raw';
 
 /** How the image wants to be started, with what the protocol says in its header (boot/). */
 export type Protocol =
   /** In 64-bit mode, every vCPU at the entry. */
   | { readonly kind: 'direct' }
-  /** Multiboot 1: in 32-bit mode. `flags` of its header. */
-  | { readonly kind: 'multiboot'; readonly flags: number };
+  /** Multiboot 1: in 32-bit mode. `wanted`: a display that the kernel would prefer and does not get. */
+  | { readonly kind: 'multiboot'; readonly wanted?: string };
 export const DIRECT: Protocol = { kind: 'direct' };
 
 export interface Segment {

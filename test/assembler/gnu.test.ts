@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { assemble } from '../../src/assembler/assemble.ts';
 import { DEFAULT_ORIGIN, type Image } from '../../src/vmm/image.ts';
-import { loadElf64 } from '../../src/vmm/loaders/elf64.ts';
+import { loadElf64 } from '../../src/vmm/loaders/elf.ts';
 import { flatten, gnu, isInstalled, repository, ROOT, WITHOUT_GNU } from './assembling.ts';
 
 const guests = readdirSync(join(ROOT, 'guests')).filter((name) => name.endsWith('.s'));

@@ -31,5 +31,13 @@ const STARTS: Readonly<Record<Protocol['kind'], Start>> = {
   multiboot: startMultiboot,
 };
 
-/** Boots an image by its own protocol. Throws BootError and has then changed nothing. */
-export const start = (boot: Boot): void => STARTS[boot.image.protocol.kind](boot);
+/**
+ * Boots an image by its own protocol. All but direct boot enter the first vCPU alone, and the others wait for INIT and SIPI.
+ * Throws BootError and has then changed nothing.
+ */
+export function start(boot: Boot): void {
+  const { kind } = boot.image.protocol;
+  STARTS[kind](boot);
+  if (kind === 'direct') return;
+  for (const vcpu of boot.vm.vcpus.slice(1)) vcpu.mpState = 'uninitialized';
+}

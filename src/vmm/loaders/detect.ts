@@ -1,6 +1,6 @@
 // What a file is, before anything tries to load it: by its first bytes, then by whether it is text, then by its name.
 
-import { isElf } from './elf64.ts';
+import { isElf } from './elf.ts';
 
 export type Detection =
   | { kind: 'elf' }

@@ -20,6 +20,10 @@ export class FileView {
     );
   }
 
+  u8(offset: number): number {
+    return this.#view.getUint8(offset);
+  }
+
   u16(offset: number): number {
     return this.#view.getUint16(offset, true);
   }
@@ -32,9 +36,14 @@ export class FileView {
     return this.#view.getBigUint64(offset, true);
   }
 
-  /** A 64-bit field that must be an offset into the file. */
-  offset(at: number, what: string): number {
-    const value = this.u64(at);
+  /** A field of 4 or 8 bytes. */
+  word(offset: number, size: 4 | 8): bigint {
+    return size === 8 ? this.u64(offset) : BigInt(this.u32(offset));
+  }
+
+  /** A field of 4 or 8 bytes that must be an offset into the file. */
+  offset(at: number, size: 4 | 8, what: string): number {
+    const value = this.word(at, size);
     if (value > BigInt(this.bytes.length)) this.require(Number(value), 0, what);
     return Number(value);
   }
