@@ -18,8 +18,8 @@ export interface Board {
   readonly mainLoop: MainLoop;
   readonly vcpuCount: number;
   readonly ram: Ram;
-  /** KVM_IRQ_LINE: drives the line of a GSI. */
-  setIrq(gsi: number, level: boolean): void;
+  /** KVM_IRQ_LINE_STATUS: drives the line of a GSI. How many CPUs got the interrupt; 0: coalesced, below 0: masked. */
+  setIrq(gsi: number, level: boolean): number;
   /** The guest ends the machine: by the debug exit port, or by turning the power off. */
   debugExit(value: number): void;
   powerOff(): void;
