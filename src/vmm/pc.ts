@@ -6,6 +6,7 @@ import type { GuestConsole } from './console.ts';
 import { debugcon } from './devices/debugcon.ts';
 import { debugExit } from './devices/debugExit.ts';
 import { fwCfg } from './devices/fwCfg.ts';
+import { PcTestDev } from './devices/pcTestDev.ts';
 import { powerOff } from './devices/powerOff.ts';
 import { serial } from './devices/serial.ts';
 import type { MainLoop } from './mainLoop.ts';
@@ -31,5 +32,6 @@ export function buildPc(board: Board): void {
   ports.connect(debugcon(console));
   ports.connect(debugExit((value) => board.debugExit(value)));
   ports.connect(fwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }));
+  ports.connect(new PcTestDev((gsi, level) => board.setIrq(gsi, level)));
   ports.connect(powerOff(() => board.powerOff()));
 }
