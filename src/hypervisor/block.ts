@@ -5,6 +5,7 @@ import type { Sleep } from '../host/sleep.ts';
 import { ACTIVITY, RFLAGS } from '../x86/names/registers.ts';
 import { CONTINUE, type Disposition } from './exits/handler.ts';
 import { adjustHaltPoll, pollWhileHalted } from './haltPoll.ts';
+import { hasExtint } from './inject.ts';
 import { NONE } from './lapic/priority.ts';
 import { KVM_REQ } from './requests.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -78,9 +79,10 @@ function isRunnable(vcpu: Vcpu): boolean {
 export function hasEvents(vcpu: Vcpu): boolean {
   const { events, guest, lapic } = vcpu;
   if (lapic.events.pending && vcpu.initSipiAllowed()) return true;
-  if (vcpu.pvUnhalted || events.exception.pending || events.nmi.pending > 0) return true;
+  if (vcpu.pvUnhalted || events.exception.pending) return true;
+  if (events.nmi.pending > 0 || vcpu.requests.test(KVM_REQ.NMI)) return true;
   if (guest.state.pendingDb !== 0) return true; // HLT was single-stepped: its trap is due
-  return guest.interruptible() && lapic.pendingInterrupt() !== NONE;
+  return guest.interruptible() && (hasExtint(vcpu) || lapic.pendingInterrupt() !== NONE);
 }
 
 const interruptsOff = ({ guest }: Vcpu): boolean => (guest.state.rflags & RFLAGS.IF) === 0;

@@ -7,20 +7,29 @@
 // the processor exits as soon as it could take them.
 
 import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/events/interruption.ts';
-import type { Cell } from '../host/cells.ts';
+import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
+import { acceptsPicInterrupt } from './lapic/lvt.ts';
 import { NONE } from './lapic/priority.ts';
 import { KVM_REQ } from './requests.ts';
 import type { Vcpu } from './vcpu.ts';
 
-/** NMIs that can wait: one in service, one behind it (KVM's nmi_pending limit). */
-const NMI_LIMIT = 2;
+/** NMIs that can wait: while one is in service or on its way one, else two, of which one is taken at once. */
+const NMI_LIMIT = { IN_SERVICE: 1, IDLE: 2 } as const;
+
+/** What the PIC requests has no vector before it is acknowledged. */
+const EXTINT = 256;
 
 export class QueuedEvents {
   readonly exception = { pending: false, injected: false, vector: 0, errorCode: null as number | null };
   readonly interrupt = { injected: false, soft: false, vector: 0 };
-  readonly nmi: { pending: Cell<number>; injected: boolean } = { pending: 0, injected: false };
+  /** `queued`: sent, and not looked at yet. */
+  readonly nmi: { queued: Cell<number>; pending: Cell<number>; injected: boolean } = {
+    queued: 0,
+    pending: 0,
+    injected: false,
+  };
 
   /** kvm_event_needs_reinjection(). */
   get needsReinjection(): boolean {
@@ -30,7 +39,7 @@ export class QueuedEvents {
   /** kvm_clear_exception_queue() and kvm_clear_interrupt_queue(). */
   clear(): void {
     this.exception.pending = this.exception.injected = this.interrupt.injected = this.nmi.injected = false;
-    this.nmi.pending = 0;
+    this.nmi.queued = this.nmi.pending = 0;
   }
 
   /** Nothing waits: the common case of every entry. */
@@ -61,11 +70,24 @@ export function injectGp(vcpu: Vcpu): void {
   queueException(vcpu, VECTOR.GP, 0);
 }
 
-/** kvm_inject_nmi() and process_nmi(): false when two wait already and this one is lost, as on hardware. */
-export function queueNmi(vcpu: Vcpu): boolean {
-  if (vcpu.events.nmi.pending >= NMI_LIMIT) return false;
-  vcpu.events.nmi.pending++;
-  return true;
+/** kvm_inject_nmi(): from any physical CPU. */
+export function queueNmi({ events: { nmi } }: Vcpu): Atomic<void> {
+  nmi.queued++;
+}
+
+/** process_nmi(): what was sent becomes pending, as far as a processor keeps NMIs; more are lost. */
+export function processNmi(vcpu: Vcpu): void {
+  const { nmi } = vcpu.events;
+  const inService = vcpu.guest.state.nmiBlocked !== 0 || nmi.injected;
+  const sent = takeQueuedNmis(vcpu);
+  nmi.pending = Math.min(nmi.pending + sent, inService ? NMI_LIMIT.IN_SERVICE : NMI_LIMIT.IDLE);
+  if (nmi.pending > 0) vcpu.requests.make(KVM_REQ.EVENT);
+}
+
+function takeQueuedNmis({ events: { nmi } }: Vcpu): Atomic<number> {
+  const sent = nmi.queued;
+  nmi.queued = 0;
+  return sent;
 }
 
 /** kvm_check_and_inject_events(): hands at most one event to the processor and opens the windows for those that wait. */
@@ -100,17 +122,28 @@ export function checkAndInjectEvents(vcpu: Vcpu): void {
   let vector = injectableInterrupt(vcpu);
   if (vector === NONE) return;
   if (canInject && guest.interruptible()) {
-    vcpu.lapic.acknowledge(vector);
-    queueInterrupt(vcpu, vector, false);
+    queueInterrupt(vcpu, getInterrupt(vcpu, vector), false);
     injectInterrupt(vcpu, false);
-    vector = vcpu.lapic.pendingInterrupt();
+    vector = injectableInterrupt(vcpu);
   }
   if (vector !== NONE) guest.controls.interruptWindow = true;
 }
 
-/** kvm_cpu_has_injectable_intr(): with APIC virtualisation the processor delivers by itself. */
-const injectableInterrupt = ({ apicv, lapic }: Vcpu): number =>
-  apicv !== null && apicv.active ? NONE : lapic.pendingInterrupt();
+/** kvm_cpu_has_extint(): the PIC requests, and LINT0 lets it through. */
+export const hasExtint = ({ vm, lapic }: Vcpu): boolean => vm.irqchip.pic.output && acceptsPicInterrupt(lapic);
+
+/** kvm_cpu_has_injectable_intr(): the PIC first; with APIC virtualisation the processor delivers the LAPIC's by itself. */
+function injectableInterrupt(vcpu: Vcpu): number {
+  if (hasExtint(vcpu)) return EXTINT;
+  return vcpu.apicv !== null && vcpu.apicv.active ? NONE : vcpu.lapic.pendingInterrupt();
+}
+
+/** kvm_cpu_get_interrupt(): the vector of an injectable interrupt, which is acknowledged. */
+function getInterrupt({ vm, lapic }: Vcpu, vector: number): number {
+  if (vector === EXTINT) return vm.irqchip.pic.readIrq();
+  lapic.acknowledge(vector);
+  return vector;
+}
 
 /** vmx_nmi_allowed(): no NMI in service, no shadow; and no debug trap is due, which would have come first (SDM vol. 3, 6.9). */
 function nmiAllowed(vcpu: Vcpu): boolean {

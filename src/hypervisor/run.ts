@@ -25,7 +25,7 @@ import {
   reasonAfterRun,
   type Fastpath,
 } from './fastpath.ts';
-import { cancelInjection, checkAndInjectEvents, completeInterrupts } from './inject.ts';
+import { cancelInjection, checkAndInjectEvents, completeInterrupts, processNmi } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
 import { describedExit, exitedCode, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
@@ -169,10 +169,25 @@ function mayReenter(vcpu: Vcpu): boolean {
 /** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */
 function serviceRequests(vcpu: Vcpu): void {
   const { requests } = vcpu;
-  if (requests.check(KVM_REQ.MIGRATE_TIMER)) vcpu.lapic.timer.migrate();
+  if (requests.check(KVM_REQ.MIGRATE_TIMER)) migrateTimers(vcpu);
   if (requests.check(KVM_REQ.LAZY_TSCDEADLINE)) vcpu.lapic.timer.lazy.requested();
-  // process_nmi(): the NMI is counted already; it has to be looked for.
-  if (requests.check(KVM_REQ.NMI)) requests.make(KVM_REQ.EVENT);
+  if (requests.check(KVM_REQ.NMI)) processNmi(vcpu);
+  if (requests.check(KVM_REQ.SCAN_IOAPIC)) scanIoapic(vcpu);
+}
+
+/** __kvm_migrate_timers(): the interval timer follows the first vCPU. */
+function migrateTimers({ id, lapic, vm }: Vcpu): void {
+  lapic.timer.migrate();
+  if (id === 0) vm.irqchip.pit.migrate();
+}
+
+/** vcpu_scan_ioapic(). */
+function scanIoapic(vcpu: Vcpu): void {
+  const { lapic, apicv, ioapicVectors, vm } = vcpu;
+  if (!lapic.hardwareEnabled) return;
+  if (apicv !== null) apicv.syncPirToIrr();
+  vm.irqchip.ioapic.scan(vcpu);
+  if (apicv !== null) apicv.loadEoiExitmap(ioapicVectors.words);
 }
 
 /** There is no system management mode: who sends an SMI is told so, by name. */

@@ -15,6 +15,7 @@ import type { GuestCpu } from './guestCpu.ts';
 import { GuestPageCache } from './guestPageCache.ts';
 import { GuestTsc } from './guestTsc.ts';
 import { QueuedEvents, queueNmi } from './inject.ts';
+import { IoapicVectors } from './irqchip/ioapicVectors.ts';
 import { VcpuLoad } from './load.ts';
 import { Lapic } from './lapic/lapic.ts';
 import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
@@ -90,6 +91,8 @@ export class Vcpu implements LapicOwner {
   readonly events = new QueuedEvents();
   readonly requests = new Requests();
   readonly stat = new VcpuStat();
+  /** ioapic_handled_vectors. */
+  readonly ioapicVectors = new IoapicVectors();
   readonly tsc = new GuestTsc();
   /** IA32_TSC_ADJUST. */
   tscAdjust = 0n;
@@ -127,6 +130,7 @@ export class Vcpu implements LapicOwner {
   constructor(vm: Vm, id: number, guest: GuestCpu, cpu: PhysicalCpu) {
     this.vm = vm;
     this.id = id;
+    this.mpState = id === vm.bspId ? 'runnable' : 'uninitialized';
     this.name = `vCPU ${id}`;
     this.guest = guest;
     this.probes = vm.probes;
@@ -243,7 +247,8 @@ export class Vcpu implements LapicOwner {
   }
 
   injectNmi(): void {
-    if (queueNmi(this)) this.requests.make(KVM_REQ.NMI);
+    queueNmi(this);
+    this.requests.make(KVM_REQ.NMI);
   }
 
   /** kvm_pv_kick_cpu_op() reached this vCPU: a halted one becomes runnable. */

@@ -5,6 +5,7 @@ import type { Arena } from '../cpu/memory/arena.ts';
 import type { SecondStage } from '../cpu/memory/secondStage.ts';
 import { DEFAULT_PHYSICAL_ADDRESS_BITS, type Features } from '../cpu/features.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
+import { COST } from '../host/costs.ts';
 import type { Host } from '../host/host.ts';
 import { Probes } from '../trace/probes.ts';
 import { MmioBus } from './bus/mmio.ts';
@@ -14,13 +15,16 @@ import type { CpuModel } from './cpuModels.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { GuestCpu } from './guestCpu.ts';
 import { GuestMemory } from './guestMemory.ts';
-import { IrqRouting } from './irqchip/routing.ts';
+import { Irqchip } from './irqchip/irqchip.ts';
+import { setMsi } from './irqchip/msi.ts';
+import { IrqRouting, IRQ_SOURCE } from './irqchip/routing.ts';
 import { ApicMap } from './lapic/apicMap.ts';
 import type { Lapic } from './lapic/lapic.ts';
 import type { LapicFeatures, LapicVm } from './lapic/owner.ts';
 import { KVM_QUIRKS, type LapicQuirks } from './lapic/quirks.ts';
 import { Memslots } from './memslots.ts';
 import { KVM_PARAMS, type KvmParams } from './params.ts';
+import { KVM_REQ } from './requests.ts';
 import { TscSync } from './tscSync.ts';
 import { Vcpu } from './vcpu.ts';
 
@@ -55,11 +59,13 @@ export class Vm implements LapicVm {
   /** KVM_PIO_BUS and KVM_MMIO_BUS: devices that need no return to userspace. */
   readonly ports = new PortBus();
   readonly mmio = new MmioBus();
-  readonly irqs = new IrqRouting();
+  readonly irqs: IrqRouting;
+  /** PIC, IOAPIC and PIT. */
+  readonly irqchip: Irqchip;
   readonly pvFeatures: ReadonlySet<PvFeature>;
   readonly vcpus: readonly Vcpu[];
   readonly lapics: Lapic[] = [];
-  readonly apicMap = new ApicMap();
+  readonly apicMap = new ApicMap(() => this.irqchip.ioapic.apicsChanged());
   readonly quirks: LapicQuirks;
   readonly params: KvmParams;
   readonly tscKhz: number;
@@ -108,6 +114,8 @@ export class Vm implements LapicVm {
       physicalAddressBits: DEFAULT_PHYSICAL_ADDRESS_BITS,
       cmci: false,
     };
+    this.irqs = new IrqRouting(host, this.probes);
+    this.irqchip = new Irqchip(this);
     this.vcpus = guests.map((guest, id) => {
       const vcpu = new Vcpu(this, id, guest, cpus[id]!);
       this.lapics.push(vcpu.lapic);
@@ -116,6 +124,22 @@ export class Vm implements LapicVm {
     for (const vcpu of this.vcpus) vcpu.reset(false);
   }
 
-  /** There is no IOAPIC yet that would want to know. */
-  ioapicEoi(): void {}
+  ioapicEoi(lapic: Lapic, vector: number, levelTriggered: boolean): void {
+    const { ioapicVectors, requests } = this.vcpus[lapic.owner.id]!;
+    if (!ioapicVectors.has(vector)) return;
+    if (ioapicVectors.isStale(vector)) requests.make(KVM_REQ.SCAN_IOAPIC);
+    this.irqchip.ioapic.updateEoi(lapic, vector, levelTriggered);
+  }
+
+  /** KVM_IRQ_LINE_STATUS: userspace drives a line. How many CPUs got the interrupt; 0: coalesced, below 0: masked. */
+  irqLine(gsi: number, level: boolean): number {
+    this.host.thisCpu.charge(COST.ioctl);
+    return this.irqs.set(gsi, level, IRQ_SOURCE.USERSPACE, true);
+  }
+
+  /** KVM_SIGNAL_MSI: a device writes `data` to `address`. How many LAPICs accepted the message; -1: it names none. */
+  signalMsi(address: bigint, data: number): number {
+    this.host.thisCpu.charge(COST.ioctl);
+    return setMsi(this, address, data);
+  }
 }

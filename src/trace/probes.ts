@@ -61,6 +61,15 @@ export interface ProbeEvents {
   kvm_timer_save_state: { ctl: number; cval: bigint; index: number };
   kvm_timer_restore_state: { ctl: number; cval: bigint; index: number };
   kvm_timer_hrtimer_expire: { index: number };
+  /** A line of the board: `source` is that of who drives it. */
+  kvm_set_irq: { gsi: number; level: boolean; source: number };
+  kvm_pic_set_irq: { chip: number; pin: number; elcr: number; imr: number; coalesced: boolean };
+  /** `entry`: the redirection entry. */
+  kvm_ioapic_set_irq: { entry: bigint; pin: number; coalesced: boolean };
+  kvm_ioapic_delayed_eoi_inj: { entry: bigint };
+  kvm_msi_set_irq: { address: bigint; data: number };
+  /** The guest has ended an interrupt; `chip` is a KVM_IRQCHIP. */
+  kvm_ack_irq: { chip: number; pin: number };
   kvm_hypercall: { vcpu: number; nr: bigint; args: readonly bigint[] };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {

@@ -40,6 +40,9 @@ export const APIC_REGISTERS = table({
 /** kvm_deliver_mode. */
 export const DELIVERY_MODES = sequence('Fixed', 'LowPrio', 'SMI', 'Res3', 'NMI', 'INIT', 'SIPI', 'ExtINT');
 
+/** kvm_irqchips. */
+export const IRQCHIPS = sequence('PIC master', 'PIC slave', 'IOAPIC');
+
 /** kvm_apic_dst_shorthand. */
 export const SHORTHANDS = sequence('dst', 'self', 'all', 'all-but-self');
 

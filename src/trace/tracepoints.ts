@@ -7,6 +7,7 @@ import {
   DELIVERY_MODES,
   EXCEPTIONS,
   exitReasons,
+  IRQCHIPS,
   SHORTHANDS,
   symbolic,
   USERSPACE_EXITS,
@@ -39,6 +40,19 @@ const acceptance = (e: ProbeEvents['kvm_apic_accept_irq']): string =>
 /** %#08lx and %#16llx, whose widths count the prefix. */
 const timerState = (e: ProbeEvents['kvm_timer_save_state']): string =>
   `   CTL: 0x${x(e.ctl).padStart(6, '0')} CVAL: ${`0x${x(e.cval)}`.padStart(16)} arch_timer_ctx_index: ${e.index}`;
+
+const isSet = (bits: number, bit: number): boolean => ((bits >> bit) & 1) !== 0;
+const coalesced = (e: { readonly coalesced: boolean }): string => (e.coalesced ? ' (coalesced)' : '');
+
+/** A redirection entry, whose low word has the fields of an ICR at the same places, and a mask. */
+function redirection(entry: bigint): string {
+  const low = Number(BigInt.asUintN(32, entry));
+  const mode = symbolic(DELIVERY_MODES, (low >> ICR.MODE_SHIFT) & 7);
+  const addressing = (low & ICR.LOGICAL) !== 0 ? 'logical' : 'physical';
+  const masked = isSet(low, REDIRECTION_MASK_BIT) ? '|masked' : '';
+  return `dst ${x(entry >> 56n)} vec ${low & ICR.VECTOR} (${mode}|${addressing}|${trigger((low & ICR.LEVEL) !== 0)}${masked})`;
+}
+const REDIRECTION_MASK_BIT = 16;
 
 type Payloads = { readonly [N in Tracepoint]: (event: ProbeEvents[N], tscKhz: number) => string };
 
@@ -85,6 +99,19 @@ const PAYLOADS: Payloads = {
   kvm_timer_save_state: timerState,
   kvm_timer_restore_state: timerState,
   kvm_timer_hrtimer_expire: (e) => `arch_timer_ctx_index: ${e.index}`,
+  kvm_set_irq: (e) => `gsi ${e.gsi} level ${e.level ? 1 : 0} source ${e.source}`,
+  kvm_pic_set_irq: (e) =>
+    `chip ${e.chip} pin ${e.pin} (${trigger(isSet(e.elcr, e.pin))}${isSet(e.imr, e.pin) ? '|masked' : ''})${coalesced(e)}`,
+  kvm_ioapic_set_irq: (e) => `pin ${e.pin} ${redirection(e.entry)}${coalesced(e)}`,
+  kvm_ioapic_delayed_eoi_inj: (e) => redirection(e.entry),
+  kvm_msi_set_irq: ({ address, data }) => {
+    const dest = ((address >> 12n) & 0xffn) | ((address >> 32n) & 0xffffff00n);
+    const mode = symbolic(DELIVERY_MODES, (data >> ICR.MODE_SHIFT) & 7);
+    const addressing = (address & 4n) !== 0n ? 'logical' : 'physical';
+    const hint = (address & 8n) !== 0n ? '|rh' : '';
+    return `dst ${x(dest)} vec ${data & ICR.VECTOR} (${mode}|${addressing}|${trigger((data & ICR.LEVEL) !== 0)}${hint})`;
+  },
+  kvm_ack_irq: (e) => `irqchip ${symbolic(IRQCHIPS, e.chip)} pin ${e.pin}`,
   kvm_hypercall: (e) => `nr 0x${x(e.nr)} ${e.args.map((value, i) => `a${i} 0x${x(value)}`).join(' ')}`,
   // Not upstream: KVM has no lazy TSC deadline.
   kvm_lazy_tsc: (e) => `vcpu ${e.vcpu} op ${e.op} armed 0x${x(e.armed)} pending 0x${x(e.pending)}`,

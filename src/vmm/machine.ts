@@ -99,7 +99,7 @@ export class Machine implements Userspace {
       mainLoop: this.mainLoop,
       vcpuCount: vcpus,
       ram: this.ram,
-      setIrq: (gsi, level) => this.vm.irqs.set(gsi, level),
+      setIrq: (gsi, level) => this.vm.irqLine(gsi, level),
       debugExit: (value) => this.end({ kind: 'debug-exit', value, vcpu: this.#activeId }),
       powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
     });
@@ -175,6 +175,7 @@ export class Machine implements Userspace {
       if (thread !== null) this.host.kill(thread);
       lapic.timer.free();
     }
+    this.vm.irqchip.free();
     this.mainLoop.end();
     this.host.endStep();
   }

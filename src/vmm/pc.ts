@@ -6,6 +6,7 @@ import type { GuestConsole } from './console.ts';
 import { debugcon } from './devices/debugcon.ts';
 import { debugExit } from './devices/debugExit.ts';
 import { fwCfg } from './devices/fwCfg.ts';
+import { PcTestDev } from './devices/pcTestDev.ts';
 import { powerOff } from './devices/powerOff.ts';
 import { serial } from './devices/serial.ts';
 import type { MainLoop } from './mainLoop.ts';
@@ -18,8 +19,8 @@ export interface Board {
   readonly mainLoop: MainLoop;
   readonly vcpuCount: number;
   readonly ram: Ram;
-  /** KVM_IRQ_LINE: drives the line of a GSI. */
-  setIrq(gsi: number, level: boolean): void;
+  /** KVM_IRQ_LINE_STATUS: drives the line of a GSI. How many CPUs got the interrupt; 0: coalesced, below 0: masked. */
+  setIrq(gsi: number, level: boolean): number;
   /** The guest ends the machine: by the debug exit port, or by turning the power off. */
   debugExit(value: number): void;
   powerOff(): void;
@@ -31,5 +32,6 @@ export function buildPc(board: Board): void {
   ports.connect(debugcon(console));
   ports.connect(debugExit((value) => board.debugExit(value)));
   ports.connect(fwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }));
+  ports.connect(new PcTestDev((gsi, level) => board.setIrq(gsi, level)));
   ports.connect(powerOff(() => board.powerOff()));
 }

@@ -204,7 +204,7 @@ describe('a guest in x2APIC mode', () => {
     const vcpu = rig.vm.vcpus[0]!;
     const heard: number[] = [];
     vi.spyOn<LapicVm, 'ioapicEoi'>(rig.vm, 'ioapicEoi').mockImplementation((_, vector) => void heard.push(vector));
-    vcpu.apicv!.loadEoiExitmap([0x61]);
+    vcpu.apicv!.loadEoiExitmap(Uint32Array.of(0, 0, 0, 1 << 1, 0, 0, 0, 0));
     vcpu.lapic.writeMsr(X2APIC_MSR.SIVR, 0x1ffn);
     for (const vector of [0x51, 0x61]) vcpu.apicv!.deliverPostedInterrupt(vector);
     go(rig);

@@ -156,10 +156,10 @@ describe('a read that userspace serves', () => {
   };
 
   it('from a port is traced when its value is known', async () => {
-    expect(await readsOf('inb $0x61, %al', 'kvm_pio')).toEqual([
+    expect(await readsOf('inb $0x65, %al', 'kvm_pio')).toEqual([
       'kvm_exit: IO_INSTRUCTION',
       'kvm_userspace_exit: reason KVM_EXIT_IO (2)',
-      'kvm_pio: pio_read at 0x61 size 1 count 1 val 0xff ',
+      'kvm_pio: pio_read at 0x65 size 1 count 1 val 0xff ',
     ]);
   });
 

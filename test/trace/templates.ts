@@ -66,6 +66,18 @@ export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEv
   kvm_timer_save_state: timerState,
   kvm_timer_restore_state: timerState,
   kvm_timer_hrtimer_expire: fc.record({ index: fc.nat({ max: 3 }) }),
+  kvm_set_irq: fc.record({ gsi: fc.nat({ max: 23 }), level: bool, source: fc.nat({ max: 2 }) }),
+  kvm_pic_set_irq: fc.record({
+    chip: fc.nat({ max: 1 }),
+    pin: fc.nat({ max: 7 }),
+    elcr: byte,
+    imr: byte,
+    coalesced: bool,
+  }),
+  kvm_ioapic_set_irq: fc.record({ entry: u64, pin: fc.nat({ max: 23 }), coalesced: bool }),
+  kvm_ioapic_delayed_eoi_inj: fc.record({ entry: u64 }),
+  kvm_msi_set_irq: fc.record({ address: u64, data: u32 }),
+  kvm_ack_irq: fc.record({ chip: fc.nat({ max: 2 }), pin: fc.nat({ max: 23 }) }),
   kvm_hypercall: fc.record({ vcpu, nr: u64, args: fc.array(u64, { minLength: 4, maxLength: 4 }) }),
   kvm_lazy_tsc: fc.record({
     vcpu,
@@ -82,6 +94,7 @@ const X8 = '[\\da-f]{8}';
 const X16 = '[\\da-f]{16}';
 const MODE = '(Fixed|LowPrio|SMI|Res3|NMI|INIT|SIPI|ExtINT)';
 const acceptanceForm = `apicid ${X} vec \\d{1,3} \\(${MODE}\\|(edge|level)\\)`;
+const redirectionForm = `dst [\\da-f]{1,2} vec \\d{1,3} \\(${MODE}\\|(physical|logical)\\|(edge|level)(\\|masked)?\\)`;
 const timerStateForm = ` {3}CTL: 0x[\\da-f]{6} CVAL: (?=.{16,18} ) *0x${LX} arch_timer_ctx_index: \\d`;
 const whole = (form: string): RegExp => new RegExp(`^${form}$`);
 
@@ -113,6 +126,12 @@ export const TEMPLATES: { readonly [N in Tracepoint]: RegExp } = {
   kvm_timer_save_state: whole(timerStateForm),
   kvm_timer_restore_state: whole(timerStateForm),
   kvm_timer_hrtimer_expire: whole('arch_timer_ctx_index: \\d'),
+  kvm_set_irq: whole('gsi \\d+ level [01] source \\d+'),
+  kvm_pic_set_irq: whole('chip [01] pin [0-7] \\((edge|level)(\\|masked)?\\)( \\(coalesced\\))?'),
+  kvm_ioapic_set_irq: whole(`pin \\d+ ${redirectionForm}( \\(coalesced\\))?`),
+  kvm_ioapic_delayed_eoi_inj: whole(redirectionForm),
+  kvm_msi_set_irq: whole(`dst ${X} vec \\d{1,3} \\(${MODE}\\|(physical|logical)\\|(edge|level)(\\|rh)?\\)`),
+  kvm_ack_irq: whole('irqchip (PIC master|PIC slave|IOAPIC) pin \\d+'),
   kvm_hypercall: whole(`nr 0x${LX} a0 0x${LX} a1 0x${LX} a2 0x${LX} a3 0x${LX}`),
   kvm_lazy_tsc: whole(`vcpu \\d+ op [a-z]+ armed 0x${LX} pending 0x${LX}`),
 };

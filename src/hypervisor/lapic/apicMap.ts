@@ -32,10 +32,17 @@ export class ApicMap {
   #logicalMode: LogicalMode = 'none';
   #flat: Slot[] = [];
   #clusters: Slot[][] = [];
+  readonly #changed: () => void;
+
+  /** `changed`: told whenever destinations may mean others. */
+  constructor(changed: () => void = () => {}) {
+    this.#changed = changed;
+  }
 
   /** Something that destinations are matched against has changed. */
   markDirty(): void {
     this.#dirty = true;
+    this.#changed();
   }
 
   /** How logical destinations are resolved now. */

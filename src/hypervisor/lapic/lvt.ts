@@ -1,7 +1,7 @@
 // The local vector table: writing an entry, and delivering the local interrupt that an entry describes (SDM vol. 3, 11.5.1).
 
 import { acceptIrq } from './accept.ts';
-import { ICR } from './icr.ts';
+import { DELIVERY, ICR } from './icr.ts';
 import type { Lapic } from './lapic.ts';
 import { APIC, LVT, LVR } from './registers.ts';
 
@@ -37,12 +37,26 @@ export function maskAllEntries(lapic: Lapic): void {
   for (const offset of lvtEntries(lapic)) lapic.setRegister(offset, lapic.register(offset) | LVT.MASKED);
 }
 
+const modeOf = (entry: number): number => (entry & LVT.MODE) >>> ICR.MODE_SHIFT;
+
 /** kvm_apic_local_deliver(): raises the interrupt that an entry describes; false when the entry is masked or nothing took it. */
 export function localDeliver(lapic: Lapic, offset: number): boolean {
   const entry = lapic.register(offset);
   if (!lapic.hardwareEnabled || (entry & LVT.MASKED) !== 0) return false;
-  const mode = (entry & LVT.MODE) >>> ICR.MODE_SHIFT;
-  const accepted = acceptIrq(lapic, mode, entry & LVT.VECTOR, true, (entry & LVT.LEVEL_TRIGGER) !== 0);
+  const accepted = acceptIrq(lapic, modeOf(entry), entry & LVT.VECTOR, true, (entry & LVT.LEVEL_TRIGGER) !== 0);
   if (accepted && offset === APIC.LVTPC) lapic.setRegister(offset, entry | LVT.MASKED);
   return accepted;
+}
+
+/** kvm_apic_accept_pic_intr(): LINT0 hands the PIC's interrupts on, or the LAPIC is disabled and they pass it by. */
+export function acceptsPicInterrupt(lapic: Lapic): boolean {
+  if (!lapic.hardwareEnabled) return true;
+  const entry = lapic.register(APIC.LVT0);
+  return (entry & LVT.MASKED) === 0 && modeOf(entry) === DELIVERY.EXTINT;
+}
+
+/** apic_lvt_nmi_mode(): LINT0 makes NMIs of the interval timer's interrupts. */
+export function isLint0Nmi(lapic: Lapic): boolean {
+  const entry = lapic.register(APIC.LVT0);
+  return (entry & LVT.MASKED) === 0 && modeOf(entry) === DELIVERY.NMI;
 }

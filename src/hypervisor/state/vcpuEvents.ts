@@ -6,6 +6,7 @@
 
 import { DR6, SHADOW } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
+import { processNmi } from '../inject.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { requireBits, requireU64, vcpuIoctl, type Refuse } from './ioctl.ts';
@@ -39,6 +40,7 @@ const LAST_EXCEPTION = 31;
 /** A copy of what is on its way. Read it last: other groups may move an event. */
 export function getVcpuEvents(vcpu: Vcpu): VcpuEvents {
   return vcpuIoctl(vcpu, 'GET_VCPU_EVENTS', () => {
+    if (vcpu.requests.check(KVM_REQ.NMI)) processNmi(vcpu);
     const { events, guest, lapic, requests } = vcpu;
     const { exception, interrupt, nmi } = events;
     const { shadow, nmiBlocked, pendingDb } = guest.state;
@@ -86,6 +88,7 @@ export function setVcpuEvents(vcpu: Vcpu, saved: VcpuEvents): void {
       ((interrupt.shadow & SHADOW_INT.MOV_SS) !== 0 ? SHADOW.MOV_SS : 0) |
       ((interrupt.shadow & SHADOW_INT.STI) !== 0 ? SHADOW.STI : 0);
     events.nmi.injected = nmi.injected;
+    events.nmi.queued = 0;
     events.nmi.pending = nmi.pending;
     guest.state.nmiBlocked = nmi.masked ? 1 : 0;
     if (saved.sipiVector !== null) lapic.events.sipiVector = saved.sipiVector;

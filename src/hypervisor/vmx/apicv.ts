@@ -134,10 +134,9 @@ export class VmxApicv implements EventOwner {
     guest.state.svi = Math.max(highestVector(lapic.regs, APIC.ISR), 0);
   }
 
-  /** vmx_load_eoi_exitmap(): the ends of interrupts with these vectors are for an IOAPIC to hear of. */
-  loadEoiExitmap(vectors: Iterable<number>): void {
-    this.controls.eoiExitBitmap.fill(0);
-    for (const vector of vectors) this.controls.eoiExitBitmap[vector >> 5]! |= 1 << (vector & 31);
+  /** vmx_load_eoi_exitmap(): the ends of interrupts with these vectors, one bit each, are for the IOAPIC to hear of. */
+  loadEoiExitmap(vectors: Uint32Array): void {
+    this.controls.eoiExitBitmap.set(vectors);
   }
 
   /** vmx_apicv_pre_state_restore(): reset, or the register page was replaced. What was posted before is forgotten. */
