@@ -42,6 +42,7 @@ export const raise = {
   np: (selector: number) => fault(VECTOR.NP, selector),
   ss: (selector: number) => fault(VECTOR.SS, selector),
   gp: (selector: number) => fault(VECTOR.GP, selector),
+  mf: () => fault(VECTOR.MF, null),
   ac: () => fault(VECTOR.AC, 0),
   pf: (address: bigint, errorCode: number) => fault(VECTOR.PF, errorCode, address),
 };

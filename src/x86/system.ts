@@ -47,7 +47,7 @@ const bound: RowOptions = {
 // prettier-ignore
 export const SYSTEM = [
   row('62 /r',           'bound',     'Gz,Ma',  bound),
-  row('9B',              'fwait',     '',       { cpuid: 'FPU' }),
+  row('9B',              'fwait',     '',       { cpuid: 'FPU', microcode: 'fwait' }),
   row('F4',              'hlt',       '',       ring0('hlt', 'HLT')),
   row('FA',              'cli',       '',       { written: 'i', endsBlock: true, microcode: 'cli' }),
   row('FB',              'sti',       '',       { written: 'i', endsBlock: true, microcode: 'sti' }),

@@ -1,4 +1,5 @@
-// Rows of x87 instructions. Operands in memory are named; ST0 is written out only beside another register.
+// Rows of x87 instructions, of which the control half is executed: what kernels do with an FPU that they do not use. Operands in
+// memory are named; ST0 is written out only beside another register.
 
 import { row, type RowOptions } from './row.ts';
 
@@ -36,12 +37,12 @@ export const X87 = [
   row('D9 /2',    'fst',       'Md',       fpuStore),
   row('D9 /3',    'fstp',      'Md',       fpuStore),
   row('D9 /4',    'fldenv',    'Menv',     { ...fpu, size: 'z' }),
-  row('D9 /5',    'fldcw',     'Mw',       fpu),
+  row('D9 /5',    'fldcw',     'Mw',       { ...fpu, microcode: 'fldcw' }),
   row('D9 /6',    'fnstenv',   'Menv',     { ...fpuStore, size: 'z' }),
-  row('D9 /7',    'fnstcw',    'Mw',       fpuStore),
+  row('D9 /7',    'fnstcw',    'Mw',       { ...fpuStore, microcode: 'fnstcw' }),
   row('D9 /C0+i', 'fld',       'STi',      fpu),
   row('D9 /C8+i', 'fxch',      'ST0,STi',  fpuExchange),
-  row('D9 /D0',   'fnop',      '',         fpu),
+  row('D9 /D0',   'fnop',      '',         { ...fpu, microcode: 'fnop' }),
   row('D9 /D8+i', 'fstpnce',   'STi',      fpuStore),
   row('D9 /E0',   'fchs',      '',         fpu),
   row('D9 /E1',   'fabs',      '',         fpu),
@@ -95,8 +96,8 @@ export const X87 = [
   row('DB /D8+i', 'fcmovnu',   'ST0,STi',  cmovUpdateIfP),
   row('DB /E0',   'fneni',     '',         fpu),
   row('DB /E1',   'fndisi',    '',         fpu),
-  row('DB /E2',   'fnclex',    '',         fpu),
-  row('DB /E3',   'fninit',    '',         fpu),
+  row('DB /E2',   'fnclex',    '',         { ...fpu, microcode: 'fnclex' }),
+  row('DB /E3',   'fninit',    '',         { ...fpu, microcode: 'fninit' }),
   row('DB /E4',   'fnsetpm',   '',         fpu),
   row('DB /E8+i', 'fucomi',    'ST0,STi',  cmovReadFlags),
   row('DB /F0+i', 'fcomi',     'ST0,STi',  cmovReadFlags),
@@ -122,7 +123,7 @@ export const X87 = [
   row('DD /3',    'fstp',      'Mq',       fpuStore),
   row('DD /4',    'frstor',    'Mstate',   { ...fpu, size: 'z' }),
   row('DD /6',    'fnsave',    'Mstate',   { ...fpuStore, size: 'z' }),
-  row('DD /7',    'fnstsw',    'Mw',       fpuStore),
+  row('DD /7',    'fnstsw',    'Mw',       { ...fpuStore, microcode: 'fnstsw' }),
   row('DD /C0+i', 'ffree',     'STi',      fpu),
   row('DD /C8+i', 'fxch',      'ST0,STi',  fpuExchange),
   row('DD /D0+i', 'fst',       'STi',      fpuStore),
@@ -157,7 +158,7 @@ export const X87 = [
   row('DF /C8+i', 'fxch',      'ST0,STi',  fpuExchange),
   row('DF /D0+i', 'fstp',      'STi',      fpuStore),
   row('DF /D8+i', 'fstp',      'STi',      fpuStore),
-  row('DF /E0',   'fnstsw',    'AX',       fpuStore),
+  row('DF /E0',   'fnstsw',    'AX',       { ...fpuStore, microcode: 'fnstsw' }),
   row('DF /E8+i', 'fucomip',   'ST0,STi',  cmovReadFlags),
   row('DF /F0+i', 'fcomip',    'ST0,STi',  cmovReadFlags),
 ];

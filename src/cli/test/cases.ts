@@ -27,6 +27,8 @@ export interface CaseOptions {
 
 /** kvm-unit-tests' exit status of success: debug exit with 0. */
 export const DEFAULT_SUCCESS = 1;
+/** QEMU's memory, for sections without -m: bytes. */
+const DEFAULT_MEMORY = 128 * 2 ** 20;
 /** kvm-unit-tests' own limit, for sections without one: seconds. */
 const DEFAULT_TIMEOUT = 90;
 /** What files of a Linux host say that sections may ask for, for the hypervisor that trapline is. */
@@ -82,6 +84,7 @@ function caseOfSection({ name, line, values }: CfgSection, cfg: string, options:
     name,
     file,
     directiveCase: null,
+    memory: DEFAULT_MEMORY,
     ...qemu,
     ...(smp !== undefined && { vcpus: Number(smp) }),
     ...(cpu !== undefined && { cpu }),

@@ -20,6 +20,7 @@ import * as systemCall from './systemCall.ts';
 import * as time from './time.ts';
 import * as verify from './verify.ts';
 import * as wideMemory from './wideMemory.ts';
+import * as x87Control from './x87Control.ts';
 
 /** Instructions of features that no guest is offered. */
 const absent = {
@@ -54,6 +55,7 @@ const table = {
   ...random,
   ...wideMemory,
   ...frame,
+  ...x87Control,
   iret,
   cpuid,
   vmcall,
