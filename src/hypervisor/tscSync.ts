@@ -35,7 +35,7 @@ export class TscSync {
     this.#last = { value, offset, at };
     vcpu.tscGeneration = this.#generation;
     vcpu.setTscOffset(offset);
-    vcpu.vm.clock.tscWritten(vcpu);
+    vcpu.vm.clock.tscWritten(vcpu, matching === null);
   }
 
   /** nr_vcpus_matched_tsc: every vCPU's TSC is of the last generation. */

@@ -48,7 +48,7 @@ export class Pvclock {
 
   /** WRMSR of MSR_KVM_SYSTEM_TIME or _NEW: kvm_write_system_time(). A page that crosses into the next is not written. */
   writeMsr(value: bigint, oldMsr: boolean, hostInitiated: boolean): boolean {
-    this.#vcpu.vm.clock.registered(this.#vcpu, oldMsr, hostInitiated);
+    if ((value & ENABLED) !== 0n || this.enabled) this.#vcpu.vm.clock.registered(this.#vcpu, oldMsr, hostInitiated);
     this.msrVal = value;
     this.#page.deactivate();
     if ((value & ENABLED) !== 0n) this.#page.activate(value & ~ENABLED, PVCLOCK.SIZE);

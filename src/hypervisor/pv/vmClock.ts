@@ -106,8 +106,9 @@ export class VmClock implements HrtimerOwner {
   }
 
   /** kvm_track_tsc_matching(): a VMM has written a vCPU's TSC. */
-  tscWritten(vcpu: Vcpu): void {
-    if (this.#mayUseMasterClock() || this.useMasterClock) vcpu.requests.make(KVM_REQ.MASTERCLOCK_UPDATE);
+  tscWritten(vcpu: Vcpu, newGeneration: boolean): void {
+    const changed = this.#mayUseMasterClock() !== this.useMasterClock;
+    if (changed || (this.useMasterClock && newGeneration)) vcpu.requests.make(KVM_REQ.MASTERCLOCK_UPDATE);
   }
 
   /** KVM_REQ_MASTERCLOCK_UPDATE: kvm_update_masterclock(). */
@@ -167,6 +168,7 @@ export class VmClock implements HrtimerOwner {
   #updatePages(): void {
     const { thisCpu } = this.#vm.host;
     for (const vcpu of this.#vm.vcpus) {
+      if (!vcpu.pv.clock.enabled) continue;
       vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
       if (vcpu.cpu !== thisCpu) vcpu.kick();
     }
