@@ -30,8 +30,9 @@ export type { MmioDevice } from './hypervisor/bus/mmio.ts';
 export type { PortDevice, PortRegister, PortSize } from './hypervisor/bus/ports.ts';
 
 // The hypervisor and the host that it runs on.
-export { PV_FEATURES } from './hypervisor/cpuid.ts';
-export type { PvFeature } from './hypervisor/cpuid.ts';
+export { PV_FEATURES } from './hypervisor/pv/features.ts';
+export type { PvFeature, PvFeatureWish } from './hypervisor/pv/features.ts';
+export type { SwapOptions } from './hypervisor/swap.ts';
 export { CPU_MODELS } from './hypervisor/cpuModels.ts';
 export type { CpuModel, CpuModelName } from './hypervisor/cpuModels.ts';
 export type { Diagnostic } from './hypervisor/diagnostics.ts';

@@ -68,13 +68,13 @@ export function readArguments(command: Command, argv: readonly string[]): Argume
   };
 }
 
-/** `--vcpus -1` as `--vcpus=-1`, so that the option itself says what is wrong with the value. */
+/** `--feature -kvm-pv-eoi` as `--feature=-kvm-pv-eoi`: no command has options of one dash. */
 function attachNegatives(argv: readonly string[], options: Readonly<Record<string, { type: string }>>): string[] {
   const args: string[] = [];
   for (const argument of argv) {
     const last = args.at(-1);
     const wantsValue = last?.startsWith('--') === true && options[last.slice(2)]?.type === 'string';
-    if (wantsValue && /^-\d/.test(argument)) args[args.length - 1] = `${last}=${argument}`;
+    if (wantsValue && /^-[^-]/.test(argument)) args[args.length - 1] = `${last}=${argument}`;
     else args.push(argument);
   }
   return args;

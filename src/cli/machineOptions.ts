@@ -2,7 +2,6 @@
 
 import { basename } from 'node:path';
 import { COST_MODELS } from '../host/costs.ts';
-import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
 import { CPU_MODELS, type CpuModel } from '../hypervisor/cpuModels.ts';
 import { cpuFromText } from '../hypervisor/cpuText.ts';
 import {
@@ -15,6 +14,7 @@ import {
   type KvmParams,
   type LazyVersion,
 } from '../hypervisor/params.ts';
+import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { BootModule } from '../vmm/boot/start.ts';
 import type { Image } from '../vmm/image.ts';
@@ -33,7 +33,6 @@ const PARAMETERS: Readonly<Record<string, (value: string) => Partial<KvmParams> 
   pi_inject_timer: (value) => (/^[YN01]$/i.test(value) ? { piInjectTimer: /[Y1]/i.test(value) } : null),
 };
 const PARAMETER_NAMES = 'halt_poll_ns (200000), lapic_timer_advance (Y), pi_inject_timer (N)';
-const features = (): string => Object.keys(PV_FEATURES).join(', ');
 
 export const MACHINE_OPTIONS: readonly Option[] = [
   { name: 'vcpus', value: 'N', help: 'virtual CPUs, 1 to 64 (default: what the file asks for, else 1)' },
@@ -54,7 +53,7 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     name: 'feature',
     value: 'NAME',
     multiple: true,
-    help: `offer a paravirtual feature: ${features()}; may be repeated`,
+    help: `a paravirtual feature to offer: ${wishNames()}; all but lazy-tscdeadline are offered anyway; may be repeated`,
   },
   {
     name: 'module',
@@ -111,6 +110,16 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     help: 'off: the guest halts its CPU by itself, without an exit (default: on)',
   },
   {
+    name: 'rtc',
+    value: 'DATE',
+    help: 'the date at the start: seconds since 1970, or as 2025-01-31T12:00:00 (UTC); default: 2020-01-01',
+  },
+  {
+    name: 'swap',
+    value: 'SIZE',
+    help: 'guest memory that the host keeps in memory, such as 512M: it pages out what the guest touched first (default: all)',
+  },
+  {
     name: 'max-cycles',
     value: 'N',
     help: 'stop after N cycles of virtual time, k, M and G for thousands, millions, billions; default: no limit',
@@ -129,7 +138,7 @@ export const MACHINE_OPTIONS: readonly Option[] = [
 export interface Wishes {
   readonly vcpus?: number;
   readonly memory?: number;
-  readonly features?: readonly PvFeature[];
+  readonly features?: readonly PvFeatureWish[];
   readonly maxCycles?: number;
 }
 
@@ -162,6 +171,8 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   const housekeeping = args.number('housekeeping', 0, MOST_HOST_CPUS - 1);
   const pin = args.text('pin');
   const costs = args.text('costs');
+  const rtc = args.text('rtc');
+  const swap = args.text('swap');
   const seed = args.number('seed', 0, MOST_SEED);
   if (costs !== undefined && !COST_PRESETS.includes(costs)) {
     throw new UsageError(`--costs knows ${COST_PRESETS.join(', ')}, not '${costs}'`);
@@ -184,6 +195,8 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(pin !== undefined && { pin: pinning(pin) }),
     ...(costs !== undefined && { costs }),
     ...(seed !== undefined && { seed }),
+    ...(rtc !== undefined && { startTime: date(rtc) }),
+    ...(swap !== undefined && { swap: { limit: size('swap', swap) } }),
     ...(args.given('no-hot') && { noHot: true }),
   };
 }
@@ -268,7 +281,15 @@ export function cpuModel(text: string): CpuModel {
   return found.model;
 }
 
-function feature(name: string): PvFeature {
-  if (isPvFeature(name)) return name;
-  throw new UsageError(`there is no feature '${name}'; --feature knows ${features()}`);
+function feature(name: string): PvFeatureWish {
+  if (isPvFeatureWish(name)) return name;
+  throw new UsageError(`there is no feature '${name}'; --feature knows ${wishNames()}`);
+}
+
+/** Seconds since 1970. */
+function date(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  const ms = /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?$/.test(text) ? Date.parse(text.length > 10 ? `${text}Z` : text) : NaN;
+  if (ms >= 0) return ms / 1000;
+  throw new UsageError(`--rtc takes seconds since 1970 or a date such as 2025-01-31T12:00:00 in UTC, not '${text}'`);
 }

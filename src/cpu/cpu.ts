@@ -196,6 +196,10 @@ export class Cpu implements Runnable, MemoryContext {
     this.mmu.selectViews();
   }
 
+  flushTlb(): void {
+    this.mmu.translation.flushAll(false);
+  }
+
   readMsr(index: number): bigint | null {
     return readMsr(this, index);
   }

@@ -64,6 +64,16 @@ export class RunQueue implements EventOwner {
     return true;
   }
 
+  /** set_next_buddy(): a thread that waits is to be the next; false when it does not wait. */
+  promote(thread: Thread): boolean {
+    const index = this.#waiting.indexOf(thread);
+    if (index < 0) return false;
+    this.#waiting.splice(index, 1);
+    this.#waiting.unshift(thread);
+    if (index >= this.#woken) this.#woken++;
+    return true;
+  }
+
   /** The first in line that is as asked. */
   find(wanted: (thread: Thread) => boolean): Thread | undefined {
     return this.#waiting.find(wanted);

@@ -34,6 +34,7 @@ export class Scheduler {
     checkAffinity(thread, thread.affinity);
     if (!thread.affinity.includes(cpu)) throw new Error(`${name} starts on CPU ${cpu.id}, where it may not run`);
     this.threads.push(thread);
+    thread.queuedAt = running ? this.#host.thisCpu.now : cpu.now;
     if (running) {
       thread.notBefore = this.#host.thisCpu.now;
       // The host's own threads are made as they are needed, and run as if they had only slept until then.
@@ -96,6 +97,7 @@ export class Scheduler {
     cpu.needResched = false;
     if (thread.state !== 'running' || (queue.length === 0 && !away)) return;
     thread.state = 'runnable';
+    thread.queuedAt = cpu.now;
     queue.endSlice(thread);
     if (away) {
       this.schedule(cpu);
@@ -118,6 +120,7 @@ export class Scheduler {
     next.state = 'running';
     next.waitsFor = '';
     if (cpu.now < next.notBefore) cpu.now = next.notBefore;
+    next.runDelay += Math.max(0, cpu.now - next.queuedAt);
     cpu.charge(COST.contextSwitch);
     queue.startSlice(next);
     for (const notifier of next.preemptNotifiers) atomically(cpu, () => notifier.schedIn(cpu));
@@ -144,6 +147,14 @@ export class Scheduler {
   /** single_task_running(): nobody else wants this CPU. */
   singleTaskRunning(cpu: PhysicalCpu): boolean {
     return this.#queueOf(cpu).length === 0;
+  }
+
+  /** yield_to(): the running thread makes room for one that waits in a line. False when that one does not wait. */
+  yieldTo(thread: Thread): boolean {
+    if (thread.state !== 'runnable' || !this.#queueOf(thread.cpu).promote(thread)) return false;
+    this.#resched(thread.cpu);
+    this.#resched(this.#host.thisCpu);
+    return true;
   }
 
   /** select_task_rq(): the last CPU when it is idle, else an idle one, else the last, or the one with the shortest line. */
@@ -179,7 +190,7 @@ export class Scheduler {
     if (thread.state !== 'blocked') return false;
     thread.state = 'runnable';
     thread.aboutToBlock = false;
-    thread.wokenAt = this.#host.thisCpu.now;
+    thread.wokenAt = thread.queuedAt = this.#host.thisCpu.now;
     // The timeout stays with the CPU on which it was started.
     thread.cpu.events.remove(thread.timeout);
     thread.watcher?.onWakeUp();

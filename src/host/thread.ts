@@ -50,6 +50,10 @@ export class Thread implements EventOwner {
   waitsFor = '';
   /** Cycles of its slice that it has not used yet. */
   sliceLeft = 0;
+  /** sched_info.run_delay: cycles that it has waited for a CPU, runnable, since it was made. */
+  runDelay = 0;
+  /** Position since which it waits; set whenever it gets in line. */
+  queuedAt = 0;
   /** Position at which it left its last CPU. */
   leftAt = 0;
   /** Position at which it was woken up last. */

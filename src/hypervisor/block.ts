@@ -24,6 +24,7 @@ export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
     if (!isRunnable(vcpu)) return CONTINUE;
   }
   vcpu.lapic.events.accept();
+  if (vcpu.mpState === 'halted' || vcpu.mpState === 'runnable') vcpu.pv.asyncPf.halted = false;
   if (vcpu.mpState === 'halted') {
     vcpu.pvUnhalted = false;
     vcpu.mpState = 'runnable';
@@ -72,13 +73,14 @@ function shouldStopBlocking(vcpu: Vcpu): boolean {
 
 /** kvm_arch_vcpu_runnable(). */
 function isRunnable(vcpu: Vcpu): boolean {
-  return vcpu.mpState === 'runnable' || hasEvents(vcpu);
+  return (vcpu.mpState === 'runnable' && !vcpu.pv.asyncPf.halted) || hasEvents(vcpu);
 }
 
 /** kvm_vcpu_has_events(): something would make a halted vCPU run. */
 export function hasEvents(vcpu: Vcpu): boolean {
   const { events, guest, lapic } = vcpu;
   if (lapic.events.pending && vcpu.initSipiAllowed()) return true;
+  if (vcpu.pv.asyncPf.hasDone) return true;
   if (vcpu.pvUnhalted || events.exception.pending) return true;
   if (events.nmi.pending > 0 || vcpu.requests.test(KVM_REQ.NMI)) return true;
   if (guest.state.pendingDb !== 0) return true; // HLT was single-stepped: its trap is due
@@ -89,7 +91,7 @@ const interruptsOff = ({ guest }: Vcpu): boolean => (guest.state.rflags & RFLAGS
 
 /** Halted with interrupts off, or waiting for INIT or SIPI: only another vCPU can wake it, if one runs. */
 function neverRunsAgain(vcpu: Vcpu): boolean {
-  if (isRunnable(vcpu)) return false;
+  if (isRunnable(vcpu) || vcpu.pv.asyncPf.expectsPage) return false;
   return vcpu.mpState !== 'halted' || interruptsOff(vcpu);
 }
 
@@ -100,6 +102,7 @@ export const isHalted = (vcpu: Vcpu): boolean =>
 /** What a blocked vCPU waits for, for the report of a machine in which nothing can happen any more. */
 export function describeWait(vcpu: Vcpu): string {
   const { lapic } = vcpu;
+  if (vcpu.pv.asyncPf.halted) return `${vcpu.name} waits for a page that the host has paged out`;
   if (!isHalted(vcpu)) return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
   if (interruptsOff(vcpu)) return `${vcpu.name} is halted with interrupts disabled`;
   const deadline = vcpu.directDeadline?.deadline ?? lapic.timer.tscdeadline;

@@ -5,14 +5,8 @@ import { DEFAULT_PHYSICAL_ADDRESS_BITS, type CpuidResult } from '../cpu/features
 import { CPUID_FEATURE, CPUID_LEAF, type CpuidFeature, type CpuidRegister } from '../x86/names/cpuid.ts';
 import { CR4 } from '../x86/names/registers.ts';
 import { MAX_MODEL, type CpuModel } from './cpuModels.ts';
-import { KVM_CPUID, KVM_FEATURE, KVM_SIGNATURE } from './names.ts';
-
-/** Paravirtual features that a VM can be given, by the names users write. */
-export const PV_FEATURES = {
-  'lazy-tscdeadline': KVM_FEATURE.LAZY_TSCDEADLINE,
-} as const;
-export type PvFeature = keyof typeof PV_FEATURES;
-export const isPvFeature = (name: string): name is PvFeature => Object.hasOwn(PV_FEATURES, name);
+import { KVM_CPUID, KVM_SIGNATURE } from './names.ts';
+import { PV_FEATURES, type PvFeature } from './pv/features.ts';
 
 export interface CpuidOptions {
   readonly model?: CpuModel;
@@ -136,7 +130,7 @@ export class CpuidTable {
   #defineHypervisor(): void {
     const { pvFeatures = [], tscKhz, apicBusKhz } = this.options;
     let features = 0;
-    for (const name of pvFeatures) features |= 1 << PV_FEATURES[name];
+    for (const bit of [...pvFeatures].flatMap((name): readonly number[] => PV_FEATURES[name])) features |= 1 << bit;
     this.#define(KVM_CPUID.SIGNATURE, () => ({ eax: KVM_CPUID.TIMING, ...KVM_SIGNATURE }));
     this.#define(KVM_CPUID.FEATURES, () => ({ ...NOTHING, eax: features >>> 0 }));
     this.#define(KVM_CPUID.TIMING, () => ({ ...NOTHING, eax: tscKhz, ebx: apicBusKhz }));

@@ -42,6 +42,8 @@ export interface GuestCpu {
   interruptible(): boolean;
   /** The host has written registers of the state block: what the processor derives from them follows. */
   registersReplaced(): void;
+  /** Forgets every translation of guest virtual addresses, as the guest's own flush of everything does. */
+  flushTlb(): void;
   /** The architectural MSRs that live in the processor; null: no such MSR. */
   readMsr(index: number): bigint | null;
   /** False: no such MSR, or a value that raises #GP. */

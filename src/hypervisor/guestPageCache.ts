@@ -79,6 +79,28 @@ export class GuestPageCache implements SlotObserver {
     return this.#slots.arena.views.data.getBigUint64(this.#address + offset, true);
   }
 
+  readU32(offset: number): number {
+    this.#mustBeChecked(offset, 4);
+    return this.#slots.arena.views.data.getUint32(this.#address + offset, true);
+  }
+
+  readU8(offset: number): number {
+    this.#mustBeChecked(offset, 1);
+    return this.#slots.arena.views.data.getUint8(this.#address + offset);
+  }
+
+  writeU32(offset: number, value: number): void {
+    this.#mustBeChecked(offset, 4);
+    this.#slots.arena.views.data.setUint32(this.#address + offset, value, true);
+    this.#slots.arena.wrote(this.#address + offset, 4);
+  }
+
+  writeU8(offset: number, value: number): void {
+    this.#mustBeChecked(offset, 1);
+    this.#slots.arena.views.data.setUint8(this.#address + offset, value);
+    this.#slots.arena.wrote(this.#address + offset, 1);
+  }
+
   /** Writes a u64; the page becomes dirty. Only after a successful check. */
   writeU64(offset: number, value: bigint): void {
     this.#mustBeChecked(offset, 8);

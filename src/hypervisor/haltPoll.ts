@@ -23,7 +23,7 @@ export function* pollWhileHalted(vcpu: Vcpu, found: () => boolean): Sleep<boolea
   const { host } = vcpu.vm;
   const limit = vcpu.vm.params.haltPollNs;
   vcpu.haltPollNs = Math.min(vcpu.haltPollNs, limit);
-  if (vcpu.haltPollNs === 0) return false;
+  if (vcpu.haltPollNs === 0 || !vcpu.pv.mayPoll) return false;
   vcpu.stat.haltAttemptedPoll++;
   const window = vcpu.cpu.now + toCycles(vcpu.haltPollNs, vcpu);
   const stop = vcpu.directTimer === null ? window : Math.min(window, vcpu.directTimer.timer.pendsAt);
@@ -38,6 +38,8 @@ export function* pollWhileHalted(vcpu: Vcpu, found: () => boolean): Sleep<boolea
 
 /** A halt has ended after `cycles`: how long to poll at the next one. */
 export function adjustHaltPoll(vcpu: Vcpu, cycles: number): void {
+  // The guest polls by itself (MSR_KVM_POLL_CONTROL).
+  if (!vcpu.pv.mayPoll) return;
   const limit = vcpu.vm.params.haltPollNs;
   const halted = toNs(cycles, vcpu);
   if (halted <= vcpu.haltPollNs) return;

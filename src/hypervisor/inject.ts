@@ -70,6 +70,12 @@ export function injectGp(vcpu: Vcpu): void {
   queueException(vcpu, VECTOR.GP, 0);
 }
 
+/** kvm_inject_page_fault(): a #PF that is nobody's page walk; `address` is what CR2 says. */
+export function injectPageFault(vcpu: Vcpu, address: bigint, errorCode: number): void {
+  vcpu.guest.state.cr2 = address;
+  queueException(vcpu, VECTOR.PF, errorCode);
+}
+
 /** kvm_inject_nmi(): from any physical CPU. */
 export function queueNmi({ events: { nmi } }: Vcpu): Atomic<void> {
   nmi.queued++;

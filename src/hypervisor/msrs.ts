@@ -2,51 +2,21 @@
 // of the local APIC behind the LAPIC; here is who answers what. An index without record is #GP, counted and named.
 
 import { COST } from '../host/costs.ts';
-import { APIC_BASE, MSR, msrName, PAT_RESET, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
+import { APIC_BASE, MSR, PAT_RESET, X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
 import { isIgnoredBySlowPath } from './ipiFastpath.ts';
-import { KVM_MSR, kvmMsrName } from './names.ts';
+import { MACHINE_CHECK_MSRS } from './msr/machineCheck.ts';
+import { MTRR_MSRS } from './msr/mtrr.ts';
+import { PLATFORM_MSRS } from './msr/platform.ts';
+import { named, processor, type MsrRecord } from './msr/record.ts';
+import { KVM_MSR } from './names.ts';
+import { PV_MSRS } from './pv/msrs.ts';
+import { KVM_REQ } from './requests.ts';
 import { joinWords } from '../cpu/words.ts';
 import type { Vcpu } from './vcpu.ts';
 
-export interface MsrRecord {
-  readonly index: number;
-  readonly name: string;
-  /** Value after power-on, where it is a constant. */
-  readonly reset: bigint;
-  /** In the list that a VMM saves and restores (KVM_GET_MSR_INDEX_LIST). */
-  readonly saved: boolean;
-  /** The value; null is #GP. */
-  read(vcpu: Vcpu): bigint | null;
-  /**
-   * False is #GP, and nothing has changed. `hostInitiated`: the VMM restores a vCPU (msr_data.host_initiated); where nothing
-   * is said of it, it makes no difference.
-   */
-  write(vcpu: Vcpu, value: bigint, hostInitiated: boolean): boolean;
-}
-
-/** The name of any MSR that has one; its number in hexadecimal otherwise. */
-export const nameOfMsr = (index: number): string =>
-  msrName(index) ?? kvmMsrName(index) ?? `0x${(index >>> 0).toString(16)}`;
+export { nameOfMsr, type MsrRecord } from './msr/record.ts';
 
 const MASK = 0xffff_ffff_ffff_ffffn;
-const named = (index: number, rest: Omit<MsrRecord, 'index' | 'name'>): MsrRecord => ({
-  index,
-  name: nameOfMsr(index),
-  ...rest,
-});
-
-/** Registers of the processor itself (src/cpu). */
-const processor = (index: number, reset = 0n): MsrRecord =>
-  named(index, {
-    reset,
-    saved: true,
-    read: ({ guest }) => guest.readMsr(index),
-    write: ({ guest }, value) => guest.writeMsr(index, value),
-  });
-
-/** Constants that firmware and kernels read; a write of anything is ignored or refused. */
-const constant = (index: number, reset: bigint, writes: 'ignored' | 'refused'): MsrRecord =>
-  named(index, { reset, saved: false, read: () => reset, write: () => writes === 'ignored' });
 
 /** IA32_TSC and IA32_TSC_ADJUST are one state: a guest's write of either moves both (SDM vol. 3, 18.17.3). */
 function moveTsc(vcpu: Vcpu, by: bigint): void {
@@ -61,15 +31,15 @@ function writeTsc(vcpu: Vcpu, value: bigint, hostInitiated: boolean): boolean {
   return true;
 }
 function writeTscAdjust(vcpu: Vcpu, value: bigint, hostInitiated: boolean): boolean {
-  if (hostInitiated) vcpu.tscAdjust = value;
-  else moveTsc(vcpu, value - vcpu.tscAdjust);
+  if (hostInitiated) {
+    vcpu.tscAdjust = value;
+    return true;
+  }
+  moveTsc(vcpu, value - vcpu.tscAdjust);
+  // The page of the paravirtual clock holds a TSC, too.
+  if (vcpu.pv.clock.enabled) vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
   return true;
 }
-
-/** Microcode revision 1.0, in the upper half. */
-const MICROCODE_REVISION = 1n << 32n;
-/** IA32_MISC_ENABLE.FAST_STRING. */
-const MISC_ENABLE_RESET = 1n;
 
 /** IA32_UMWAIT_CONTROL: all but bit 1 and the upper half. */
 const UMWAIT_CONTROL_BITS = 0xffff_fffdn;
@@ -103,13 +73,14 @@ const RECORDS: readonly MsrRecord[] = [
       return true;
     },
   }),
-  constant(MSR.BIOS_SIGN_ID, MICROCODE_REVISION, 'ignored'),
-  constant(MSR.MISC_ENABLE, MISC_ENABLE_RESET, 'ignored'),
-  constant(MSR.FEATURE_CONTROL, 0n, 'refused'),
   processor(MSR.EFER), processor(MSR.STAR), processor(MSR.LSTAR), processor(MSR.CSTAR), processor(MSR.FMASK),
   processor(MSR.FS_BASE), processor(MSR.GS_BASE), processor(MSR.KERNEL_GS_BASE), processor(MSR.TSC_AUX),
   processor(MSR.SYSENTER_CS), processor(MSR.SYSENTER_ESP), processor(MSR.SYSENTER_EIP),
   processor(MSR.PAT, PAT_RESET),
+  ...PLATFORM_MSRS,
+  ...MTRR_MSRS,
+  ...MACHINE_CHECK_MSRS,
+  ...PV_MSRS,
 ];
 
 /** The LAPIC's registers; saved with the LAPIC, not as MSRs. */

@@ -70,6 +70,9 @@ export const KVM_HC_ERROR = {
   ENOSYS: -1000n,
   /** Not from CPL 0. */
   EPERM: -1n,
+  EFAULT: -14n,
+  EINVAL: -22n,
+  EOPNOTSUPP: -95n,
 } as const;
 
 /** Why KVM_RUN returned to userspace. */

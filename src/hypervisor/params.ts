@@ -45,6 +45,8 @@ export interface KvmParams {
   readonly hltInGuest: boolean;
   /** Who owns the second timer of a CPU (seed 003), which then carries TSC deadlines; 'off': there is none, as on real x86. */
   readonly timerOwnership: TimerPolicy | 'off';
+  /** KVM_CAP_ENFORCE_PV_FEATURE_CPUID: paravirtual features that CPUID does not offer are refused; else they work all the same. */
+  readonly enforcePvFeatureCpuid: boolean;
   /** With such a timer: the host runs at EL2, as ARM's Virtualization Host Extensions let it. */
   readonly vhe: boolean;
 }
@@ -60,6 +62,7 @@ export const KVM_PARAMS: KvmParams = {
   piInjectTimer: false,
   hltInGuest: false,
   timerOwnership: 'off',
+  enforcePvFeatureCpuid: false,
   vhe: true,
 };
 

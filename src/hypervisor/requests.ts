@@ -18,6 +18,8 @@ export const KVM_REQ = {
   CLOCK_UPDATE: ARCH_BASE + 4,
   /** Look for an event to inject. */
   EVENT: ARCH_BASE + 6,
+  /** Halt until a page is there that the host has paged out. */
+  APF_HALT: ARCH_BASE + 7,
   STEAL_UPDATE: ARCH_BASE + 8,
   NMI: ARCH_BASE + 9,
   SMI: ARCH_BASE + 12,

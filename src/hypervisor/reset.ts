@@ -41,6 +41,7 @@ const RESET_FTW = 0x5555;
 export function resetVcpu(vcpu: Vcpu, init: boolean): void {
   const { state } = vcpu.guest;
   vcpu.lapic.reset(init);
+  vcpu.pv.reset();
 
   for (let i = 0; i < 16; i++) state.setGpr(i, 0n);
   state.setGpr32(GPR.RDX, vcpu.vm.cpuid.answer(CPUID_LEAF.FEATURES, 0, vcpu.cpuidAsker).eax);
@@ -72,6 +73,8 @@ export function resetVcpu(vcpu: Vcpu, init: boolean): void {
   vcpu.events.clear();
   vcpu.guest.registersReplaced();
   if (init) return;
+  vcpu.keptMsrs.clear();
+  vcpu.pv.pollControl = 1n;
   state.pat = PAT_RESET;
   state.xcr0 = 1n;
   state.mxcsr = RESET_MXCSR;

@@ -29,7 +29,7 @@ import { cancelInjection, checkAndInjectEvents, completeInterrupts, processNmi }
 import { KVM_REQ } from './requests.ts';
 import { describedExit, exitedCode, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
-import { VCPU_MODE, type Vcpu } from './vcpu.ts';
+import { NO_PAGE, VCPU_MODE, type Vcpu } from './vcpu.ts';
 import { haltInGuest, isPostedOnly, leaveGuestHalt } from './vmx/nonRoot.ts';
 
 /**
@@ -45,7 +45,9 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
   vcpu.userspace = null;
   for (;;) {
     let disposition: Disposition | null;
-    if (vcpu.mpState !== 'runnable') disposition = yield* vcpuBlock(vcpu);
+    vcpu.atInstructionBoundary = false;
+    if (vcpu.mpState !== 'runnable' || vcpu.pv.asyncPf.halted) disposition = yield* vcpuBlock(vcpu);
+    else if (vcpu.awaitsPage !== NO_PAGE) disposition = yield* bringPageIn(vcpu);
     else disposition = prepareEntry(vcpu);
 
     if (disposition === null) {
@@ -84,6 +86,14 @@ export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
   }
 }
 
+/** The rest of a page fault, which may sleep: the page is there when the guest tries again. */
+function* bringPageIn(vcpu: Vcpu): Sleep<Disposition> {
+  const page = vcpu.awaitsPage;
+  vcpu.awaitsPage = NO_PAGE;
+  yield* vcpu.vm.swap!.bringIn(page);
+  return CONTINUE;
+}
+
 /** A signal waits, and no instruction stands half way: complete_userspace_io() comes before -EINTR. */
 function mustReturn(vcpu: Vcpu): boolean {
   return vcpu.signalPending && !vcpu.guest.halfway;
@@ -112,12 +122,19 @@ function prepareEntry(vcpu: Vcpu): Disposition | null {
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
   if (requests.pending) {
     serviceRequests(vcpu);
+    if (requests.check(KVM_REQ.APF_HALT)) {
+      vcpu.pv.asyncPf.halted = true;
+      return CONTINUE;
+    }
+    if (requests.check(KVM_REQ.STEAL_UPDATE)) vcpu.pv.stealTime.record();
     if (requests.check(KVM_REQ.SMI)) return refuseSmi(vcpu);
+    if (requests.check(KVM_REQ.APF_READY)) vcpu.pv.asyncPf.checkCompletion();
     if (requests.check(KVM_REQ.EVENT)) {
       vcpu.stat.reqEvent++;
       vcpu.lapic.events.accept();
       if (vcpu.mpState !== 'runnable') return CONTINUE;
       checkAndInjectEvents(vcpu);
+      if (vcpu.lapic.enabled) vcpu.pv.eoi.syncToGuest();
     }
   }
 
@@ -133,6 +150,7 @@ function prepareEntry(vcpu: Vcpu): Disposition | null {
     cpu.enablePreemption();
     cpu.charge(COST.srcu);
     cancelInjection(vcpu);
+    if (vcpu.pv.eoi.pending) vcpu.pv.eoi.syncFromGuest();
     return CONTINUE;
   }
   return null;
@@ -150,6 +168,7 @@ function finishExit(vcpu: Vcpu, reason: number): Fastpath {
   cpu.enableInterrupts();
   cpu.enablePreemption();
   cpu.charge(COST.srcu);
+  if (vcpu.pv.eoi.pending) vcpu.pv.eoi.syncFromGuest();
   cpu.charge(COST.exitDispatch);
   return completion;
 }
@@ -170,6 +189,9 @@ function mayReenter(vcpu: Vcpu): boolean {
 function serviceRequests(vcpu: Vcpu): void {
   const { requests } = vcpu;
   if (requests.check(KVM_REQ.MIGRATE_TIMER)) migrateTimers(vcpu);
+  if (requests.check(KVM_REQ.MASTERCLOCK_UPDATE)) vcpu.vm.clock.updateMasterClock();
+  if (requests.check(KVM_REQ.GLOBAL_CLOCK_UPDATE)) vcpu.vm.clock.updateGlobally(vcpu);
+  if (requests.check(KVM_REQ.CLOCK_UPDATE)) vcpu.pv.clock.update();
   if (requests.check(KVM_REQ.LAZY_TSCDEADLINE)) vcpu.lapic.timer.lazy.requested();
   if (requests.check(KVM_REQ.NMI)) processNmi(vcpu);
   if (requests.check(KVM_REQ.SCAN_IOAPIC)) scanIoapic(vcpu);
@@ -269,7 +291,10 @@ function vmxExit(vcpu: Vcpu, reason: ExitReason): void {
  * still off. SVM leaves it pending: it is taken in the window that follows.
  */
 function handleExitIrqoff(vcpu: Vcpu, reason: number): Fastpath {
-  if (reason === EXIT.EXTERNAL_INTERRUPT && !vcpu.svm) vcpu.cpu.takeInterrupts();
+  if (reason === EXIT.EXTERNAL_INTERRUPT) {
+    if (!vcpu.svm) vcpu.cpu.takeInterrupts();
+    vcpu.atInstructionBoundary = true;
+  }
   return fastpathIrqoff(vcpu, reason);
 }
 

@@ -18,6 +18,7 @@ import { QueuedEvents, queueNmi } from './inject.ts';
 import { IoapicVectors } from './irqchip/ioapicVectors.ts';
 import { VcpuLoad } from './load.ts';
 import { Lapic } from './lapic/lapic.ts';
+import { VcpuPv } from './pv/vcpuPv.ts';
 import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
 import { KVM_REQ, Requests } from './requests.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
@@ -33,6 +34,9 @@ import { DirectTimer } from './vtimer/directTimer.ts';
  */
 export const VCPU_MODE = { OUTSIDE_GUEST: 0, IN_GUEST: 1, EXITING_GUEST: 2 } as const;
 export type VcpuMode = (typeof VCPU_MODE)[keyof typeof VCPU_MODE];
+
+/** No guest physical page. */
+export const NO_PAGE = -1;
 
 /** One more than the largest basic exit reason. */
 const REASONS = 1 + Math.max(...Object.values(EXIT));
@@ -77,6 +81,11 @@ export class VcpuStat {
   migrations = 0;
   signalExits = 0;
   pfTaken = 0;
+  /** Preemptions of which the guest was told, and those within an instruction, of which it was not. */
+  preemptionReported = 0;
+  preemptionOther = 0;
+  directedYieldAttempted = 0;
+  directedYieldSuccessful = 0;
   invlpg = 0;
 }
 
@@ -96,6 +105,16 @@ export class Vcpu implements LapicOwner {
   readonly tsc = new GuestTsc();
   /** IA32_TSC_ADJUST. */
   tscAdjust = 0n;
+  /** this_tsc_generation (tscSync.ts). */
+  tscGeneration: Cell<number> = 0;
+  /** MSRs that are kept and have no effect, or little: by index, where they are not as after reset. */
+  readonly keptMsrs = new Map<number, bigint>();
+  /** What the guest has switched on by KVM's MSRs. */
+  readonly pv: VcpuPv;
+  /** The guest was left between two instructions, and nothing of one is being emulated. */
+  atInstructionBoundary: Cell<boolean> = false;
+  /** A page that the thread has to bring in before the guest goes on; NO_PAGE: none. */
+  awaitsPage: Cell<number> = NO_PAGE;
   /** IA32_UMWAIT_CONTROL. */
   umwaitControl = 0n;
   /** Whether SVM runs it, and not VMX. */
@@ -144,6 +163,7 @@ export class Vcpu implements LapicOwner {
     this.hvTimer = preemptionTimer && !this.svm ? new VmxHvTimer(this) : null;
     this.guest.controls.hltExiting = !vm.params.hltInGuest;
     this.lapic = new Lapic(this);
+    this.pv = new VcpuPv(this);
     this.apicv = vm.params.apicv && !this.svm ? new VmxApicv(this) : null;
     const { timerOwnership, vhe } = vm.params;
     this.directTimer = timerOwnership === 'off' ? null : new DirectTimer(this, timerOwnership, vhe);

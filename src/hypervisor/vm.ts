@@ -10,7 +10,7 @@ import type { Host } from '../host/host.ts';
 import { Probes } from '../trace/probes.ts';
 import { MmioBus } from './bus/mmio.ts';
 import { PortBus } from './bus/ports.ts';
-import { CpuidTable, type PvFeature } from './cpuid.ts';
+import { CpuidTable } from './cpuid.ts';
 import type { CpuModel } from './cpuModels.ts';
 import { Diagnostics } from './diagnostics.ts';
 import type { GuestCpu } from './guestCpu.ts';
@@ -24,7 +24,10 @@ import type { LapicFeatures, LapicVm } from './lapic/owner.ts';
 import { KVM_QUIRKS, type LapicQuirks } from './lapic/quirks.ts';
 import { Memslots } from './memslots.ts';
 import { KVM_PARAMS, type KvmParams } from './params.ts';
+import type { PvFeature } from './pv/features.ts';
+import { VmClock } from './pv/vmClock.ts';
 import { KVM_REQ } from './requests.ts';
+import { Swap, type SwapOptions } from './swap.ts';
 import { TscSync } from './tscSync.ts';
 import { Vcpu } from './vcpu.ts';
 
@@ -43,7 +46,14 @@ export interface VmOptions {
   readonly params?: Partial<KvmParams>;
   /** KVM_CAP_X86_APIC_BUS_CYCLES_NS. */
   readonly apicBusCycleNs?: number;
+  /** The date at which the VM is made, in seconds since 1970. */
+  readonly startTime?: number;
+  /** The host pages guest memory out. */
+  readonly swap?: SwapOptions;
 }
+
+/** 2020-01-01 00:00 UTC: runs are the same whenever they are made. */
+export const DEFAULT_START_TIME = 1_577_836_800;
 
 const NS_PER_MS = 1_000_000;
 
@@ -71,6 +81,12 @@ export class Vm implements LapicVm {
   readonly tscKhz: number;
   readonly apicBusCycleNs: number;
   readonly tscSync: TscSync;
+  /** kvmclock. */
+  readonly clock: VmClock;
+  /** MSR_KVM_WALL_CLOCK, one for all vCPUs. */
+  wallClockMsr = 0n;
+  /** Null: all guest memory stays where it is. */
+  swap: Swap | null;
   readonly bspId = 0;
   /** What CPUID offers, as the processor asks it. */
   readonly features: Features;
@@ -91,15 +107,18 @@ export class Vm implements LapicVm {
     this.probes = options.probes ?? new Probes();
     this.memslots = new Memslots(arena, secondStage);
     this.memory = new GuestMemory(this.memslots);
-    this.pvFeatures = new Set(pvFeatures);
     this.quirks = quirks;
     this.params = { ...KVM_PARAMS, ...options.params };
+    // A vCPU that halts without an exit cannot be woken by a kick.
+    this.pvFeatures = new Set(pvFeatures.filter((name) => name !== 'kvm-pv-unhalt' || !this.params.hltInGuest));
+    this.swap = options.swap === undefined ? null : new Swap(host, this.memslots, options.swap);
     this.tscKhz = host.tscKhz;
     this.tscSync = new TscSync(host.tscKhz);
+    this.clock = new VmClock(this, options.startTime ?? DEFAULT_START_TIME);
     this.apicBusCycleNs = apicBusCycleNs;
     this.cpuid = new CpuidTable({
       ...(options.model === undefined ? {} : { model: options.model }),
-      pvFeatures,
+      pvFeatures: this.pvFeatures,
       vcpus: guests.length,
       tscKhz: host.tscKhz,
       apicBusKhz: NS_PER_MS / apicBusCycleNs,
@@ -141,5 +160,10 @@ export class Vm implements LapicVm {
   signalMsi(address: bigint, data: number): number {
     this.host.thisCpu.charge(COST.ioctl);
     return setMsi(this, address, data);
+  }
+
+  /** kvm_ioapic_handles_vector(): the IOAPIC waits for the end of this vector. */
+  ioapicHandles(lapic: Lapic, vector: number): boolean {
+    return this.vcpus[lapic.owner.id]!.ioapicVectors.has(vector);
   }
 }

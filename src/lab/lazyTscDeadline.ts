@@ -9,7 +9,7 @@
 
 import type { ExitName } from '../cpu/exit.ts';
 import { COST_MODELS, type CostModel } from '../host/costs.ts';
-import type { PvFeature } from '../hypervisor/cpuid.ts';
+import type { PvFeature } from '../hypervisor/pv/features.ts';
 import type { KvmParams } from '../hypervisor/params.ts';
 import { shortMsrName } from '../trace/perfReport.ts';
 import type { Image } from '../vmm/image.ts';

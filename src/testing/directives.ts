@@ -1,7 +1,7 @@
 // The directives at the head of a guest's source: what machine it wants, what it will print and how it will end
 // (docs/guests.md). They are read here; whether a run kept them is decided in guestCases.ts.
 
-import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
+import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 
 /** How a machine ends, as `expect-exit` names it; a number is the exit status of `trapline run`. */
 export type ExpectedExit = 'power-off' | 'triple-fault' | 'deadlock' | 'budget' | number;
@@ -10,7 +10,7 @@ export interface Directives {
   readonly vcpus?: number;
   /** Bytes. */
   readonly memory?: number;
-  readonly features?: readonly PvFeature[];
+  readonly features?: readonly PvFeatureWish[];
   readonly maxCycles?: number;
   /** Console lines in order, `*` standing for any run of characters; empty: the console is not looked at. */
   readonly expect: readonly string[];
@@ -51,11 +51,11 @@ function quantity(text: string, units: Readonly<Record<string, number>>): number
   return Number(digits) * factor;
 }
 
-function featureList(text: string): readonly PvFeature[] {
+function featureList(text: string): readonly PvFeatureWish[] {
   const names = text.split(/[\s,]+/).filter((name) => name !== '');
   return names.map((name) => {
-    if (isPvFeature(name)) return name;
-    throw new DirectiveError(`there is no feature '${name}', only ${Object.keys(PV_FEATURES).join(', ')}`);
+    if (isPvFeatureWish(name)) return name;
+    throw new DirectiveError(`there is no feature '${name}', only ${wishNames()}`);
   });
 }
 

@@ -70,6 +70,23 @@ export interface ProbeEvents {
   kvm_msi_set_irq: { address: bigint; data: number };
   /** The guest has ended an interrupt; `chip` is a KVM_IRQCHIP. */
   kvm_ack_irq: { chip: number; pin: number };
+  /** A paravirtual EOI: the guest has ended an interrupt without an exit. */
+  kvm_pv_eoi: { apicId: number; vector: number };
+  kvm_pvclock_update: {
+    vcpu: number;
+    version: number;
+    tscTimestamp: bigint;
+    systemTime: bigint;
+    multiplier: number;
+    shift: number;
+    flags: number;
+  };
+  kvm_pv_tlb_flush: { vcpu: number; needFlush: boolean };
+  /** Async page faults. `gfn`: guest physical page; `page`: the same, once it is there. */
+  kvm_try_async_get_page: { gva: bigint; gfn: number };
+  kvm_async_pf_not_present: { token: number; gva: bigint };
+  kvm_async_pf_ready: { token: number; gva: bigint };
+  kvm_async_pf_completed: { gva: bigint; page: number };
   kvm_hypercall: { vcpu: number; nr: bigint; args: readonly bigint[] };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {

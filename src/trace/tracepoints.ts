@@ -28,6 +28,9 @@ const x = (value: number | bigint): string =>
 const x8 = (value: number): string => x(value).padStart(8, '0');
 const x16 = (value: bigint): string => x(value).padStart(16, '0');
 
+/** %#llx: no prefix in front of 0. */
+const hash = (value: bigint): string => (value === 0n ? '0' : `0x${x(value)}`);
+
 const direction = (write: boolean): string => (write ? 'write' : 'read');
 const trigger = (level: boolean): string => (level ? 'level' : 'edge');
 
@@ -84,6 +87,15 @@ const PAYLOADS: Payloads = {
   },
   kvm_apic_accept_irq: acceptance,
   kvm_apicv_accept_irq: acceptance,
+  kvm_pv_eoi: (e) => `apicid ${x(e.apicId)} vector ${e.vector}`,
+  kvm_pvclock_update: (e) =>
+    `vcpu_id ${e.vcpu}, pvclock { version ${e.version}, tsc_timestamp 0x${x(e.tscTimestamp)}, system_time 0x${x(e.systemTime)}, ` +
+    `tsc_to_system_mul 0x${x(e.multiplier)}, tsc_shift ${e.shift}, flags 0x${x(e.flags)} }`,
+  kvm_pv_tlb_flush: (e) => `vcpu ${e.vcpu} need_flush_tlb ${e.needFlush ? 'true' : 'false'}`,
+  kvm_try_async_get_page: (e) => `gva = ${hash(e.gva)}, gfn = ${hash(BigInt(e.gfn))}`,
+  kvm_async_pf_not_present: (e) => `token ${hash(BigInt(e.token))} gva ${hash(e.gva)}`,
+  kvm_async_pf_ready: (e) => `token ${hash(BigInt(e.token))} gva ${hash(e.gva)}`,
+  kvm_async_pf_completed: (e) => `gva ${hash(e.gva)} address ${hash(BigInt(e.page) << 12n)}`,
   kvm_eoi: (e) => `apicid ${x(e.apicId)} vector ${e.vector}`,
   kvm_inj_virq: (e) => `${e.soft ? 'Soft/INTn' : 'IRQ'} 0x${x(e.vector)}${e.reinjected ? ' [reinjected]' : ''}`,
   kvm_inj_exception: (e) =>

@@ -3,10 +3,11 @@
 import type { ProcessorOptions } from '../cpu/processor.ts';
 import { costModel, type CostModel } from '../host/costs.ts';
 import type { Host } from '../host/host.ts';
-import { isPvFeature, PV_FEATURES, type PvFeature } from '../hypervisor/cpuid.ts';
 import type { CpuModel, CpuModelName } from '../hypervisor/cpuModels.ts';
 import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { problemOf, type KvmParams } from '../hypervisor/params.ts';
+import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
+import type { SwapOptions } from '../hypervisor/swap.ts';
 import type { Probes } from '../trace/probes.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import type { BootModule } from './boot/start.ts';
@@ -22,7 +23,12 @@ export interface BootOptions {
   readonly vcpus?: number;
   /** Bytes of RAM from guest physical address 0 on, whole pages. Default 64 MiB. */
   readonly memory?: number;
-  readonly features?: readonly PvFeature[];
+  /** Paravirtual features beside those that KVM offers anyway, or (with `-` in front) taken from them. */
+  readonly features?: readonly PvFeatureWish[];
+  /** The date at the start, in whole seconds since 1970. Default: 2020-01-01, so that runs are the same whenever they are made. */
+  readonly startTime?: number;
+  /** The host pages guest memory out (hypervisor/swap.ts). Default: it does not. */
+  readonly swap?: SwapOptions;
   /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
   readonly model?: CpuModel | CpuModelName;
   readonly quirks?: LapicQuirks;
@@ -62,8 +68,13 @@ export function problemOfOptions(options: BootOptions): string | null {
   if (!Number.isInteger(vcpus) || vcpus < 1) return `a machine has at least one vCPU, not ${vcpus}`;
   if (!Number.isInteger(memory) || memory <= 0 || memory % PAGE_SIZE !== 0)
     return `memory is a number of whole pages of ${PAGE_SIZE} bytes, not ${memory} bytes`;
-  const unknown = features.find((feature) => !isPvFeature(feature));
-  if (unknown !== undefined) return `there is no feature '${unknown}', only ${Object.keys(PV_FEATURES).join(', ')}`;
+  const unknown = features.find((feature) => !isPvFeatureWish(feature));
+  if (unknown !== undefined) return `there is no feature '${unknown}', only ${wishNames()}`;
+  const { startTime = 0, swap } = options;
+  if (!Number.isSafeInteger(startTime) || startTime < 0)
+    return `the date at the start is whole seconds since 1970, not ${startTime}`;
+  if (swap?.limit !== undefined && !(swap.limit >= PAGE_SIZE))
+    return `the host must keep at least one page of ${PAGE_SIZE} bytes in memory, not ${swap.limit} bytes`;
   const wrong = problemOf(options.params ?? {});
   if (wrong !== null) return wrong;
   if (housekeeping !== undefined && housekeeping >= hostCpus)

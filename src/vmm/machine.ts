@@ -10,10 +10,14 @@ import { PortBus } from '../hypervisor/bus/ports.ts';
 import { CPU_MODELS } from '../hypervisor/cpuModels.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
 import { PASSTHROUGH } from '../hypervisor/msrs.ts';
+import { offeredFeatures } from '../hypervisor/pv/features.ts';
 import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDebugfs.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
+import { pageOf } from '../hypervisor/memslots.ts';
+import { Swap } from '../hypervisor/swap.ts';
 import { Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
+import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { GuestConsole } from './console.ts';
 import { countersOf, type Counters } from './counters.ts';
 import { BootError } from './boot/bootError.ts';
@@ -83,7 +87,9 @@ export class Machine implements Userspace {
       arena: this.processor.arena,
       secondStage: this.processor.secondStage,
       probes: this.probes,
-      pvFeatures: options.features ?? [],
+      pvFeatures: offeredFeatures(options.features),
+      ...(options.startTime !== undefined && { startTime: options.startTime }),
+      ...(options.swap && { swap: options.swap }),
       ...(options.model && { model: typeof options.model === 'string' ? CPU_MODELS[options.model] : options.model }),
       ...(options.quirks && { quirks: options.quirks }),
       ...(options.params && { params: options.params }),
@@ -176,8 +182,15 @@ export class Machine implements Userspace {
       lapic.timer.free();
     }
     this.vm.irqchip.free();
+    this.vm.clock.free();
     this.mainLoop.end();
     this.host.endStep();
+  }
+
+  /** The host pages out what lies in a range of guest physical memory; the guest waits for it when it touches it. */
+  swapOut(gpa: number, size: number): void {
+    this.vm.swap ??= new Swap(this.host, this.vm.memslots, {});
+    this.vm.swap.pageOut(pageOf(gpa), Math.ceil(((gpa % PAGE_SIZE) + size) / PAGE_SIZE));
   }
 
   /** Bytes of RAM. */

@@ -2,7 +2,7 @@
 // on it, scripts that take most of its paths, and what drives preemptions.
 
 import { EXIT } from '../../src/cpu/exit.ts';
-import type { PvFeature } from '../../src/hypervisor/cpuid.ts';
+import type { PvFeature } from '../../src/hypervisor/pv/features.ts';
 import type { KvmParams } from '../../src/hypervisor/params.ts';
 import { MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { hlt, sti, wrmsr, type Step } from '../hypervisor/scriptedCpu.ts';

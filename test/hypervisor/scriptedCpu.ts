@@ -153,6 +153,11 @@ export class ScriptedCpu implements GuestCpu {
     return (rflags & RFLAGS.IF) !== 0 && shadow === 0 && !isValid(entryEvent);
   }
   registersReplaced(): void {}
+  /** How often the host has flushed the TLB. */
+  flushes = 0;
+  flushTlb(): void {
+    this.flushes++;
+  }
   readMsr(): bigint | null {
     return null;
   }

@@ -6,7 +6,7 @@ import { SecondStage } from '../../src/cpu/memory/secondStage.ts';
 import { COST_MODELS, type CostModel } from '../../src/host/costs.ts';
 import { Host } from '../../src/host/host.ts';
 import type { Sleep } from '../../src/host/sleep.ts';
-import type { PvFeature } from '../../src/hypervisor/cpuid.ts';
+import type { PvFeature } from '../../src/hypervisor/pv/features.ts';
 import type { KvmParams } from '../../src/hypervisor/params.ts';
 import { vcpuRun } from '../../src/hypervisor/run.ts';
 import type { UserspaceExit } from '../../src/hypervisor/userspace.ts';

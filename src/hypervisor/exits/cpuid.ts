@@ -2,12 +2,19 @@
 
 import { COST } from '../../host/costs.ts';
 import { GPR } from '../../x86/names/registers.ts';
+import { injectGp } from '../inject.ts';
+import { cpuidFaults } from '../msr/platform.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { say, skipInstruction, type Disposition } from './handler.ts';
+import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
 
 export function handleCpuid(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
   const leaf = state.gpr32(GPR.RAX);
+  if (state.cpl > 0 && cpuidFaults(vcpu)) {
+    injectGp(vcpu);
+    if (vcpu.probes.active) say(vcpu, 'refused outside of CPL 0, as the guest has asked: #GP(0)');
+    return CONTINUE;
+  }
   const subleaf = state.gpr32(GPR.RCX);
   const { eax, ebx, ecx, edx, found } = vcpu.vm.cpuid.answer(leaf, subleaf, vcpu.cpuidAsker);
   vcpu.cpu.charge(COST.cpuidLookup);

@@ -6,6 +6,7 @@ import { COST } from '../../host/costs.ts';
 import { mmioRead, mmioWrite } from '../lapic/mmio.ts';
 import { pageOf } from '../memslots.ts';
 import type { Vcpu } from '../vcpu.ts';
+import type { Vm } from '../vm.ts';
 import { CONTINUE, exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
 
 export function handleEptViolation(vcpu: Vcpu): Disposition {
@@ -34,9 +35,29 @@ export function handleEptViolation(vcpu: Vcpu): Disposition {
     };
     return TO_USERSPACE;
   }
-  const address = memslots.addressOf(page, false);
-  memslots.secondStage.map(page, 1, address, { writable: !slot.readOnly, logged: slot.logDirty, rom: slot.readOnly });
+  if (vcpu.vm.swap?.isOut(page)) return awaitPage(vcpu, page, vcpu.guest.state.exitGva);
+  populate(vcpu.vm, page);
   if (vcpu.probes.active) say(vcpu, `page 0x${page.toString(16)} populated from slot ${slot.slot}`);
+  return CONTINUE;
+}
+
+/** Maps a page of a slot that is in memory. */
+export function populate({ memslots, swap }: Vm, page: number): void {
+  const { readOnly, logDirty } = memslots.at(page)!;
+  const address = memslots.addressOf(page, false);
+  memslots.secondStage.map(page, 1, address, { writable: !readOnly, logged: logDirty, rom: readOnly });
+  swap?.resident(page);
+}
+
+/** The host has paged it out: the guest does something else meanwhile, or the thread sleeps before the next entry. */
+function awaitPage(vcpu: Vcpu, page: number, gva: bigint): Disposition {
+  const outcome = vcpu.pv.asyncPf.fault(page, gva);
+  if (outcome === 'sleep') vcpu.awaitsPage = page;
+  if (vcpu.probes.active)
+    say(
+      vcpu,
+      `page 0x${page.toString(16)} is paged out: ${outcome === 'sleep' ? 'waits for it' : 'read in the background'}`,
+    );
   return CONTINUE;
 }
 

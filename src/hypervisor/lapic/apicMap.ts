@@ -66,6 +66,12 @@ export class ApicMap {
     return group && group.filter((lapic) => lapic !== undefined);
   }
 
+  /** map->phys_map[id]: the APIC of a physical id. */
+  byPhysicalId(vm: LapicVm, id: number): Lapic | undefined {
+    this.#recalculate(vm);
+    return this.#physical[id];
+  }
+
   /** kvm_recalculate_apic_map(): rebuilds when dirty, or when a vCPU was added. */
   #recalculate(vm: LapicVm): void {
     if (!this.#dirty && this.#lapics === vm.lapics.length) return;

@@ -45,6 +45,8 @@ export class Lapic {
   readonly timer: ApicTimer;
   /** How often this APIC was chosen by lowest-priority arbitration. */
   arbitrationPriority: Cell<number> = 0;
+  /** highest_isr_cache: the vector that the processor took last, while nothing has been ended since; NONE. */
+  lastTaken: Cell<number> = NONE;
   #base: Cell<bigint> = 0n;
   #mode: Cell<ApicMode> = 'disabled';
 
@@ -165,6 +167,7 @@ export class Lapic {
   acknowledge(vector: number): void {
     clearVector(this.regs, APIC.IRR, vector);
     setVector(this.regs, APIC.ISR, vector);
+    this.lastTaken = vector;
     if (this.owner.apicv !== null) this.owner.apicv.hwapicIsrUpdate();
     this.setRegister(APIC.PROCPRI, processorPriority(this.regs));
     this.owner.directDeadline?.acknowledge(vector);
@@ -191,6 +194,7 @@ export class Lapic {
     else this.#setXapicId(init ? xapicId : x2apicId);
     owner.apicv?.stateRestored();
     this.timer.reset();
+    this.lastTaken = NONE;
     this.arbitrationPriority = 0;
     owner.vm.apicMap.markDirty();
   }
@@ -200,6 +204,7 @@ export class Lapic {
     if (this.x2apic) this.#setX2apicId(this.x2apicId);
     this.setRegister(APIC.LVR, versionRegister(this));
     this.setRegister(APIC.PROCPRI, processorPriority(this.regs));
+    this.lastTaken = NONE;
     this.owner.vm.apicMap.markDirty();
     this.owner.apicv?.stateRestored();
     this.timer.restored();
@@ -231,7 +236,7 @@ export class Lapic {
         this.#setTaskPriority(value);
         return;
       case 'eoi':
-        this.#endOfInterrupt();
+        this.endOfInterrupt();
         return;
       case 'ldr':
         this.setRegister(offset, value);
@@ -284,21 +289,23 @@ export class Lapic {
     if (ppr < old && deliverableVector(this.regs, ppr) !== NONE) this.owner.requests.make(KVM_REQ.EVENT);
   }
 
-  /** apic_set_eoi(): ends the highest interrupt in service, if there is one. */
-  #endOfInterrupt(): void {
+  /** apic_set_eoi(): ends the highest interrupt in service; NONE when there is none. */
+  endOfInterrupt(): number {
     const { owner } = this;
     const vector = highestVector(this.regs, APIC.ISR);
     if (owner.probes.active) owner.probes.fire('kvm_eoi', { apicId: owner.id, vector }, owner.now());
-    if (vector === NONE) return;
+    if (vector === NONE) return vector;
     this.endedByHardware(vector);
     owner.directDeadline?.endOfInterrupt(vector);
     this.#broadcastEoi(vector);
     owner.requests.make(KVM_REQ.EVENT);
+    return vector;
   }
 
   /** An interrupt in service has ended; the processor has done so, or the host does. */
   endedByHardware(vector: number): void {
     clearVector(this.regs, APIC.ISR, vector);
+    this.lastTaken = NONE;
     if (this.owner.apicv !== null) this.owner.apicv.hwapicIsrUpdate();
     this.updatePpr();
   }
