@@ -22,6 +22,8 @@ export interface BootOptions {
   readonly vcpus?: number;
   /** Bytes of RAM from guest physical address 0 on, whole pages. Default 64 MiB. */
   readonly memory?: number;
+  /** What the real-time clock shows when the machine starts, in seconds since 1970. Default: 2026-01-01T00:00:00. */
+  readonly startDate?: number;
   readonly features?: readonly PvFeature[];
   /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
   readonly model?: CpuModel | CpuModelName;
@@ -54,6 +56,8 @@ export interface BootOptions {
 }
 
 export const DEFAULT_MEMORY = 64 * 2 ** 20;
+/** 2026-01-01T00:00:00: every machine starts on the same day, so that runs can be compared. */
+export const DEFAULT_START_DATE = 1_767_225_600;
 
 /** Why no machine can be made of these options; null: one can. */
 export function problemOfOptions(options: BootOptions): string | null {

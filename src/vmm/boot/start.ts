@@ -3,8 +3,10 @@
 
 import type { Vm } from '../../hypervisor/vm.ts';
 import type { Image, Protocol } from '../image.ts';
-import type { Ram } from '../ram.ts';
+import { acpiTables, RSDP } from '../acpi/acpi.ts';
+import { ONE_MIB, type Ram } from '../ram.ts';
 import { startDirect } from './direct.ts';
+import { place } from './guestMemory.ts';
 import { startMultiboot } from './multiboot.ts';
 
 /** A file that the boot loader hands to the kernel: an initrd, a module. */
@@ -22,6 +24,8 @@ export interface Boot {
   /** The kernel's command line. */
   readonly commandLine: string;
   readonly modules: readonly BootModule[];
+  /** Where ACPI's root pointer is in guest memory; null: the machine has less than 1 MiB. */
+  readonly rsdp: number | null;
 }
 
 type Start = (boot: Boot) => void;
@@ -31,5 +35,10 @@ const STARTS: Readonly<Record<Protocol['kind'], Start>> = {
   multiboot: startMultiboot,
 };
 
-/** Boots an image by its own protocol. Throws BootError and has then changed nothing. */
-export const start = (boot: Boot): void => STARTS[boot.image.protocol.kind](boot);
+/** Boots an image by its own protocol, behind firmware that has left its tables. Throws BootError. */
+export function start(boot: Omit<Boot, 'rsdp'>): void {
+  const { vm, ram, image } = boot;
+  const hasBiosArea = ram.lowEnd >= ONE_MIB;
+  if (hasBiosArea) place(vm, RSDP, acpiTables(vm.vcpus.map(({ id }) => id)));
+  STARTS[image.protocol.kind]({ ...boot, rsdp: hasBiosArea ? RSDP : null });
+}
