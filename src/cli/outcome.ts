@@ -1,8 +1,6 @@
 // Says how a run ended: one clear message with what to try, for the terminal. The exit status is vmm/result.ts's.
 
 import { describeTripleFault } from '../hypervisor/describe.ts';
-import type { Diagnostic } from '../hypervisor/diagnostics.ts';
-import { nameOfMsr } from '../hypervisor/msrs.ts';
 import { backtrace } from '../vmm/backtrace.ts';
 import type { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResult } from '../vmm/result.ts';
@@ -10,6 +8,7 @@ import { reportVcpu, type VcpuReport } from '../vmm/vcpuReport.ts';
 import { GPR } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import { codeOf, instructionText, missingFeature } from './instructionText.ts';
+import { describeVainRequests } from './vainRequests.ts';
 
 const hex = (value: number | bigint): string => `0x${value.toString(16)}`;
 
@@ -28,6 +27,16 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
         `  ${registers(machine, result.vcpu.vcpu)}`,
         ...callers(machine, result.vcpu.vcpu),
         `Try: ${adviceFor(machine, result)}.`,
+      ];
+    case 'reset':
+      return [
+        `guest: reset by ${result.by} on vCPU ${result.vcpu}: the machine ends here, with exit status ${exitStatus(result)}`,
+      ];
+    case 'awaiting-input':
+      return [
+        'trapline: every vCPU waits for input, and there is no more',
+        ...vcpuLines(machine),
+        'Try: type on a terminal, or give the guest more on its standard input.',
       ];
     case 'deadlock':
       return [
@@ -97,19 +106,6 @@ function vcpuLine(machine: Machine, v: VcpuReport): string {
   return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${place}`;
 }
 
-/** A guest that walks through a hole would fill the screen. */
-const MOST_DIAGNOSTICS = 20;
-
-const ASKED: Record<Diagnostic['what'], (index: number) => string> = {
-  'msr-read': (i) => `MSR ${nameOfMsr(i)} was read`,
-  'msr-write': (i) => `MSR ${nameOfMsr(i)} was written`,
-  'port-in': (i) => `port ${hex(i)} was read, where no device is`,
-  'port-out': (i) => `port ${hex(i)} was written, where no device is`,
-  'mmio-read': (i) => `guest physical ${hex(i)} was read, where neither memory nor a device is`,
-  'mmio-write': (i) => `guest physical ${hex(i)} was written, where neither memory nor a device is`,
-  hypercall: (i) => `hypercall ${i} was called`,
-};
-
 /** What no reader should miss: a machine that cannot exist, and what the guest asked for in vain, a line each. */
 export function describeDiagnostics(machine: Machine): string[] {
   const { timerOwnership } = machine.vm.params;
@@ -117,16 +113,5 @@ export function describeDiagnostics(machine: Machine): string[] {
     timerOwnership === 'off'
       ? []
       : [`trapline: hypothetical on x86: the TSC deadline is a timer of the guest's own, moved by ${timerOwnership}`];
-  return [...hypothetical, ...vainRequests(machine)];
-}
-
-function vainRequests(machine: Machine): string[] {
-  const lines = machine.diagnostics.slice(0, MOST_DIAGNOSTICS).map((d) => {
-    const times = d.count === 1 ? 'once' : `${d.count} times`;
-    const unknown = d.what.startsWith('msr') || d.what === 'hypercall' ? 'unknown ' : '';
-    const where = machine.image.symbols.format(d.rip);
-    return `trapline: ${unknown}${ASKED[d.what](d.index)} (${times}, first by vCPU ${d.vcpu} at ${where}): ${d.answer === 'ignored' ? 'ignored' : `answered with ${d.answer}`}`;
-  });
-  const more = machine.diagnostics.length - lines.length;
-  return more === 0 ? lines : [...lines, `trapline: ... and ${more} more places that are not there`];
+  return [...hypothetical, ...describeVainRequests(machine)];
 }

@@ -1,6 +1,7 @@
 // `trapline test`: runs kvm-unit-tests configurations, images and assembler sources as tests, and prints TAP or JUnit.
 
 import { availableParallelism } from 'node:os';
+import { DEFAULT_START_TIME } from '../hypervisor/vm.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
 import { UsageError, type Arguments, type Command } from './command.ts';
 import { casesOf, DEFAULT_SUCCESS } from './test/cases.ts';
@@ -64,7 +65,7 @@ something did, 2 usage, 4 a configuration that cannot be read.`,
       groups: list(args, 'group'),
       names,
       cpu,
-      now: 0,
+      now: DEFAULT_START_TIME,
       success: args.number('success', 0, MOST_STATUS) ?? DEFAULT_SUCCESS,
     });
     const missing = names.filter((name) => !cases.some((each) => each.name === name));

@@ -34,6 +34,9 @@ export class HostEvent {
   }
 }
 
+/** The sequence of an event that goes first at its cycle. */
+const FIRST = -1;
+
 const before = (a: HostEvent, b: HostEvent): boolean => a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
 
 /** A binary heap by (at, sequence); each event knows its slot, so that removal needs no search. */
@@ -53,9 +56,18 @@ export class EventQueue {
 
   /** Queues an event at position `at` (cycles). An event that is queued already moves there, behind others due at that cycle. */
   insert(event: HostEvent, at: number): void {
+    this.#insert(event, at, this.#sequence++);
+  }
+
+  /** Queues an event before all others that are due at that cycle, whenever these were or will be queued: only one may be so. */
+  insertFirst(event: HostEvent, at: number): void {
+    this.#insert(event, at, FIRST);
+  }
+
+  #insert(event: HostEvent, at: number, sequence: number): void {
     if (event.slot >= 0) this.remove(event);
     event.at = at;
-    event.sequence = this.#sequence++;
+    event.sequence = sequence;
     event.slot = this.#heap.length;
     this.#heap.push(event);
     this.#up(event.slot);

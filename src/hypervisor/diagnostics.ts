@@ -1,11 +1,19 @@
 // What a guest asked for in vain (unknown MSRs, ports, hypercalls, physical addresses): counted, so that a run can name each
 // once at its end. Nothing here decides what the guest was answered.
 
-export type AskedFor = 'msr-read' | 'msr-write' | 'port-in' | 'port-out' | 'mmio-read' | 'mmio-write' | 'hypercall';
+export type AskedFor =
+  | 'msr-read'
+  | 'msr-write'
+  | 'port-in'
+  | 'port-out'
+  | 'mmio-read'
+  | 'mmio-write'
+  | 'hypercall'
+  | 'a20-off';
 
 export interface Diagnostic {
   readonly what: AskedFor;
-  /** MSR index, port, guest physical address or hypercall number. */
+  /** MSR index, port (of 'a20-off' too), guest physical address or hypercall number. */
   readonly index: number;
   /** What the guest got: "#GP(0)", "all ones". */
   readonly answer: string;

@@ -15,7 +15,7 @@ import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDeb
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { pageOf } from '../hypervisor/memslots.ts';
 import { Swap } from '../hypervisor/swap.ts';
-import { Vm } from '../hypervisor/vm.ts';
+import { DEFAULT_START_TIME, Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { GuestConsole } from './console.ts';
@@ -25,10 +25,12 @@ import { start } from './boot/start.ts';
 import { DEFAULT_MEMORY, hostOptions, problemOfOptions, type BootOptions } from './bootOptions.ts';
 import { digest } from './digest.ts';
 import type { Image } from './image.ts';
+import { Input, type InputDevice } from './input.ts';
 import { MainLoop } from './mainLoop.ts';
-import { buildPc } from './pc.ts';
+import { buildPc, type Pc } from './pc.ts';
 import { Ram } from './ram.ts';
 import type { RunResult } from './result.ts';
+import { screenOf, TEXT_MEMORY, TEXT_MEMORY_SIZE, type Screen } from './screen.ts';
 import { placeVcpus, type Placement } from './topology.ts';
 import { vcpuThread, type Userspace } from './userspace.ts';
 import { reportVcpu } from './vcpuReport.ts';
@@ -54,6 +56,8 @@ export class Machine implements Userspace {
   readonly ports = new PortBus();
   readonly mmio = new MmioBus();
   readonly mainLoop: MainLoop;
+  readonly pc: Pc;
+  readonly input: Input;
   /** Between `pause` and `resume`. */
   paused = false;
   /** How the machine ended; null while it can go on. */
@@ -99,16 +103,22 @@ export class Machine implements Userspace {
     for (const [slot, { gpa, size }] of this.ram.ranges.entries())
       this.vm.memslots.set({ slot, gpa, size, address: this.processor.arena.allocate(size) });
     this.mainLoop = new MainLoop(this.host);
-    buildPc({
+    this.pc = buildPc({
       ports: this.ports,
       console: this.console,
       mainLoop: this.mainLoop,
       vcpuCount: vcpus,
       ram: this.ram,
+      startTime: options.startTime ?? DEFAULT_START_TIME,
       setIrq: (gsi, level) => this.vm.irqLine(gsi, level),
       debugExit: (value) => this.end({ kind: 'debug-exit', value, vcpu: this.#activeId }),
       powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
+      reset: (by) => this.end({ kind: 'reset', by, vcpu: this.#activeId }),
+      stop: (what, hint) =>
+        this.end({ kind: 'not-implemented', what, hint, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) }),
+      a20Off: (port) => this.vm.diagnostics.note('a20-off', port, 'ignored', this.vm.vcpus[this.#activeId]!),
     });
+    this.input = new Input(this.host, this.mainLoop, { serial: this.pc.serial, keyboard: this.pc.keyboard });
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
     const { commandLine = '', modules = [] } = options;
     start({ vm: this.vm, image, ram: this.ram, commandLine, modules });
@@ -117,7 +127,7 @@ export class Machine implements Userspace {
 
   /**
    * One step of the host: at most about 100 000 units or 1000 exits. Returns the result once there is one; `limit` when the
-   * CPU furthest behind has reached `maxCycles`.
+   * CPU furthest behind has reached `maxCycles`; `awaiting-input` when nothing more happens before somebody types.
    */
   step(maxCycles = Infinity): RunResult | null {
     if (this.result !== null) return this.result;
@@ -127,6 +137,7 @@ export class Machine implements Userspace {
     const outcome = this.host.step();
     if (this.result !== null) return this.result;
     if (outcome === 'limit') return { kind: 'budget', cycles: maxCycles, vcpus: this.#reports() };
+    if (outcome === 'idle' && this.input.awaited()) return { kind: 'awaiting-input', vcpus: this.#reports() };
     if (outcome === 'idle') this.end({ kind: 'deadlock', vcpus: this.#reports() });
     return this.result;
   }
@@ -196,6 +207,20 @@ export class Machine implements Userspace {
   /** Bytes of RAM. */
   get memory(): number {
     return this.ram.size;
+  }
+
+  /**
+   * Types at a device of the guest. The machine gets it at its next position, so `type` may be called at any moment between
+   * two steps; `input.journal` says when and what.
+   */
+  type(text: string | Uint8Array, device: InputDevice = 'serial'): void {
+    this.input.type(device, [...(typeof text === 'string' ? new TextEncoder().encode(text) : text)]);
+  }
+
+  /** What the text screen shows; null: the guest has never written to it. */
+  get screen(): Screen | null {
+    const memory = this.vm.memory.read(TEXT_MEMORY, TEXT_MEMORY_SIZE);
+    return memory === null ? null : screenOf(memory, this.pc.vga.start, this.pc.vga.cursor);
   }
 
   /** Exits, MSR writes and the rest, counted. */

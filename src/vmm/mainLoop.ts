@@ -15,6 +15,12 @@ export interface TimerOwner {
   onTimer(timer: DeviceTimer): void;
 }
 
+/** A file descriptor of the poll(): whoever has something for the main loop calls `notify`, and is served in its thread. */
+export interface Source {
+  readonly name: string;
+  serve(): void;
+}
+
 /** One timer of a device in userspace. Times are host cycles. */
 export class DeviceTimer {
   readonly owner: TimerOwner;
@@ -31,6 +37,7 @@ export class DeviceTimer {
 
   /** Replaces an earlier start. An expiry in the past is due at once. */
   start(expires: number): void {
+    if (this.expires === expires) return;
     this.expires = expires;
     this.#loop.notify();
   }
@@ -43,6 +50,7 @@ export class DeviceTimer {
 export class MainLoop {
   readonly #host: Host;
   readonly #timers: DeviceTimer[] = [];
+  readonly #sources: Source[] = [];
   #thread: Thread | null = null;
 
   constructor(host: Host) {
@@ -56,9 +64,19 @@ export class MainLoop {
     return timer;
   }
 
+  /** Serves a source whenever the thread wakes up. */
+  watch(source: Source): void {
+    this.#sources.push(source);
+  }
+
   /** The clock of devices: the position of the CPU that runs, in host cycles. */
   get now(): number {
     return this.#host.thisCpu.now;
+  }
+
+  /** Cycles of that clock in a second. */
+  get frequency(): number {
+    return this.#host.tscKhz * 1000;
   }
 
   /** Makes the thread look at its timers again. */
@@ -75,6 +93,7 @@ export class MainLoop {
 
   *#run(): Sleep<void> {
     for (;;) {
+      for (const source of this.#sources) source.serve();
       let due = this.#earliest();
       while (due !== null && due.expires! <= this.now) {
         due.expires = null;

@@ -3,12 +3,21 @@
 
 import type { PortBus } from '../hypervisor/bus/ports.ts';
 import type { GuestConsole } from './console.ts';
+import { cmosMemory } from './devices/cmos.ts';
 import { debugcon } from './devices/debugcon.ts';
 import { debugExit } from './devices/debugExit.ts';
-import { fwCfg } from './devices/fwCfg.ts';
+import type { BoardDevice, SavedDevice } from './devices/device.ts';
+import { FwCfg } from './devices/fwCfg.ts';
+import { I8042 } from './devices/i8042.ts';
 import { PcTestDev } from './devices/pcTestDev.ts';
-import { powerOff } from './devices/powerOff.ts';
-import { serial } from './devices/serial.ts';
+import { PciHost } from './devices/pciHost.ts';
+import { Port92 } from './devices/port92.ts';
+import { PostCode } from './devices/postCode.ts';
+import { PowerManagement, SLEEP } from './devices/powerManagement.ts';
+import { ResetControl } from './devices/resetControl.ts';
+import { Rtc } from './devices/rtc.ts';
+import { SerialPort } from './devices/serial.ts';
+import { Vga } from './devices/vga.ts';
 import type { MainLoop } from './mainLoop.ts';
 import type { Ram } from './ram.ts';
 
@@ -19,19 +28,71 @@ export interface Board {
   readonly mainLoop: MainLoop;
   readonly vcpuCount: number;
   readonly ram: Ram;
+  /** The date at position 0, in seconds since 1970. */
+  readonly startTime: number;
   /** KVM_IRQ_LINE_STATUS: drives the line of a GSI. How many CPUs got the interrupt; 0: coalesced, below 0: masked. */
   setIrq(gsi: number, level: boolean): number;
-  /** The guest ends the machine: by the debug exit port, or by turning the power off. */
+  /** The guest ends the machine: by the debug exit port, by turning the power off, by a reset, */
   debugExit(value: number): void;
   powerOff(): void;
+  reset(by: string): void;
+  /** ... or by something that is not there. */
+  stop(what: string, hint: string): void;
+  /** The guest turned A20 off by a port, which has no effect. */
+  a20Off(port: number): void;
 }
 
-export function buildPc(board: Board): void {
-  const { ports, console } = board;
-  ports.connect(serial(console));
+/** Lines of the ISA bus. */
+const IRQ = { KEYBOARD: 1, COM1: 4, RTC: 8, SCI: 9 } as const;
+
+export interface Pc {
+  readonly serial: SerialPort;
+  readonly keyboard: I8042;
+  readonly vga: Vga;
+  readonly postCode: PostCode;
+  /** Every device that has a state. */
+  readonly devices: readonly SavedDevice[];
+}
+
+export function buildPc(board: Board): Pc {
+  const { ports, console, mainLoop } = board;
+  const line = (irq: number) => (level: boolean) => board.setIrq(irq, level);
+  const a20Off = (port: number): void => board.a20Off(port);
+  const serial = new SerialPort(console, line(IRQ.COM1));
+  const keyboard = new I8042(
+    line(IRQ.KEYBOARD),
+    () => board.reset('the keyboard controller (ports 0x60, 0x64)'),
+    a20Off,
+  );
+  const vga = new Vga();
+  const postCode = new PostCode();
+  const devices: readonly BoardDevice[] = [
+    serial,
+    keyboard,
+    vga,
+    postCode,
+    new Rtc(mainLoop, line(IRQ.RTC), board.startTime, cmosMemory(board.ram, board.vcpuCount)),
+    new PowerManagement(mainLoop, line(IRQ.SCI), (type) => sleep(board, type)),
+    new Port92(() => board.reset('system control port A (port 0x92)'), a20Off),
+    new ResetControl(() => board.reset('the reset control register (port 0xcf9)')),
+    new PciHost(),
+    new FwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }),
+  ];
+  for (const device of devices) ports.connect(device);
   ports.connect(debugcon(console));
   ports.connect(debugExit((value) => board.debugExit(value)));
-  ports.connect(fwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }));
   ports.connect(new PcTestDev((gsi, level) => board.setIrq(gsi, level)));
-  ports.connect(powerOff(() => board.powerOff()));
+  return { serial, keyboard, vga, postCode, devices };
+}
+
+/** The guest goes to sleep: off is the only state that there is. */
+function sleep(board: Board, type: number): void {
+  if (type === SLEEP.S5) board.powerOff();
+  else
+    board.stop(
+      type === SLEEP.S3
+        ? 'suspend to RAM (ACPI S3) is not implemented'
+        : `there is no ACPI sleep of type ${type} (PM1a control, port 0x604)`,
+      'turn the machine off with 0x2000 to port 0x604',
+    );
 }

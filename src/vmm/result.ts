@@ -8,9 +8,13 @@ export type RunResult =
   /** The guest wrote `value` to the debug exit port. */
   | { readonly kind: 'debug-exit'; readonly value: number; readonly vcpu: number }
   | { readonly kind: 'power-off'; readonly vcpu: number }
+  /** The guest reset the machine; `by`: how it asked. QEMU does the same with -no-reboot. */
+  | { readonly kind: 'reset'; readonly by: string; readonly vcpu: number }
   | { readonly kind: 'triple-fault'; readonly vcpu: VcpuReport; readonly fault: TripleFault }
   /** Every vCPU waits, and nothing can ever happen again. */
   | { readonly kind: 'deadlock'; readonly vcpus: readonly VcpuReport[] }
+  /** Every vCPU waits until somebody types: `Machine.type` makes the machine go on. */
+  | { readonly kind: 'awaiting-input'; readonly vcpus: readonly VcpuReport[] }
   /** `maxCycles` are over; the machine can go on. */
   | { readonly kind: 'budget'; readonly cycles: number; readonly vcpus: readonly VcpuReport[] }
   /** `until` was met; the machine can go on. */
@@ -29,6 +33,7 @@ export const EXIT_STATUS = {
   DEADLOCK: 8,
   BUDGET: 10,
   NOT_IMPLEMENTED: 12,
+  RESET: 14,
 } as const;
 
 /** The exit status of a command that ran the machine. */
@@ -41,7 +46,10 @@ export function exitStatus(result: RunResult): number {
       return EXIT_STATUS.POWER_OFF;
     case 'triple-fault':
       return EXIT_STATUS.TRIPLE_FAULT;
+    case 'reset':
+      return EXIT_STATUS.RESET;
     case 'deadlock':
+    case 'awaiting-input':
       return EXIT_STATUS.DEADLOCK;
     case 'budget':
       return EXIT_STATUS.BUDGET;

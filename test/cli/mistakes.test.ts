@@ -219,11 +219,15 @@ describe('at run time', () => {
   });
 
   it('an unknown MSR and an unknown port are named', async () => {
-    const source = `inb $0x61, %al\n ${POWER_OFF}`;
-    const port = await trapline.run('run', guest('port', source), '--quiet');
+    const tries =
+      'movw $0x160, %dx\n inb %dx, %al\n incw %dx\n inb %dx, %al\n movw $0x3f2, %dx\n outb %al, %dx\n incw %dx\n inw %dx, %ax\n';
+    const port = await trapline.run('run', guest('port', `${tries} ${POWER_OFF}`), '--quiet');
     expect(port.status).toBe(0);
     expect(port.err).toMatch(
-      /port 0x61 was read, where no device is \(once, first by vCPU 0 at .*\): answered with all ones/,
+      /ports 0x160-0x161 were read, where no device is \(2 times, first by vCPU 0 at .*\): answered with all ones/,
+    );
+    expect(port.err).toMatch(
+      /there is no floppy controller here: ports 0x3f2-0x3f3 were read once and written once \(first by vCPU 0 at .*\)/,
     );
     const msr = await trapline.run('run', guest('msr', '_start: movl $0x12345, %ecx\n rdmsr\n'));
     expect(msr.err).toMatch(/unknown MSR 0x12345 was read .*answered with #GP\(0\)/);

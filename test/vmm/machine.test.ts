@@ -167,12 +167,14 @@ describe('determinism', () => {
 
 describe('what the guest asked for in vain', () => {
   it('an unknown port reads as all ones, swallows writes, and is named', async () => {
-    const machine = await bootGuest(`inl $0x60, %eax; movl %eax, %ebx; outb %al, $0x80; outb %al, $0x80; ${POWER_OFF}`);
+    const machine = await bootGuest(
+      `movw $0x160, %dx; inl %dx, %eax; movl %eax, %ebx; movw $0x181, %dx; outb %al, %dx; outb %al, %dx; ${POWER_OFF}`,
+    );
     machine.run();
     expect(machine.vm.vcpus[0]!.guest.state.gpr(GPR.RBX)).toBe(0xffff_ffffn);
     expect(machine.diagnostics).toMatchObject([
-      { what: 'port-in', index: 0x60, answer: 'all ones', rip: 0x100000n, count: 1 },
-      { what: 'port-out', index: 0x80, answer: 'ignored', count: 2 },
+      { what: 'port-in', index: 0x160, answer: 'all ones', rip: 0x100004n, count: 1 },
+      { what: 'port-out', index: 0x181, answer: 'ignored', count: 2 },
     ]);
   });
 

@@ -2,8 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { GuestConsole } from '../../src/vmm/console.ts';
 import { debugcon } from '../../src/vmm/devices/debugcon.ts';
 import { debugExit } from '../../src/vmm/devices/debugExit.ts';
-import { powerOff } from '../../src/vmm/devices/powerOff.ts';
-import { COM1, serial } from '../../src/vmm/devices/serial.ts';
+import { COM1, SerialPort } from '../../src/vmm/devices/serial.ts';
 import { PortBus } from '../../src/hypervisor/bus/ports.ts';
 
 describe('the port bus', () => {
@@ -19,7 +18,7 @@ describe('the port bus', () => {
   it('takes a wider access apart into bytes at consecutive ports', () => {
     const console = new GuestConsole();
     const bus = new PortBus();
-    bus.connect(serial(console));
+    bus.connect(new SerialPort(console, () => {}));
     // DATA gets 0x41, IER 0x0f.
     expect(bus.write(COM1, 2, 0x0f41)).toBe(false);
     expect(console.text).toBe('A');
@@ -38,8 +37,8 @@ describe('the port bus', () => {
 
   it('refuses two registers at one port', () => {
     const bus = new PortBus();
-    bus.connect(serial(new GuestConsole()));
-    expect(() => bus.connect(serial(new GuestConsole()))).toThrow(
+    bus.connect(new SerialPort(new GuestConsole(), () => {}));
+    expect(() => bus.connect(new SerialPort(new GuestConsole(), () => {}))).toThrow(
       'port 0x3f8 is serial DATA already and cannot be serial DATA of serial too',
     );
   });
@@ -49,7 +48,7 @@ describe('the serial port', () => {
   it('is always ready to send, and its divisor latch hides the data register', () => {
     const console = new GuestConsole();
     const bus = new PortBus();
-    bus.connect(serial(console));
+    bus.connect(new SerialPort(console, () => {}));
     expect(bus.read(COM1 + 5, 1).value & 0x60).toBe(0x60);
     bus.write(COM1 + 3, 1, 0x80);
     bus.write(COM1, 1, 12);
@@ -62,20 +61,6 @@ describe('the serial port', () => {
     expect(bus.read(COM1 + 3, 1).value).toBe(3);
     bus.write(COM1 + 7, 1, 0xa5);
     expect(bus.read(COM1 + 7, 1).value).toBe(0xa5);
-  });
-});
-
-describe('power management', () => {
-  it('turns off at SLP_EN with the type of S5, and at nothing else', () => {
-    const bus = new PortBus();
-    let off = 0;
-    bus.connect(powerOff(() => off++));
-    bus.write(0x604, 2, 0x0001);
-    bus.write(0x604, 2, 0x3401);
-    expect(off).toBe(0);
-    expect(bus.read(0x604, 2).value).toBe(1);
-    bus.write(0x604, 2, 0x2000);
-    expect(off).toBe(1);
   });
 });
 

@@ -3,8 +3,10 @@
 
 import type { Vm } from '../../hypervisor/vm.ts';
 import type { Image, Protocol } from '../image.ts';
-import type { Ram } from '../ram.ts';
+import { acpiTables, RSDP } from '../acpi/acpi.ts';
+import { ONE_MIB, type Ram } from '../ram.ts';
 import { startDirect } from './direct.ts';
+import { place } from './guestMemory.ts';
 import { startMultiboot } from './multiboot.ts';
 
 /** A file that the boot loader hands to the kernel: an initrd, a module. */
@@ -22,6 +24,8 @@ export interface Boot {
   /** The kernel's command line. */
   readonly commandLine: string;
   readonly modules: readonly BootModule[];
+  /** Where ACPI's root pointer is in guest memory; null: the machine has less than 1 MiB. */
+  readonly rsdp: number | null;
 }
 
 type Start = (boot: Boot) => void;
@@ -32,12 +36,15 @@ const STARTS: Readonly<Record<Protocol['kind'], Start>> = {
 };
 
 /**
- * Boots an image by its own protocol. All but direct boot enter the first vCPU alone, and the others wait for INIT and SIPI.
- * Throws BootError and has then changed nothing.
+ * Boots an image by its own protocol, behind firmware that has left its tables. All but direct boot enter the first vCPU alone,
+ * and the others wait for INIT and SIPI. Throws BootError.
  */
-export function start(boot: Boot): void {
-  const { kind } = boot.image.protocol;
-  STARTS[kind](boot);
+export function start(boot: Omit<Boot, 'rsdp'>): void {
+  const { vm, ram, image } = boot;
+  const hasBiosArea = ram.lowEnd >= ONE_MIB;
+  if (hasBiosArea) place(vm, RSDP, acpiTables(vm.vcpus.map(({ id }) => id)));
+  const { kind } = image.protocol;
+  STARTS[kind]({ ...boot, rsdp: hasBiosArea ? RSDP : null });
   if (kind === 'direct') return;
-  for (const vcpu of boot.vm.vcpus.slice(1)) vcpu.mpState = 'uninitialized';
+  for (const vcpu of vm.vcpus.slice(1)) vcpu.mpState = 'uninitialized';
 }

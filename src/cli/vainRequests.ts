@@ -1,0 +1,109 @@
+// What a guest asked for in vain, in lines for a person: one for each device that is not here, however many of its ports were
+// tried; neighbouring places that nobody knows together; everything else by itself.
+
+import type { Diagnostic } from '../hypervisor/diagnostics.ts';
+import { nameOfMsr } from '../hypervisor/msrs.ts';
+import { nameOfAddress, nameOfPort } from '../vmm/devices/absent.ts';
+import type { Machine } from '../vmm/machine.ts';
+
+/** A guest that walks through a hole with gaps would fill the screen. */
+const MOST_LINES = 40;
+
+const hex = (value: number): string => `0x${value.toString(16)}`;
+const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
+
+type Place = 'port' | 'address';
+const PLACE: Partial<Record<Diagnostic['what'], Place>> = {
+  'port-in': 'port',
+  'port-out': 'port',
+  'mmio-read': 'address',
+  'mmio-write': 'address',
+};
+const isWrite = ({ what }: Diagnostic): boolean => what === 'port-out' || what === 'mmio-write';
+const nameOf = ({ what, index }: Diagnostic): string | null => {
+  const place = PLACE[what];
+  return place === undefined ? null : place === 'port' ? nameOfPort(index) : nameOfAddress(index);
+};
+
+/** Requests that one line tells of, in order of first appearance. */
+interface Group {
+  readonly name: string | null;
+  readonly members: Diagnostic[];
+}
+
+function groups(all: readonly Diagnostic[]): Group[] {
+  const found: Group[] = [];
+  for (const diagnostic of all) {
+    const name = nameOf(diagnostic);
+    const group = found.find((g) =>
+      name === null ? continues(g, diagnostic) : g.name === name && samePlace(g, diagnostic),
+    );
+    if (group === undefined) found.push({ name, members: [diagnostic] });
+    else group.members.push(diagnostic);
+  }
+  return found;
+}
+
+const samePlace = ({ members }: Group, { what }: Diagnostic): boolean => PLACE[members[0]!.what] === PLACE[what];
+
+/** Largest access: what is this far behind the last one is its neighbour. */
+const REACH = 8;
+
+function continues({ name, members }: Group, { what, index, answer }: Diagnostic): boolean {
+  const last = members.at(-1)!;
+  if (name !== null || PLACE[what] === undefined || last.what !== what || last.answer !== answer) return false;
+  return index > last.index && index - last.index <= REACH;
+}
+
+function range(members: readonly Diagnostic[], place: Place): string {
+  const indices = members.map(({ index }) => index);
+  const [first, last] = [Math.min(...indices), Math.max(...indices)];
+  const one = place === 'port' ? 'port' : 'guest physical';
+  return first === last
+    ? `${one} ${hex(first)} was`
+    : `${place === 'port' ? 'ports' : one} ${hex(first)}-${hex(last)} were`;
+}
+
+const sum = (members: readonly Diagnostic[]): number => members.reduce((total, { count }) => total + count, 0);
+
+/** `read 3 times`, `read once and written 3 times`. */
+function uses(members: readonly Diagnostic[]): string {
+  const writes = members.filter(isWrite);
+  const reads = members.filter((d) => !isWrite(d));
+  return [reads.length > 0 ? `read ${times(sum(reads))}` : '', writes.length > 0 ? `written ${times(sum(writes))}` : '']
+    .filter((part) => part !== '')
+    .join(' and ');
+}
+
+/** Neither a port nor an address. */
+const OTHERS: Record<
+  Exclude<Diagnostic['what'], 'port-in' | 'port-out' | 'mmio-read' | 'mmio-write'>,
+  (index: number) => string
+> = {
+  'msr-read': (i) => `unknown MSR ${nameOfMsr(i)} was read`,
+  'msr-write': (i) => `unknown MSR ${nameOfMsr(i)} was written`,
+  hypercall: (i) => `unknown hypercall ${i} was called`,
+  'a20-off': (i) => `A20 was turned off by port ${hex(i)}, and addresses do not wrap at 1 MiB`,
+};
+
+function lineOf({ image }: Machine, { name, members }: Group): string {
+  const [first] = members as [Diagnostic, ...Diagnostic[]];
+  const by = `first by vCPU ${first.vcpu} at ${image.symbols.format(first.rip)}`;
+  const place = PLACE[first.what];
+  const answer = first.answer === 'ignored' ? 'ignored' : `answered with ${first.answer}`;
+  if (place !== undefined && name !== null)
+    return `there is no ${name} here: ${range(members, place)} ${uses(members)} (${by}), as on a machine without one`;
+  if (place !== undefined) {
+    const nobody = place === 'port' ? 'where no device is' : 'where neither memory nor a device is';
+    return `${range(members, place)} ${isWrite(first) ? 'written' : 'read'}, ${nobody} (${times(sum(members))}, ${by}): ${answer}`;
+  }
+  return `${OTHERS[first.what as keyof typeof OTHERS](first.index)} (${times(sum(members))}, ${by}): ${answer}`;
+}
+
+/** A line for everything that the guest asked for in vain. */
+export function describeVainRequests(machine: Machine): string[] {
+  const all = groups(machine.diagnostics);
+  const lines = all.slice(0, MOST_LINES).map((group) => `trapline: ${lineOf(machine, group)}`);
+  const more = all.slice(MOST_LINES).reduce((count, { members }) => count + members.length, 0);
+  return more === 0 ? lines : [...lines, `trapline: ... and ${more} more places that are not there`];
+}
