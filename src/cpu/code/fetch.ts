@@ -123,9 +123,7 @@ export class Fetch {
       this.#mmu.translation.dropDerived();
     }
     if (block === 0) return blocks.straddling(page, offset, this.#nextPage(), mode);
-    this.#u32[entry] = rip;
-    this.#u32[entry + 1] = tag;
-    this.#u32[entry + 2] = block;
+    this.#mmu.translation.fillJump(rip, tag, block);
     return block;
   }
 

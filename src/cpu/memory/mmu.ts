@@ -149,7 +149,7 @@ export class Mmu {
     if ((changed & CR0.PG) !== 0n) {
       this.translation.flushAll(false);
       this.translation.selectViews();
-    } else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.rightsChanged();
+    } else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.dataRightsChanged();
   }
 
   /** `keep`: bit 63 of the source was set, so the new PCID's translations stay. */

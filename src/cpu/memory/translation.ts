@@ -154,7 +154,13 @@ export class Translation {
     this.#views.drop();
   }
 
-  /** CR0.WP, CR4.SMEP or CR4.SMAP changed: translations hold, what they permit does not. */
+  /** CR0.WP, CR0.AM or CR4.SMAP changed: translations hold, what they permit to accesses of data does not. */
+  dataRightsChanged(): void {
+    this.#views.dropData();
+    this.selectViews();
+  }
+
+  /** CR4.SMEP changed, or what else views were filled by. */
   rightsChanged(): void {
     this.#views.drop();
     this.selectViews();
@@ -171,6 +177,11 @@ export class Translation {
   /** Forgets all that is derived; no guest can notice. */
   dropDerived(): void {
     this.#views.drop();
+  }
+
+  /** Enters a block into the jump cache in use. */
+  fillJump(rip: number, tag: number, block: number): void {
+    this.#views.fillJump(rip, tag, block);
   }
 
   /** Forgets jumps alone: the code that they count in is another. */

@@ -38,6 +38,7 @@ const EMPTY_RIP = 1n << 63n;
 const LEGACY_TAG = highWord(LEGACY_JUMP);
 /** With more entries in use than this, filling a view is cheaper than walking the list. */
 const WORTH_LISTING = VIEW_ENTRIES / 8;
+const JUMPS_WORTH_LISTING = JUMP_ENTRIES / 8;
 
 /** Which tags of a view entry are filled. */
 export const TAGS = { READ: 1, WRITE: 2, CODE: 4 } as const;
@@ -67,6 +68,7 @@ export class DerivedViews {
   /** Entries that may hold a tag, in any of the views. */
   readonly #dataUsed = new IndexSet(VIEW_ENTRIES);
   readonly #fetchUsed = new IndexSet(FETCH_ENTRIES);
+  readonly #jumpsUsed = new IndexSet(JUMP_ENTRIES);
 
   constructor(state: CpuState) {
     const words = (name: FieldName): number => state.at(name) >>> 2;
@@ -82,7 +84,7 @@ export class DerivedViews {
     this.#jumps = JUMP_CACHES.map(words);
     this.#emptyData();
     for (const view of this.#fetch) this.#u32.fill(EMPTY, view, view + FETCH_ENTRIES * FETCH_WORDS);
-    this.dropJumps();
+    for (const cache of this.#jumps) this.#emptyJumps(cache);
   }
 
   /** Points generated code at the views of its modes. */
@@ -202,9 +204,26 @@ export class DerivedViews {
     }
   }
 
+  /** Enters a block into the jump cache in use; `tag` is the upper half of what its address is compared as. */
+  fillJump(rip: number, tag: number, block: number): void {
+    const index = rip & (JUMP_ENTRIES - 1);
+    const at = (this.#i32[this.#jumpCache]! >>> 2) + index * JUMP_WORDS;
+    this.#u32[at] = rip;
+    this.#u32[at + 1] = tag;
+    this.#u32[at + 2] = block;
+    this.#jumpsUsed.add(index);
+  }
+
   dropJumps(): void {
+    const used = this.#jumpsUsed;
     for (const cache of this.#jumps) {
-      this.#u64.fill(EMPTY_RIP, cache >>> 1, (cache + JUMP_ENTRIES * JUMP_WORDS) >>> 1);
+      if (used.size > JUMPS_WORTH_LISTING) this.#emptyJumps(cache);
+      else for (let i = 0; i < used.size; i++) this.#u64[(cache + used.at(i) * JUMP_WORDS) >>> 1] = EMPTY_RIP;
     }
+    used.clear();
+  }
+
+  #emptyJumps(cache: number): void {
+    this.#u64.fill(EMPTY_RIP, cache >>> 1, (cache + JUMP_ENTRIES * JUMP_WORDS) >>> 1);
   }
 }
