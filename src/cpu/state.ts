@@ -26,7 +26,7 @@ import {
 } from './layout.ts';
 
 /** Entries of each data view; indexed by the low bits of the virtual page number. */
-export const VIEW_ENTRIES = 1024;
+export const VIEW_ENTRIES = 4096;
 /** {tagRead u64, tagWrite u64, tagCode u64, addend i32, unused}: see tlb.ts. */
 export const VIEW_ENTRY_SIZE = 32;
 export const FETCH_ENTRIES = 256;

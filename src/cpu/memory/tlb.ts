@@ -1,7 +1,7 @@
 // The architectural half of a CPU's TLB: the translations that a guest can notice, because they stay in force until an
 // operation of SDM vol. 3, 4.10.4 invalidates them. Part of snapshots. What generated code compares with is in views.ts.
 //
-// Theory. Direct-mapped by the page number, as the views are: 1024 entries for data, 256 for fetches. What a view holds
+// Theory. Direct-mapped by the page number, as the views are: 4096 entries for data, 256 for fetches. What a view holds
 // was derived from the entry at the same index, and leaving an entry always drops what was derived from it, so views are
 // a subset of the TLB. Hence a view that is dropped (for dirty logging, say) is filled again without a walk, and whether
 // an access found its view never shows. A large page is held as the 4-KiB pieces that were used (4.10.2.3).
