@@ -1,6 +1,8 @@
 # Printing for guests in 32-bit mode: on the first serial port. Registers are kept but for EAX and ESI; EDX is lost.
 
         .set    COM1, 0x3f8
+        .set    LINE_STATUS, COM1 + 5
+        .set    TRANSMITTER_EMPTY, 1 << 6
         .set    POWER, 0x604
         .set    SLEEP_S5, 0x2000
 
@@ -71,6 +73,10 @@ newline:
         .endm
 
 power_off:
+        movw    $LINE_STATUS, %dx
+1:      inb     %dx, %al
+        testb   $TRANSMITTER_EMPTY, %al
+        jz      1b
         movw    $POWER, %dx
         movw    $SLEEP_S5, %ax
         outw    %ax, %dx
