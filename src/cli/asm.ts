@@ -3,12 +3,10 @@
 import { writeFileSync } from 'node:fs';
 import { disassemble, formatDisassembly } from '../assembler/disassemble.ts';
 import { listingLines } from '../assembler/listing.ts';
-import { ImageError, type Image } from '../vmm/image.ts';
+import { flatten, ImageError, type Image } from '../vmm/image.ts';
 import { onlyFile, UsageError, type Command } from './command.ts';
-import { loadGuest } from './load.ts';
-
-/** A flat binary is as long as the distance between its first and last byte. */
-const LARGEST_FLAT = 2 ** 30;
+import { detect } from '../vmm/loaders/detect.ts';
+import { assembleText, loadGuest, readFile } from './load.ts';
 
 export const asm: Command = {
   name: 'asm',
@@ -23,9 +21,12 @@ its first byte.`,
   options: [{ name: 'output', value: 'FILE', help: 'write a flat binary there and print nothing' }],
   async run(args) {
     const file = onlyFile(asm, args);
-    const image = await loadGuest(file);
-    if (image.format !== 'assembly')
+    const bytes = readFile(file);
+    const { kind } = detect(bytes, file);
+    if (kind === 'elf' || kind === 'raw')
       throw new ImageError(`${file} is a program already`, 'trapline disasm shows what is in it');
+    const image =
+      kind === 'assembly' ? await assembleText(new TextDecoder().decode(bytes), file) : await loadGuest(file);
     const output = args.text('output');
     if (output !== undefined) writeFlat(image, output);
     else for (const line of listingLines(image)) process.stdout.write(`${line}\n`);
@@ -35,12 +36,7 @@ its first byte.`,
 
 function writeFlat(image: Image, output: string): void {
   const start = Math.min(...image.segments.map(({ gpa }) => gpa));
-  const length = Math.max(...image.segments.map(({ gpa, bytes }) => gpa + bytes.length)) - start;
-  if (length > LARGEST_FLAT) {
-    throw new ImageError(`the image spans ${length} bytes`, 'bring its sections closer together, or link an ELF file');
-  }
-  const flat = new Uint8Array(length);
-  for (const { gpa, bytes } of image.segments) flat.set(bytes, gpa - start);
+  const flat = flatten(image);
   try {
     writeFileSync(output, flat);
   } catch (error) {

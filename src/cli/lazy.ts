@@ -7,7 +7,7 @@ import type { Machine } from '../vmm/machine.ts';
 import { exitStatus, type RunResult } from '../vmm/result.ts';
 import { onlyFile, UsageError, type Command } from './command.ts';
 import { loadGuest } from './load.ts';
-import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
+import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeOutcome } from './outcome.ts';
 import { reportInterrupt, runInteractively } from './session.ts';
 import { wishesOf } from './wishes.ts';
@@ -35,7 +35,7 @@ The guest's console goes to standard error.`,
     ...MACHINE_OPTIONS,
   ],
   async run(args) {
-    const image = await loadGuest(onlyFile(lazy, args));
+    const image = await loadGuest(onlyFile(lazy, args), askedProtocol(args));
     const wishes = wishesOf(args.files[0]!);
     const limit = maxCycles(args, wishes);
     const at = args.number('at', 1, Number.MAX_SAFE_INTEGER);

@@ -5,11 +5,11 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Included } from '../assembler/expander.ts';
-import { DEFAULT_ORIGIN, ImageError, type Image } from '../vmm/image.ts';
+import { bootDirective } from '../testing/directives.ts';
+import { DEFAULT_ORIGIN, flatten, ImageError, type Image, type ProtocolName } from '../vmm/image.ts';
+import { BOOT_SECTOR_ORIGIN } from '../vmm/loaders/bootSector.ts';
 import { detect } from '../vmm/loaders/detect.ts';
-import { loadElf64 } from '../vmm/loaders/elf.ts';
-import { loadMultiboot, multibootHeader } from '../vmm/loaders/multiboot.ts';
-import { loadRaw } from '../vmm/loaders/raw.ts';
+import { loadImage } from '../vmm/loaders/protocols.ts';
 
 /** The package's own folder: that of package.json, from a bundle in dist/ or from the source. */
 export function packageFolder(): string {
@@ -56,34 +56,37 @@ export function readInclude(path: string, from: string): Included | null {
   return null;
 }
 
-/** Assembles a source text. Keystone is loaded here and nowhere before. */
-export async function assembleText(source: string, file: string): Promise<Image> {
+/** Assembles a source text, to lie where its boot protocol wants it. Keystone is loaded here and nowhere before. */
+export async function assembleText(source: string, file: string, protocol = bootDirective(source)): Promise<Image> {
   const { assemble } = await import('../assembler/assemble.ts');
-  return assemble(source, { file, origin: DEFAULT_ORIGIN, read: readInclude });
+  const origin = protocol === 'boot-sector' ? BOOT_SECTOR_ORIGIN : DEFAULT_ORIGIN;
+  return assemble(source, { file, origin, read: readInclude });
 }
 
-/** Loads a guest image of any format that is known. Throws ImageError or AssemblerError, which name the file. */
-export async function loadGuest(file: string): Promise<Image> {
+/** Assembles a guest, to be started by the protocol asked for, else by that of its `boot` directive, else directly. */
+export async function assembleGuest(source: string, file: string, asked?: ProtocolName): Promise<Image> {
+  const protocol = asked ?? bootDirective(source) ?? 'direct';
+  const assembled = await assembleText(source, file, protocol);
+  if (protocol === 'direct') return assembled;
+  const loaded = named(file, () => loadImage(flatten(assembled), protocol));
+  return { ...loaded, format: assembled.format, symbols: assembled.symbols, listing: assembled.listing! };
+}
+
+/** Loads a guest image of any format that is known. `protocol`: how to start it, by default as it announces. Throws ImageError or AssemblerError, which name the file. */
+export async function loadGuest(file: string, protocol?: ProtocolName): Promise<Image> {
   const bytes = readFile(file);
   const found = detect(bytes, file);
   switch (found.kind) {
     case 'assembly':
-      return assembleText(new TextDecoder().decode(bytes), file);
-    case 'elf':
-      return named(file, () => loadKernel(bytes) ?? loadElf64(bytes));
-    case 'raw':
-      return named(file, () => loadKernel(bytes) ?? loadRaw(bytes, DEFAULT_ORIGIN));
+      return assembleGuest(new TextDecoder().decode(bytes), file, protocol);
     case 'empty':
-      throw new ImageError(`${file} is empty`, 'give assembler source, an ELF64 file or a flat binary');
+      throw new ImageError(`${file} is empty`, 'give assembler source, a kernel, a boot sector or a flat binary');
     case 'foreign':
-      throw new ImageError(`${file} is ${found.what}, not a guest`, found.hint);
+      if (protocol === undefined) throw new ImageError(`${file} is ${found.what}, not a guest`, found.hint);
+      return named(file, () => loadImage(bytes, protocol));
+    default:
+      return named(file, () => loadImage(bytes, protocol ?? found.protocol));
   }
-}
-
-/** A file with a Multiboot header is a kernel that wants to be started so. */
-function loadKernel(bytes: Uint8Array): Image | null {
-  const header = multibootHeader(bytes);
-  return header === null ? null : loadMultiboot(bytes, header);
 }
 
 /** What a loader makes of a file, or finds wrong with it, with the file's name. */

@@ -17,7 +17,8 @@ import {
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { BootModule } from '../vmm/boot/start.ts';
-import type { Image } from '../vmm/image.ts';
+import type { Image, ProtocolName } from '../vmm/image.ts';
+import { isProtocolName, PROTOCOL_NAMES } from '../vmm/loaders/protocols.ts';
 import type { BootOptions } from '../vmm/bootOptions.ts';
 import { Machine } from '../vmm/machine.ts';
 import { readFile } from './load.ts';
@@ -37,6 +38,11 @@ const PARAMETER_NAMES = 'halt_poll_ns (200000), lapic_timer_advance (Y), pi_inje
 export const MACHINE_OPTIONS: readonly Option[] = [
   { name: 'vcpus', value: 'N', help: 'virtual CPUs, 1 to 64 (default: what the file asks for, else 1)' },
   { name: 'memory', value: 'SIZE', help: 'guest memory, such as 64M (the default) or 1G' },
+  {
+    name: 'boot',
+    value: 'NAME',
+    help: `the boot protocol, if not the first that the file has: ${PROTOCOL_NAMES.join(', ')}`,
+  },
   { name: 'append', value: 'TEXT', help: "the kernel's command line, by boot protocols that have one" },
   {
     name: 'initrd',
@@ -147,6 +153,13 @@ const bootModule = (file: string): BootModule => ({ name: basename(file), bytes:
 const MOST_VCPUS = 64;
 const MOST_HOST_CPUS = 256;
 const MOST_SEED = 0xffff_ffff;
+
+/** The boot protocol that the command line asks for. Throws UsageError. */
+export function askedProtocol(args: Arguments): ProtocolName | undefined {
+  const name = args.text('boot');
+  if (name === undefined || isProtocolName(name)) return name;
+  throw new UsageError(`there is no boot protocol '${name}'; --boot knows ${PROTOCOL_NAMES.join(', ')}`);
+}
 
 /** Boots a machine as the command line says, else as the file's own wishes do. Throws UsageError or BootError. */
 export function bootMachine(args: Arguments, image: Image, wishes: Wishes, probes: Probes): Machine {

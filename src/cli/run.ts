@@ -8,10 +8,11 @@ import type { Machine } from '../vmm/machine.ts';
 import { DEFAULT_ORIGIN } from '../vmm/image.ts';
 import { loadRaw } from '../vmm/loaders/raw.ts';
 import { EXIT_STATUS, exitStatus, type RunResult } from '../vmm/result.ts';
+import { bootLines } from './bootLine.ts';
 import { onlyFile, type Arguments, type Command } from './command.ts';
 import { cpuidDump } from './cpuidText.ts';
 import { loadGuest } from './load.ts';
-import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
+import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
 import { reportInterrupt, runInteractively } from './session.ts';
 import { exitLineText, TRACE_HEAD } from './trace.ts';
@@ -25,7 +26,8 @@ const LAST_EXITS = 5;
 export const run: Command = {
   name: 'run',
   usage: 'FILE [options]',
-  summary: 'Boots a guest (assembler source, ELF64 or flat binary), shows its console, then a report of its VM exits.',
+  summary:
+    'Boots a guest (assembler source, kernel, boot sector or flat binary), shows its console, then a report of its VM exits.',
   details: `Exit status: the guest's own, (v << 1 | 1) & 255 after a write of v to the debug exit port 0xf4, or 0 after a power-off; trapline's
 own are even: 2 usage, 4 image or assembly, 6 triple fault, 8 nothing can happen any more, 10 budget, 12 not implemented.
 Ctrl-C stops the guest and says where its vCPUs stand (130).`,
@@ -41,7 +43,7 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
   ],
   async run(args) {
     if (args.given('cpuid')) return printCpuid(args);
-    const image = await loadGuest(onlyFile(run, args));
+    const image = await loadGuest(onlyFile(run, args), askedProtocol(args));
     const wishes = wishesOf(args.files[0]!);
     const limit = maxCycles(args, wishes);
     const quiet = args.given('quiet');
@@ -57,9 +59,10 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
       probes.subscribe(lines.sink);
     }
     const machine = bootMachine(args, image, wishes, probes);
+    const say = (line: string): void => void process.stderr.write(`${line}\n`);
+    if (!quiet) bootLines(image).forEach(say);
     const result = await runInteractively(machine, limit, process.stdout);
     for (const collected of [statistics, lines]) collected.finish(machine.host.cpus[0]!.now);
-    const say = (line: string): void => void process.stderr.write(`${line}\n`);
     describeDiagnostics(machine).forEach(say);
     if (result !== null) {
       if (isFailure(result) && last.length > 0) {
@@ -76,7 +79,8 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
 /** The leaves of a machine with these options, which needs a guest to be one. */
 async function printCpuid(args: Arguments): Promise<number> {
   const [file] = args.files;
-  const image = file === undefined ? loadRaw(Uint8Array.of(HLT), DEFAULT_ORIGIN) : await loadGuest(file);
+  const image =
+    file === undefined ? loadRaw(Uint8Array.of(HLT), DEFAULT_ORIGIN) : await loadGuest(file, askedProtocol(args));
   const machine = bootMachine(args, image, file === undefined ? {} : wishesOf(file), new Probes());
   process.stdout.write(cpuidDump(machine));
   return EXIT_STATUS.POWER_OFF;

@@ -11,7 +11,7 @@ import { onlyFile, type Command } from './command.ts';
 import { chosenVcpu, EVENT_OPTIONS, eventOptions } from './eventTrace.ts';
 import { instructionText } from './instructionText.ts';
 import { loadGuest } from './load.ts';
-import { bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
+import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome } from './outcome.ts';
 import { reportInterrupt, runInteractively } from './session.ts';
 import { wishesOf } from './wishes.ts';
@@ -40,7 +40,7 @@ when its vCPU enters again. The guest's console goes to standard error, so that 
     ...EVENT_OPTIONS,
   ],
   async run(args) {
-    const image = await loadGuest(onlyFile(trace, args));
+    const image = await loadGuest(onlyFile(trace, args), askedProtocol(args));
     const wishes = wishesOf(args.files[0]!);
     const limit = args.number('limit', 1, 1_000_000_000) ?? Infinity;
     const cycles = maxCycles(args, wishes);

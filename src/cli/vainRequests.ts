@@ -10,6 +10,7 @@ import type { Machine } from '../vmm/machine.ts';
 const MOST_LINES = 40;
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
+const byte = (value: number): string => `${value.toString(16).padStart(2, '0')}h`;
 const times = (count: number): string => (count === 1 ? 'once' : `${count} times`);
 
 type Place = 'port' | 'address';
@@ -84,6 +85,7 @@ const OTHERS: Record<
   'msr-write': (i) => `unknown MSR ${nameOfMsr(i)} was written`,
   hypercall: (i) => `unknown hypercall ${i} was called`,
   'a20-off': (i) => `A20 was turned off by port ${hex(i)}, and addresses do not wrap at 1 MiB`,
+  'bios-call': (i) => `INT ${byte(i >> 8)} with AH = ${byte(i & 0xff)} was called, which trapline's BIOS does not have`,
 };
 
 function lineOf({ image }: Machine, { name, members }: Group): string {

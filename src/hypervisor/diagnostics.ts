@@ -9,11 +9,12 @@ export type AskedFor =
   | 'mmio-read'
   | 'mmio-write'
   | 'hypercall'
-  | 'a20-off';
+  | 'a20-off'
+  | 'bios-call';
 
 export interface Diagnostic {
   readonly what: AskedFor;
-  /** MSR index, port (of 'a20-off' too), guest physical address or hypercall number. */
+  /** MSR index, port (of 'a20-off' too), guest physical address, hypercall number, or vector and AH of a BIOS call. */
   readonly index: number;
   /** What the guest got: "#GP(0)", "all ones". */
   readonly answer: string;

@@ -1,7 +1,7 @@
 // Boots guests in tests: from assembler source, or from a file of any format that `trapline run` takes. Its own directives
 // say what machine a guest wants; options replace them.
 
-import { assembleText, loadGuest, readFile } from '../cli/load.ts';
+import { assembleGuest, loadGuest, readFile } from '../cli/load.ts';
 import type { Image } from '../vmm/image.ts';
 import type { BootOptions } from '../vmm/bootOptions.ts';
 import { Machine, type RunOptions } from '../vmm/machine.ts';
@@ -26,7 +26,7 @@ const isAssembler = (file: string): boolean => /\.(s|S|asm)$/.test(file);
 /** Assembles or loads a guest. Text of more than one line is assembler source, anything else a file name. */
 export async function loadTestGuest(sourceOrFile: string): Promise<Guest> {
   if (isSource(sourceOrFile)) {
-    return { image: await assembleText(sourceOrFile, NO_FILE), directives: parseDirectives(sourceOrFile, NO_FILE) };
+    return { image: await assembleGuest(sourceOrFile, NO_FILE), directives: parseDirectives(sourceOrFile, NO_FILE) };
   }
   const text = isAssembler(sourceOrFile) ? new TextDecoder().decode(readFile(sourceOrFile)) : '';
   return { image: await loadGuest(sourceOrFile), directives: parseDirectives(text, sourceOrFile) };

@@ -2,11 +2,15 @@
 // (docs/guests.md). They are read here; whether a run kept them is decided in guestCases.ts.
 
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
+import type { ProtocolName } from '../vmm/image.ts';
+import { isProtocolName, PROTOCOL_NAMES } from '../vmm/loaders/protocols.ts';
 
 /** How a machine ends, as `expect-exit` names it; a number is the exit status of `trapline run`. */
 export type ExpectedExit = 'power-off' | 'triple-fault' | 'deadlock' | 'budget' | number;
 
 export interface Directives {
+  /** How every case of the source is started, when not directly in 64-bit mode. */
+  readonly boot?: ProtocolName;
   readonly vcpus?: number;
   /** Bytes. */
   readonly memory?: number;
@@ -66,8 +70,14 @@ function expectedExit(text: string): ExpectedExit {
   throw new DirectiveError(`'${text}' is no way to end: say ${ENDS.join(', ')}, or an exit status from 0 to 255`);
 }
 
+function bootProtocol(text: string): ProtocolName {
+  if (isProtocolName(text)) return text;
+  throw new DirectiveError(`there is no boot protocol '${text}', only ${PROTOCOL_NAMES.join(', ')}`);
+}
+
 /** What each directive does to what is being collected. */
 const READERS: Readonly<Record<string, (into: Open, value: string) => void>> = {
+  boot: (into, value) => (into.boot = bootProtocol(value)),
   vcpus: (into, value) => (into.vcpus = quantity(value, { '': 1 })),
   memory: (into, value) => (into.memory = quantity(value, BINARY)),
   features: (into, value) => (into.features = featureList(value)),
@@ -76,6 +86,24 @@ const READERS: Readonly<Record<string, (into: Open, value: string) => void>> = {
   'expect-exit': (into, value) => (into.expectExit = expectedExit(value)),
 };
 
+/** The comment lines before the first statement, with their indices. */
+function* headOf(source: string): Generator<[index: number, line: string]> {
+  for (const [index, line] of source.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    if (!COMMENT.test(line)) return;
+    yield [index, line];
+  }
+}
+
+/** The protocol that a source's `boot` directive names; undefined when there is none. Throws DirectiveError. */
+export function bootDirective(source: string): ProtocolName | undefined {
+  for (const [, line] of headOf(source)) {
+    const [, key, value = ''] = DIRECTIVE.exec(line) ?? [];
+    if (key === 'boot') return bootProtocol(value);
+  }
+  return undefined;
+}
+
 /**
  * Reads the comment lines before the first statement. Comments that are no directive are prose. `file` is for messages.
  * Throws DirectiveError.
@@ -83,9 +111,7 @@ const READERS: Readonly<Record<string, (into: Open, value: string) => void>> = {
 export function parseDirectives(source: string, file = 'the source'): GuestDirectives {
   const head: Open = { expect: [], expectExit: 'power-off' };
   const cases: { name: string; own: Open; given: Set<string> }[] = [];
-  for (const [index, line] of source.split('\n').entries()) {
-    if (line.trim() === '') continue;
-    if (!COMMENT.test(line)) break;
+  for (const [index, line] of headOf(source)) {
     const [, key, value = ''] = DIRECTIVE.exec(line) ?? [];
     if (key === undefined) continue;
     try {

@@ -48,7 +48,7 @@ export function brokenPromises(machine: Machine, result: RunResult, { directives
     broken.push(`expected the machine to end with ${expectExit}, and it ended with ${ended}`);
   }
   if (expect.length === 0) return broken;
-  const lines = machine.console.text.replace(/\n$/, '').split('\n');
+  const lines = machine.console.text.replace(/\r?\n$/, '').split(/\r?\n/);
   for (let i = 0; i < Math.max(expect.length, lines.length); i++) {
     const [wanted, found] = [expect[i], lines[i]];
     if (wanted !== undefined && found !== undefined && matchesLine(wanted, found)) continue;

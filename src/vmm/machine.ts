@@ -22,6 +22,8 @@ import { GuestConsole } from './console.ts';
 import { countersOf, type Counters } from './counters.ts';
 import { BootError } from './boot/bootError.ts';
 import { start } from './boot/start.ts';
+import { Bios } from './bios/bios.ts';
+import { Disk } from './bios/disk.ts';
 import { DEFAULT_MEMORY, hostOptions, problemOfOptions, type BootOptions } from './bootOptions.ts';
 import { digest } from './digest.ts';
 import type { Image } from './image.ts';
@@ -113,12 +115,12 @@ export class Machine implements Userspace {
       setIrq: (gsi, level) => this.vm.irqLine(gsi, level),
       debugExit: (value) => this.end({ kind: 'debug-exit', value, vcpu: this.#activeId }),
       powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
-      reset: (by) => this.end({ kind: 'reset', by, vcpu: this.#activeId }),
-      stop: (what, hint) =>
-        this.end({ kind: 'not-implemented', what, hint, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) }),
+      reset: (by) => this.#reset(by),
+      stop: (what, hint) => this.#stop(what, hint),
       a20Off: (port) => this.vm.diagnostics.note('a20-off', port, 'ignored', this.vm.vcpus[this.#activeId]!),
     });
     this.input = new Input(this.host, this.mainLoop, { serial: this.pc.serial, keyboard: this.pc.keyboard });
+    if (image.protocol.kind === 'boot-sector') this.ports.connect(this.#bios(image.protocol.disk));
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
     const { commandLine = '', modules = [] } = options;
     start({ vm: this.vm, image, ram: this.ram, commandLine, modules });
@@ -252,6 +254,29 @@ export class Machine implements Userspace {
 
   #reports() {
     return this.vm.vcpus.map(reportVcpu);
+  }
+
+  #bios(disk: Uint8Array): Bios {
+    const { console, ram, ports } = this;
+    return new Bios(
+      {
+        console,
+        ram,
+        ports,
+        vcpu: () => this.vm.vcpus[this.#activeId]!,
+        reset: (by) => this.#reset(by),
+        stop: (what, hint) => this.#stop(what, hint),
+      },
+      new Disk(disk),
+    );
+  }
+
+  #reset(by: string): void {
+    this.end({ kind: 'reset', by, vcpu: this.#activeId });
+  }
+
+  #stop(what: string, hint: string): void {
+    this.end({ kind: 'not-implemented', what, hint, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) });
   }
 
   #configureProcessor(): void {

@@ -20,6 +20,8 @@ export interface Shape {
   readonly machine?: number;
 }
 
+/** Of segments; QEMU divides by that of notes. */
+const ALIGNMENT = 4n;
 const I386 = 3;
 const X86_64 = 62;
 
@@ -85,6 +87,7 @@ export function elfFile(
     const header = HEADER + PROGRAM * index;
     view.setUint32(header, type, true);
     const words = [BigInt(at), vaddr, paddr, BigInt(bytes.length), memorySize];
+    word(view, header + (wide ? 48 : 28), ALIGNMENT);
     words.forEach((value, i) => word(view, header + (wide ? 8 + 8 * i : 4 + 4 * i), value));
     file.set(bytes, at);
     at += bytes.length;

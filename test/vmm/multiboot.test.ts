@@ -28,7 +28,7 @@ function flat(at: number, bytes: Uint8Array, size: number): Uint8Array {
   return file;
 }
 
-const load = (file: Uint8Array): Image => ({ ...loadMultiboot(file, multibootHeader(file)!), name: 'toy' });
+const load = (file: Uint8Array): Image => ({ ...loadMultiboot(file), name: 'toy' });
 const elf = (bits: 32 | 64, flags = 3): Uint8Array =>
   elfFile(0x10_000cn, [{ vaddr: 0x10_0000n, bytes: flat(0, header(flags), 32), memorySize: 0x3000n }], [], { bits });
 
@@ -80,11 +80,11 @@ describe('a Multiboot header', () => {
     const text = load(
       elfFile(0x10_0000n, [{ vaddr: 0x10_0000n, bytes: flat(0, header(VIDEO, 0, 0, 0, 0, 0, 1, 80, 25, 0), 64) }]),
     );
-    expect(text.protocol).toEqual({ kind: 'multiboot' });
+    expect(text.protocol).not.toHaveProperty('wanted');
     const graphics = load(
       elfFile(0x10_0000n, [{ vaddr: 0x10_0000n, bytes: flat(0, header(VIDEO, 0, 0, 0, 0, 0, 0, 1024, 768, 32), 64) }]),
     );
-    expect(graphics.protocol).toEqual({ kind: 'multiboot', wanted: 'a graphics mode of 1024 x 768 in 32 bits' });
+    expect(graphics.protocol).toMatchObject({ kind: 'multiboot', wanted: 'a graphics mode of 1024 x 768 in 32 bits' });
   });
 
   // prettier-ignore
@@ -114,7 +114,7 @@ describe('whatever a header says, the file is loaded or refused', () => {
     const at = multibootHeader(file);
     if (at === null) return;
     try {
-      const { segments, entry } = loadMultiboot(file, at);
+      const { segments, entry } = loadMultiboot(file);
       for (const { gpa, bytes, memorySize } of segments) {
         expect(bytes.buffer).toBe(file.buffer);
         expect(memorySize).toBeGreaterThanOrEqual(bytes.length);
@@ -164,12 +164,12 @@ describe('a Multiboot kernel finds', () => {
     const { info } = boot({ commandLine: 'a=1 b' });
     expect(info.string(info.u32(16))).toBe('toy a=1 b');
     expect(info.string(info.u32(64))).toBe('trapline');
-    expect(info.u32(0)).toBe(0b1_0010_0100_1101);
+    expect(info.u32(0)).toBe(0b1_0010_0110_1101);
   });
 
   it('its memory', () => {
     const { info } = boot();
-    expect([info.u32(4), info.u32(8)]).toEqual([640, 15 * KIB]);
+    expect([info.u32(4), info.u32(8)]).toEqual([639, 15 * KIB]);
     const map = info.at(info.u32(48));
     const entries = Array.from({ length: info.u32(44) / 24 }, (_, i) => [24 * i, map.u32(24 * i)] as const);
     expect(entries.every(([, size]) => size === 20)).toBe(true);

@@ -14,15 +14,17 @@ interface Taken {
   readonly what: string;
 }
 
-/** Where something may go: between `from` and `below`, on a multiple of `align` (default 1). */
+/** Where something may go: between `from` and `below`, on a multiple of `align` (default 1), as low or as high as it fits. */
 export interface Room {
   readonly from: number;
   readonly below?: number;
   readonly align?: number;
+  readonly highest?: boolean;
 }
 
 const hex = (value: number): string => `0x${value.toString(16)}`;
 const alignUp = (value: number, to: number): number => Math.ceil(value / to) * to;
+const alignDown = (value: number, to: number): number => Math.floor(value / to) * to;
 
 export class Placement {
   readonly #vm: Vm;
@@ -62,15 +64,12 @@ export class Placement {
   }
 
   /** The first free place for `size` bytes in a room, which is not taken by this. Throws BootError when there is none. */
-  find(size: number, what: string, { from, below = Infinity, align = 1 }: Room): number {
-    for (const range of this.#usable()) {
-      let gpa = alignUp(Math.max(from, range.gpa), align);
-      for (;;) {
-        if (gpa + size > Math.min(range.gpa + range.size, below)) break;
-        const other = this.#overlapping(gpa, gpa + size);
-        if (other === undefined) return gpa;
-        gpa = alignUp(other.end, align);
-      }
+  find(size: number, what: string, { from, below = Infinity, align = 1, highest = false }: Room): number {
+    const usable = this.#usable();
+    for (const range of highest ? usable.reverse() : usable) {
+      const [start, end] = [Math.max(from, range.gpa), Math.min(below, range.gpa + range.size)];
+      const gpa = highest ? this.#highest(size, start, end, align) : this.#lowest(size, start, end, align);
+      if (gpa !== null) return gpa;
     }
     throw new BootError(
       `no room for ${what} (${size} bytes) in memory from ${hex(from)}${below === Infinity ? '' : ` to ${hex(below)}`}: give the machine more memory, or less to load`,
@@ -89,12 +88,30 @@ export class Placement {
     }
   }
 
+  #lowest(size: number, start: number, end: number, align: number): number | null {
+    for (let gpa = alignUp(start, align); gpa + size <= end; ) {
+      const other = this.#overlapping(gpa, gpa + size);
+      if (other === undefined) return gpa;
+      gpa = alignUp(other.end, align);
+    }
+    return null;
+  }
+
+  #highest(size: number, start: number, end: number, align: number): number | null {
+    for (let gpa = alignDown(end - size, align); gpa >= start; ) {
+      const other = this.#overlapping(gpa, gpa + size);
+      if (other === undefined) return gpa;
+      gpa = alignDown(other.gpa - size, align);
+    }
+    return null;
+  }
+
   #take(gpa: number, end: number, what: string, bytes: Uint8Array): void {
     this.#taken.push({ gpa, end, what });
     this.#writes.push({ gpa, bytes });
   }
 
-  #usable(): readonly MemoryRange[] {
+  #usable(): MemoryRange[] {
     return this.#ram.map.filter(({ type }) => type === MEMORY_TYPE.USABLE);
   }
 

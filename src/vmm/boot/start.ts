@@ -2,12 +2,16 @@
 // promises are kept: where things lie in memory and what the processors hold when the guest's first instruction runs.
 
 import type { Vm } from '../../hypervisor/vm.ts';
-import type { Image, Protocol } from '../image.ts';
 import { acpiTables, RSDP } from '../acpi/acpi.ts';
+import type { Image } from '../image.ts';
 import { ONE_MIB, type Ram } from '../ram.ts';
+import { startBootSector } from './bootSector.ts';
 import { startDirect } from './direct.ts';
 import { place } from './guestMemory.ts';
+import { startLinux } from './linux.ts';
 import { startMultiboot } from './multiboot.ts';
+import { startMultiboot2 } from './multiboot2.ts';
+import { startPvh } from './pvh.ts';
 
 /** A file that the boot loader hands to the kernel: an initrd, a module. */
 export interface BootModule {
@@ -28,23 +32,30 @@ export interface Boot {
   readonly rsdp: number | null;
 }
 
-type Start = (boot: Boot) => void;
-
-const STARTS: Readonly<Record<Protocol['kind'], Start>> = {
-  direct: startDirect,
-  multiboot: startMultiboot,
-};
-
 /**
  * Boots an image by its own protocol, behind firmware that has left its tables. All but direct boot enter the first vCPU alone,
- * and the others wait for INIT and SIPI. Throws BootError.
+ * and the others wait for INIT and SIPI. Throws BootError; the loader has then written nothing.
  */
-export function start(boot: Omit<Boot, 'rsdp'>): void {
-  const { vm, ram, image } = boot;
+export function start(machine: Omit<Boot, 'rsdp'>): void {
+  const { vm, ram, image } = machine;
   const hasBiosArea = ram.lowEnd >= ONE_MIB;
   if (hasBiosArea) place(vm, RSDP, acpiTables(vm.vcpus.map(({ id }) => id)));
-  const { kind } = image.protocol;
-  STARTS[kind]({ ...boot, rsdp: hasBiosArea ? RSDP : null });
-  if (kind === 'direct') return;
-  for (const vcpu of vm.vcpus.slice(1)) vcpu.mpState = 'uninitialized';
+  startBy(image.protocol, { ...machine, rsdp: hasBiosArea ? RSDP : null });
+}
+
+function startBy(protocol: Image['protocol'], boot: Boot): void {
+  switch (protocol.kind) {
+    case 'direct':
+      return startDirect(boot);
+    case 'multiboot':
+      return startMultiboot(boot, protocol);
+    case 'multiboot2':
+      return startMultiboot2(boot, protocol);
+    case 'pvh':
+      return startPvh(boot);
+    case 'linux':
+      return startLinux(boot, protocol);
+    case 'boot-sector':
+      return startBootSector(boot, protocol);
+  }
 }

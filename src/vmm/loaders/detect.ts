@@ -1,10 +1,13 @@
 // What a file is, before anything tries to load it: by its first bytes, then by whether it is text, then by its name.
 
+import type { ProtocolName } from '../image.ts';
 import { isElf } from './elf.ts';
+import { protocolOf } from './protocols.ts';
 
 export type Detection =
-  | { kind: 'elf' }
-  | { kind: 'raw' }
+  /** What a loader loads, by the boot protocol that it announces. */
+  | { kind: 'elf'; protocol: ProtocolName }
+  | { kind: 'raw'; protocol: ProtocolName }
   | { kind: 'assembly' }
   /** No bytes, or nothing but blanks. */
   | { kind: 'empty' }
@@ -24,7 +27,6 @@ const BUILD = 'build an ELF file, a flat binary, or give AT&T assembler source';
 
 // prettier-ignore
 const SIGNATURES: readonly Signature[] = [
-  { at: 0x202, bytes: ascii('HdrS'), what: 'a Linux bzImage', hint: 'give the vmlinux that it was made from' },
   { at: 0, bytes: ascii('!<arch>\n'), what: 'an archive of object files', hint: 'link it: ld -Ttext=0x100000 -o guest --whole-archive file.a' },
   { at: 0, bytes: [0x1f, 0x8b], what: 'a gzip file', hint: UNPACK },
   { at: 0, bytes: [0xfd, ...ascii('7zXZ')], what: 'an xz file', hint: UNPACK },
@@ -39,9 +41,9 @@ const SIGNATURES: readonly Signature[] = [
   { at: 0, bytes: [0x89, ...ascii('PNG')], what: 'a PNG picture', hint: BUILD },
   { at: 0, bytes: [0xff, 0xd8, 0xff], what: 'a JPEG picture', hint: BUILD },
   { at: 0, bytes: ascii('%PDF'), what: 'a PDF document', hint: BUILD },
-  { at: 0, bytes: [...ascii('QFI'), 0xfb], what: 'a qcow2 disk image', hint: 'no disks are attached: give the kernel on it' },
+  { at: 0, bytes: [...ascii('QFI'), 0xfb], what: 'a qcow2 disk image', hint: 'convert it: qemu-img convert -O raw' },
   { at: 0, bytes: ascii('SQLite format 3'), what: 'an SQLite database', hint: BUILD },
-  { at: 0x8001, bytes: ascii('CD001'), what: 'a CD-ROM image', hint: 'no disks are attached: give the kernel on it' },
+  { at: 0x8001, bytes: ascii('CD001'), what: 'a CD-ROM image', hint: 'give the kernel on it, or start its boot sector with --boot boot-sector' },
 ];
 
 const ASSEMBLER_NAME = /\.(s|S|asm)$/;
@@ -76,7 +78,9 @@ function asText(bytes: Uint8Array): string | null {
 /** Says what a file is. `name` is its path or name; only the ending counts. */
 export function detect(bytes: Uint8Array, name: string): Detection {
   if (bytes.length === 0) return { kind: 'empty' };
-  if (isElf(bytes)) return { kind: 'elf' };
+  if (isElf(bytes)) return { kind: 'elf', protocol: protocolOf(bytes) };
+  const protocol = protocolOf(bytes);
+  if (protocol !== 'direct' && protocol !== 'boot-sector') return { kind: 'raw', protocol };
   const signature = SIGNATURES.find(({ at, bytes: wanted }) => wanted.every((byte, i) => bytes[at + i] === byte));
   const text = asText(bytes);
   if (signature !== undefined && text === null) return { kind: 'foreign', what: signature.what, hint: signature.hint };
@@ -88,7 +92,7 @@ export function detect(bytes: Uint8Array, name: string): Detection {
           what: 'binary data under the name of a source',
           hint: 'rename it to .bin to load it as a flat binary',
         }
-      : { kind: 'raw' };
+      : { kind: 'raw', protocol };
   }
   if (text.trim() === '') return { kind: 'empty' };
   if (text.startsWith('#!')) return { kind: 'foreign', what: 'a script', hint: BUILD };

@@ -28,6 +28,7 @@ export interface ElfFile {
   readonly loadable: readonly Loadable[];
   /** Segments of notes: offset and size in the file. */
   readonly notes: readonly { offset: number; size: number }[];
+  /** Read when they are asked for the first time; throws ImageError when they are broken. */
   readonly symbols: SymbolTable;
 }
 
@@ -161,16 +162,25 @@ export function readElf(bytes: Uint8Array): ElfFile {
   const header = readHeader(file);
   const { layout, entry } = header;
   const { loadable, notes } = readPrograms(file, header);
-  const physical = loadable.map(({ segment: { gpa, memorySize } }) => ({
-    start: BigInt(gpa),
-    end: BigInt(gpa + memorySize),
-  }));
-  const symbols = new SymbolTable(readSymbols(file, layout, header.sectionCount), [
-    ...physical,
-    ...loadable.map(({ virtual }) => virtual),
-  ]);
-  return { file, layout, entry, loadable, notes, symbols };
+  let symbols: SymbolTable | null = null;
+  return {
+    file,
+    layout,
+    entry,
+    loadable,
+    notes,
+    get symbols() {
+      symbols ??= new SymbolTable(readSymbols(file, layout, header.sectionCount), rangesOf(loadable));
+      return symbols;
+    },
+  };
 }
+
+/** Where symbols may be: at the physical and at the virtual addresses of what is loaded. */
+const rangesOf = (loadable: readonly Loadable[]): AddressRange[] => [
+  ...loadable.map(({ segment: { gpa, memorySize } }) => ({ start: BigInt(gpa), end: BigInt(gpa + memorySize) })),
+  ...loadable.map(({ virtual }) => virtual),
+];
 
 /** An image of the file's segments, entered at its entry: all but the protocol. */
 export const imageOf = ({ layout, entry, loadable, symbols }: ElfFile): Omit<Image, 'protocol'> => ({

@@ -1,10 +1,12 @@
 // Multiboot 1 images: a header with a magic number in the first 8 KiB of a file, which is ELF or says itself where its bytes
 // belong (Multiboot Specification 0.6.96, 3.1).
 
-import { type Image, ImageError, type Protocol, type Segment } from '../image.ts';
+import { type Image, ImageError } from '../image.ts';
 import { SymbolTable } from '../symbols.ts';
 import { imageOf, isElf, physicalEntry, readElf } from './elf.ts';
+import { readSectionTable } from './elfSections.ts';
 import { FileView } from './fileView.ts';
+import { segmentAt } from './loadAddresses.ts';
 
 const MAGIC = 0x1badb002;
 /** The header lies within this many bytes of the file, and on a multiple of four. */
@@ -35,12 +37,18 @@ export function multibootHeader(bytes: Uint8Array): number | null {
   return null;
 }
 
-/** Whether a file that is not ELF tells where it is to be loaded. */
+/** Whether the header at `at` tells where the file is to be loaded. */
 export const hasAddresses = (bytes: Uint8Array, at: number): boolean =>
   (new FileView(bytes).u32(at + FIELD.FLAGS) & FLAG.ADDRESSES) !== 0;
 
-/** Loads a file that has the header at `at`. Throws ImageError. */
-export function loadMultiboot(bytes: Uint8Array, at: number): Image {
+/** Loads a file that has a header. Throws ImageError. */
+export function loadMultiboot(bytes: Uint8Array): Image {
+  const at = multibootHeader(bytes);
+  if (at === null)
+    throw new ImageError(
+      'it has no Multiboot header (1badb002, flags and their checksum) in its first 8 KiB',
+      'put the header into a section that the linker script places first',
+    );
   const file = new FileView(bytes);
   const flags = file.u32(at + FIELD.FLAGS);
   const unknown = flags & DEMANDS & ~KNOWN_DEMANDS;
@@ -49,7 +57,7 @@ export function loadMultiboot(bytes: Uint8Array, at: number): Image {
       `its Multiboot header demands what no version of the specification has (flags 0x${unknown.toString(16)})`,
       'clear these flags',
     );
-  const protocol: Protocol = { kind: 'multiboot', ...preferredVideo(file, at, flags) };
+  const protocol = { kind: 'multiboot', ...preferredVideo(file, at, flags) } as const;
   if ((flags & FLAG.ADDRESSES) !== 0) return { ...loadAtAddresses(file, at), protocol };
   if (!isElf(bytes))
     throw new ImageError(
@@ -57,7 +65,8 @@ export function loadMultiboot(bytes: Uint8Array, at: number): Image {
       'set flag 16 and the five addresses of the header, or link an ELF file',
     );
   const elf = readElf(bytes);
-  return { ...imageOf(elf), entry: physicalEntry(elf), protocol };
+  const sections = readSectionTable(file, elf.layout);
+  return { ...imageOf(elf), entry: physicalEntry(elf), protocol: { ...protocol, ...(sections && { sections }) } };
 }
 
 /** What the header would like the display to be, where that is not the text mode that there is. */
@@ -89,37 +98,4 @@ function loadAtAddresses(file: FileView, at: number): Omit<Image, 'protocol'> {
     segments: [segmentAt(file, at, { header, load, loadEnd, bssEnd, entry })],
     symbols,
   };
-}
-
-/** The addresses of a header, as Multiboot 1 and 2 both have them; an end that is 0 is where the file ends, or that of the bytes loaded. */
-export interface LoadAddresses {
-  readonly header: number;
-  readonly load: number;
-  readonly loadEnd: number;
-  readonly bssEnd: number;
-  readonly entry: number;
-}
-
-const hex = (value: number): string => `0x${value.toString(16)}`;
-
-/** The bytes of a file that belong at `load`, given that the header at offset `at` belongs at `header`. Throws ImageError. */
-export function segmentAt(
-  file: FileView,
-  at: number,
-  { header, load, loadEnd, bssEnd, entry }: LoadAddresses,
-): Segment {
-  const refuse = (message: string): never => {
-    throw new ImageError(`the addresses in its Multiboot header: ${message}`, 'check the labels that the header names');
-  };
-  if (load > header) refuse(`the header at ${hex(header)} is in front of what is loaded at ${hex(load)}`);
-  const offset = at - (header - load);
-  if (offset < 0) refuse(`${header - load} bytes are loaded in front of the header, and the file has ${at} there`);
-  const size = loadEnd === 0 ? file.bytes.length - offset : loadEnd - load;
-  if (size <= 0) refuse(`loading ends at ${hex(loadEnd)}, not behind its begin at ${hex(load)}`);
-  file.require(offset, size, 'what the Multiboot header says is loaded');
-  const end = Math.max(load + size, bssEnd);
-  if (bssEnd !== 0 && bssEnd < load + size)
-    refuse(`.bss ends at ${hex(bssEnd)}, in front of the bytes loaded up to ${hex(load + size)}`);
-  if (entry < load || entry >= end) refuse(`the entry ${hex(entry)} is not in memory from ${hex(load)} to ${hex(end)}`);
-  return { gpa: load, bytes: file.bytes.subarray(offset, offset + size), memorySize: end - load };
 }
