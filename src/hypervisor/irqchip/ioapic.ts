@@ -1,11 +1,11 @@
 // The IOAPIC: 24 pins, each with an entry that says which message it sends to the LAPICs (82093AA data sheet; Linux
 // arch/x86/kvm/ioapic.c). It is version 0x11, so there is no EOI register: the LAPICs' broadcasts end interrupts.
 //
-// Theory: an edge sends its message once; masked, it is remembered until the next edge takes its place, and is lost. A level
-// sends its message and sets Remote IRR, which keeps the pin quiet until a LAPIC has ended the vector; is the line still high
-// then, the message is sent again. A guest that never quiets its device would do nothing else: after 10 000 rounds the
-// next one is put off by 10 ms. With APIC virtualisation the processor ends interrupts without an exit, so each vCPU has a set of
-// vectors whose end must exit; it is computed again when an entry or an APIC id has changed (KVM_REQ_SCAN_IOAPIC).
+// Theory: an edge sends its message once, and is lost while the pin is masked. A level sends its message and sets Remote IRR,
+// which keeps the pin quiet until a LAPIC has ended the vector; is the line still high then, the message is sent again. A guest
+// that never quiets its device would do nothing else: after 10 000 rounds the next one is put off by 10 ms. With APIC
+// virtualisation the processor ends interrupts without an exit, so each vCPU has a set of vectors whose end must exit; it is
+// computed again when an entry or an APIC id has changed (KVM_REQ_SCAN_IOAPIC).
 
 import type { Cell, Cells } from '../../host/cells.ts';
 import { Hrtimer, type HrtimerOwner, type HrtimerRestart } from '../../host/hrtimer.ts';
@@ -167,19 +167,26 @@ export class Ioapic implements MmioDevice, HrtimerOwner {
   }
 
   save(): IoapicState {
-    const pins = Array.from({ length: PINS }, (_, pin) => pin);
+    const redirtbl: bigint[] = [];
+    const irqEoi: number[] = [];
+    for (let pin = 0; pin < PINS; pin++) {
+      redirtbl.push(this.#bits(pin));
+      irqEoi.push(this.#irqEoi[pin]!);
+    }
+    const rtcPending: { vcpu: number; vector: number }[] = [];
+    for (const { id } of this.#vm.vcpus) {
+      const vector = this.#rtcPending.get(id);
+      if (vector !== undefined) rtcPending.push({ vcpu: id, vector });
+    }
     return {
       id: this.#id,
       ioregsel: this.#select,
       irr: this.#irr,
       irrDelivered: this.#irrDelivered,
-      redirtbl: pins.map((pin) => this.#bits(pin)),
-      irqEoi: pins.map((pin) => this.#irqEoi[pin]!),
+      redirtbl,
+      irqEoi,
       eoiInjectAt: this.#storm.queued ? this.#storm.expires : null,
-      rtcPending: this.#vm.vcpus.flatMap(({ id }) => {
-        const vector = this.#rtcPending.get(id);
-        return vector === undefined ? [] : [{ vcpu: id, vector }];
-      }),
+      rtcPending,
     };
   }
 

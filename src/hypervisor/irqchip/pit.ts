@@ -107,7 +107,7 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
 
   /** __kvm_migrate_pit_timer(): it follows the first vCPU to the calling physical CPU. */
   migrate(): void {
-    const { expires } = this.#timer;
+    const expires = this.#timer.expires;
     if (this.#timer.cancel()) this.#timer.start(expires);
   }
 
