@@ -17,6 +17,7 @@ import {
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { BootModule } from '../vmm/boot/start.ts';
+import { parseDate } from '../vmm/devices/calendar.ts';
 import type { Image } from '../vmm/image.ts';
 import type { BootOptions } from '../vmm/bootOptions.ts';
 import { Machine } from '../vmm/machine.ts';
@@ -179,12 +180,14 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   }
   const cpu = args.text('cpu');
   const append = args.text('append');
+  const date = args.text('rtc');
   const params = kvmParams(args);
   return {
     ...(cpu !== undefined && { model: cpuModel(cpu) }),
     ...(Object.keys(params).length > 0 && { params }),
     ...(append !== undefined && { commandLine: append }),
     ...(args.given('initrd') && { modules: args.texts('initrd').map(bootModule) }),
+    ...(date !== undefined && { startDate: startDate(date) }),
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
@@ -199,6 +202,12 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(swap !== undefined && { swap: { limit: size('swap', swap) } }),
     ...(args.given('no-hot') && { noHot: true }),
   };
+}
+
+function startDate(text: string): number {
+  const seconds = parseDate(text);
+  if (seconds !== null) return seconds;
+  throw new UsageError(`--rtc takes a date such as 2026-01-01 or 2026-01-01T12:00:00, not '${text}'`);
 }
 
 /** Cycles after which the run ends; Infinity: no limit. */
