@@ -180,14 +180,12 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   }
   const cpu = args.text('cpu');
   const append = args.text('append');
-  const date = args.text('rtc');
   const params = kvmParams(args);
   return {
     ...(cpu !== undefined && { model: cpuModel(cpu) }),
     ...(Object.keys(params).length > 0 && { params }),
     ...(append !== undefined && { commandLine: append }),
     ...(args.given('initrd') && { modules: args.texts('initrd').map(bootModule) }),
-    ...(date !== undefined && { startDate: startDate(date) }),
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
@@ -202,12 +200,6 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(swap !== undefined && { swap: { limit: size('swap', swap) } }),
     ...(args.given('no-hot') && { noHot: true }),
   };
-}
-
-function startDate(text: string): number {
-  const seconds = parseDate(text);
-  if (seconds !== null) return seconds;
-  throw new UsageError(`--rtc takes a date such as 2026-01-01 or 2026-01-01T12:00:00, not '${text}'`);
 }
 
 /** Cycles after which the run ends; Infinity: no limit. */
@@ -298,7 +290,7 @@ function feature(name: string): PvFeatureWish {
 /** Seconds since 1970. */
 function date(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  const ms = /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?$/.test(text) ? Date.parse(text.length > 10 ? `${text}Z` : text) : NaN;
-  if (ms >= 0) return ms / 1000;
+  const seconds = parseDate(text);
+  if (seconds !== null && seconds >= 0) return seconds;
   throw new UsageError(`--rtc takes seconds since 1970 or a date such as 2025-01-31T12:00:00 in UTC, not '${text}'`);
 }
