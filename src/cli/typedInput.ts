@@ -69,7 +69,8 @@ export class TypedInput {
     stream.off('error', this.#onEnd);
     if (stream.isTTY) stream.setRawMode(false);
     stream.pause();
-    stream.unref();
+    // A file has nothing that would keep the process.
+    (stream as Partial<NodeJS.ReadStream>).unref?.();
     this.#open = false;
   }
 
