@@ -4,7 +4,7 @@
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 
 /** How a machine ends, as `expect-exit` names it; a number is the exit status of `trapline run`. */
-export type ExpectedExit = 'power-off' | 'triple-fault' | 'deadlock' | 'budget' | number;
+export type ExpectedExit = (typeof ENDS)[number] | number;
 
 export interface Directives {
   readonly vcpus?: number;
@@ -36,7 +36,7 @@ type Open = { -readonly [K in keyof Directives]: Directives[K] } & { expect: str
 
 const THOUSANDS: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
 const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
-const ENDS = ['power-off', 'triple-fault', 'deadlock', 'budget'] as const;
+const ENDS = ['power-off', 'reset', 'triple-fault', 'deadlock', 'budget'] as const;
 const COMMENT = /^\s*(?:#|\/\/)/;
 const DIRECTIVE = /^\s*(?:#|\/\/)\s*([a-z][a-z-]*):(?:\s+(.*?))?\s*$/;
 
