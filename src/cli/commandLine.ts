@@ -1,8 +1,6 @@
 // The command line: finds the command, turns what goes wrong into one message and an exit status. Bad input never shows a
 // stack trace; a defect of trapline does. It ends no process: main.ts does.
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { AssemblerError } from '../assembler/problem.ts';
 import { DirectiveError } from '../testing/directives.ts';
 import { GuestStopped } from '../lab/guestRun.ts';
@@ -15,11 +13,11 @@ import { costs } from './costs.ts';
 import { isa } from './isa.ts';
 import { lab } from './lab.ts';
 import { lazy } from './lazy.ts';
-import { packageFolder } from './load.ts';
 import { run } from './run.ts';
 import { test } from './test.ts';
 import { tour } from './tour.ts';
 import { trace } from './trace.ts';
+import { version } from './version.ts';
 
 const COMMANDS: readonly Command[] = [run, trace, test, lazy, lab, costs, tour, asm, disasm, isa];
 
@@ -36,9 +34,6 @@ ${lines.join('\n')}
 trapline COMMAND --help tells more; trapline tour is a good start; docs/guests.md says how to write a guest.
 `;
 }
-
-const version = (): string =>
-  (JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as { version: string }).version;
 
 async function dispatch(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;

@@ -50,12 +50,12 @@ The guest's console goes to standard error.`,
       const views = machine.lazyDeadlines;
       process.stdout.write(`${args.given('json') ? asJson(views) : drawViews(views)}\n`);
     };
-    let result = await runInteractively(machine, Math.min(at ?? Infinity, limit), process.stderr);
+    let result = await runInteractively(machine, Math.min(at ?? Infinity, limit), { stream: process.stderr });
     if (result === null) return reportInterrupt(machine);
     look();
     if (vcpu !== undefined) {
       if (machine.kickLazyDeadline(vcpu)) {
-        result = await runInteractively(machine, at! + (after ?? AFTER_KICK), process.stderr);
+        result = await runInteractively(machine, at! + (after ?? AFTER_KICK), { stream: process.stderr });
         if (result === null) return reportInterrupt(machine);
         look();
       } else process.stderr.write(`trapline: vCPU ${vcpu} was not kicked: ${whyNot(machine, vcpu)}\n`);

@@ -17,6 +17,7 @@ import {
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 import type { Probes } from '../trace/probes.ts';
 import type { BootModule } from '../vmm/boot/start.ts';
+import { parseDate } from '../vmm/devices/calendar.ts';
 import type { Image, ProtocolName } from '../vmm/image.ts';
 import { isProtocolName, PROTOCOL_NAMES } from '../vmm/loaders/protocols.ts';
 import type { BootOptions } from '../vmm/bootOptions.ts';
@@ -302,7 +303,7 @@ function feature(name: string): PvFeatureWish {
 /** Seconds since 1970. */
 function date(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  const ms = /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?$/.test(text) ? Date.parse(text.length > 10 ? `${text}Z` : text) : NaN;
-  if (ms >= 0) return ms / 1000;
+  const seconds = parseDate(text);
+  if (seconds !== null && seconds >= 0) return seconds;
   throw new UsageError(`--rtc takes seconds since 1970 or a date such as 2025-01-31T12:00:00 in UTC, not '${text}'`);
 }

@@ -106,6 +106,12 @@ function vcpuLine(machine: Machine, v: VcpuReport): string {
   return `  ${wait}, interrupts ${v.interruptsEnabled ? 'on' : 'off'}, TSC ${v.tsc}${timer}, at ${place}`;
 }
 
+/** How far the guest had come by its own account; empty: it has said nothing. */
+export function describePostCode({ pc }: Machine): string[] {
+  const { last } = pc.postCode.state;
+  return last === null ? [] : [`trapline: the last POST code (port 0x80) was ${hex(last)}`];
+}
+
 /** What no reader should miss: a machine that cannot exist, and what the guest asked for in vain, a line each. */
 export function describeDiagnostics(machine: Machine): string[] {
   const { timerOwnership } = machine.vm.params;

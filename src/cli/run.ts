@@ -5,6 +5,7 @@ import { ExitStatistics } from '../trace/exitStatistics.ts';
 import { msrReport, perfReport } from '../trace/perfReport.ts';
 import { Probes } from '../trace/probes.ts';
 import type { Machine } from '../vmm/machine.ts';
+import type { InputDevice } from '../vmm/input.ts';
 import { DEFAULT_ORIGIN } from '../vmm/image.ts';
 import { loadRaw } from '../vmm/loaders/raw.ts';
 import { EXIT_STATUS, exitStatus, type RunResult } from '../vmm/result.ts';
@@ -13,9 +14,12 @@ import { onlyFile, type Arguments, type Command } from './command.ts';
 import { cpuidDump } from './cpuidText.ts';
 import { loadGuest } from './load.ts';
 import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
-import { describeDiagnostics, describeOutcome } from './outcome.ts';
+import { describeDiagnostics, describeOutcome, describePostCode } from './outcome.ts';
+import { recordedRun } from './recordedRun.ts';
+import { framedScreen, LiveScreen } from './screenText.ts';
 import { reportInterrupt, runInteractively } from './session.ts';
 import { exitLineText, TRACE_HEAD } from './trace.ts';
+import { TypedInput } from './typedInput.ts';
 import { wishesOf } from './wishes.ts';
 
 const HLT = 0xf4;
@@ -29,8 +33,9 @@ export const run: Command = {
   summary:
     'Boots a guest (assembler source, kernel, boot sector or flat binary), shows its console, then a report of its VM exits.',
   details: `Exit status: the guest's own, (v << 1 | 1) & 255 after a write of v to the debug exit port 0xf4, or 0 after a power-off; trapline's
-own are even: 2 usage, 4 image or assembly, 6 triple fault, 8 nothing can happen any more, 10 budget, 12 not implemented.
-Ctrl-C stops the guest and says where its vCPUs stand (130).`,
+own are even: 2 usage, 4 image or assembly, 6 triple fault, 8 nothing can happen any more, 10 budget, 12 not implemented,
+14 the guest reset the machine, 16 a replay that went another way. What is typed, or piped in, is the guest's serial line.
+Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
   examples: [
     ['trapline run guests/tick.s', 'a timer tick'],
     ['trapline run guests/lazy.s --feature lazy-tscdeadline', 'with a paravirtual feature'],
@@ -38,11 +43,27 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
   ],
   options: [
     ...MACHINE_OPTIONS,
+    {
+      name: 'keyboard',
+      help: 'what is typed goes to the PS/2 keyboard instead of the serial line',
+    },
+    {
+      name: 'screen',
+      help: "show the guest's text screen: live on a terminal, else at the end (without it: at the end, if the guest used it)",
+    },
+    { name: 'record', value: 'FILE', help: 'write down what is typed, and when, so that the run can be repeated' },
+    {
+      name: 'replay',
+      value: 'FILE',
+      help: 'repeat a recorded run, with the options that it was recorded with, and say whether it went the same way',
+    },
     { name: 'quiet', help: 'the console only, no report' },
     { name: 'cpuid', help: 'do not run, but print the CPUID leaves that the guest would see; a file is not needed' },
   ],
-  async run(args) {
-    if (args.given('cpuid')) return printCpuid(args);
+  async run(given) {
+    if (given.given('cpuid')) return printCpuid(given);
+    const recorded = recordedRun(run, given);
+    const args = recorded?.args ?? given;
     const image = await loadGuest(onlyFile(run, args), askedProtocol(args));
     const wishes = wishesOf(args.files[0]!);
     const limit = maxCycles(args, wishes);
@@ -61,18 +82,32 @@ Ctrl-C stops the guest and says where its vCPUs stand (130).`,
     const machine = bootMachine(args, image, wishes, probes);
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     if (!quiet) bootLines(image).forEach(say);
-    const result = await runInteractively(machine, limit, process.stdout);
+    const device: InputDevice = args.given('keyboard') ? 'keyboard' : 'serial';
+    machine.input.attach(device);
+    recorded?.prepare(machine, image, wishes);
+    const live = args.given('screen') && process.stdout.isTTY ? new LiveScreen(process.stdout) : null;
+    const result = await runInteractively(machine, Math.min(limit, recorded?.limit ?? Infinity), {
+      ...(live === null ? { stream: process.stdout } : { onTurn: () => live.draw(machine) }),
+      ...(recorded?.replays !== true && { typed: { input: new TypedInput(), device } }),
+    });
+    live?.end();
     for (const collected of [statistics, lines]) collected.finish(machine.host.cpus[0]!.now);
+    const differs = recorded?.finish(machine, result, say) === false;
     describeDiagnostics(machine).forEach(say);
     if (result !== null) {
-      if (isFailure(result) && last.length > 0) {
-        ['trapline: the last exits', TRACE_HEAD, ...last.map((line) => exitLineText(machine, line))].forEach(say);
+      if (isFailure(result)) {
+        if (last.length > 0)
+          ['trapline: the last exits', TRACE_HEAD, ...last.map((line) => exitLineText(machine, line))].forEach(say);
+        describePostCode(machine).forEach(say);
       }
       describeOutcome(machine, result).forEach(say);
     }
     const status = result === null ? reportInterrupt(machine) : exitStatus(result);
+    const { screen } = machine;
+    if (screen !== null && live === null && (args.given('screen') || !quiet))
+      process.stdout.write(`\n${framedScreen(screen).join('\n')}\n`);
     if (!quiet) process.stdout.write(`\n${report(machine, statistics)}`);
-    return status;
+    return differs ? EXIT_STATUS.DIFFERS : status;
   },
 };
 

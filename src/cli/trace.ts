@@ -63,7 +63,7 @@ when its vCPU enters again. The guest's console goes to standard error, so that 
       machine.probes.subscribe(eventLines(machine.host, options, (line) => print(() => line)));
     }
     if (!json && events === null) process.stdout.write(`${TRACE_HEAD}\n`);
-    const result = await runInteractively(machine, cycles, process.stderr);
+    const result = await runInteractively(machine, cycles, { stream: process.stderr });
     lines.finish(machine.host.cpus[0]!.now);
     if (result === null) return reportInterrupt(machine);
     if (printed > limit)

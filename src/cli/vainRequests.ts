@@ -56,13 +56,18 @@ function continues({ name, members }: Group, { what, index, answer }: Diagnostic
   return index > last.index && index - last.index <= REACH;
 }
 
+/** Places named one by one, beyond which their bounds must do. */
+const MOST_NAMED = 4;
+
+/** `port 0x61 was`, `ports 0x21, 0xa1 were`, `ports 0x1f0-0x1f7 were`. */
 function range(members: readonly Diagnostic[], place: Place): string {
-  const indices = members.map(({ index }) => index);
-  const [first, last] = [Math.min(...indices), Math.max(...indices)];
+  const indices = [...new Set(members.map(({ index }) => index))].sort((a, b) => a - b);
+  const [first, last] = [indices[0]!, indices.at(-1)!];
   const one = place === 'port' ? 'port' : 'guest physical';
-  return first === last
-    ? `${one} ${hex(first)} was`
-    : `${place === 'port' ? 'ports' : one} ${hex(first)}-${hex(last)} were`;
+  if (indices.length === 1) return `${one} ${hex(first)} was`;
+  const neighbours = indices.every((index, i) => i === 0 || index - indices[i - 1]! <= REACH);
+  const which = neighbours || indices.length > MOST_NAMED ? `${hex(first)}-${hex(last)}` : indices.map(hex).join(', ');
+  return `${place === 'port' ? 'ports' : one} ${which} were`;
 }
 
 const sum = (members: readonly Diagnostic[]): number => members.reduce((total, { count }) => total + count, 0);

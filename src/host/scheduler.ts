@@ -37,9 +37,10 @@ export class Scheduler {
     thread.queuedAt = running ? this.#host.thisCpu.now : cpu.now;
     if (running) {
       thread.notBefore = this.#host.thisCpu.now;
-      // The host's own threads are made as they are needed, and run as if they had only slept until then.
-      if (thread.kernel) thread.sliceLeft = this.#slice;
-      this.#place(thread, cpu, thread.kernel ? 'woken' : 'turn');
+      // Threads that are made when they are first needed run as if they had only slept until then: all of the host's own do.
+      const slept = thread.kernel || options.madeWhenNeeded === true;
+      if (slept) thread.sliceLeft = this.#slice;
+      this.#place(thread, cpu, slept ? 'woken' : 'turn');
     } else {
       this.#queueOf(cpu).enqueue(thread, 'turn');
       if (cpu.thread === null) this.#scheduleOn(cpu);

@@ -30,6 +30,8 @@ export interface ThreadOptions {
   /** PF_KTHREAD: belongs to the host itself and not to anybody who uses it. */
   readonly kernel?: boolean;
   readonly watcher?: SleepWatcher;
+  /** Stands for a thread that has been there and slept: it goes before those that run, as a woken one does. */
+  readonly madeWhenNeeded?: boolean;
 }
 
 export class Thread implements EventOwner {

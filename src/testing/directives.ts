@@ -6,7 +6,7 @@ import type { ProtocolName } from '../vmm/image.ts';
 import { isProtocolName, PROTOCOL_NAMES } from '../vmm/loaders/protocols.ts';
 
 /** How a machine ends, as `expect-exit` names it; a number is the exit status of `trapline run`. */
-export type ExpectedExit = 'power-off' | 'triple-fault' | 'deadlock' | 'budget' | number;
+export type ExpectedExit = (typeof ENDS)[number] | number;
 
 export interface Directives {
   /** How every case of the source is started, when not directly in 64-bit mode. */
@@ -40,7 +40,7 @@ type Open = { -readonly [K in keyof Directives]: Directives[K] } & { expect: str
 
 const THOUSANDS: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
 const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
-const ENDS = ['power-off', 'triple-fault', 'deadlock', 'budget'] as const;
+const ENDS = ['power-off', 'reset', 'triple-fault', 'deadlock', 'budget'] as const;
 const COMMENT = /^\s*(?:#|\/\/)/;
 const DIRECTIVE = /^\s*(?:#|\/\/)\s*([a-z][a-z-]*):(?:\s+(.*?))?\s*$/;
 

@@ -14,6 +14,9 @@ import type { MainLoop, Source } from './mainLoop.ts';
 export const INPUT_DEVICES = ['serial', 'keyboard'] as const;
 export type InputDevice = (typeof INPUT_DEVICES)[number];
 
+/** A backlog of bytes with which a guest has enough to read. */
+const ENOUGH = 4096;
+
 /** One arrival. `at`: position in cycles. */
 export interface InputEntry {
   readonly at: number;
@@ -26,6 +29,10 @@ export interface InputTaker {
   type(bytes: readonly number[]): void;
   /** Whether an arrival would interrupt the guest. */
   readonly awaitsInput: boolean;
+  /** Whether the guest has shown that it reads. */
+  readonly listens: boolean;
+  /** Bytes that the guest has not taken yet. */
+  readonly backlog: number;
 }
 
 export interface InputState {
@@ -83,6 +90,16 @@ export class Input implements EventOwner, Source {
   /** Whether the guest would go on if somebody typed where somebody sits. */
   awaited(): boolean {
     return [...this.#attached].some((device) => this.#takers[device].awaitsInput);
+  }
+
+  /** Whether it is worth while to open what is typed at a device. */
+  wanted(device: InputDevice): boolean {
+    return this.#takers[device].listens;
+  }
+
+  /** Whether more should be typed: not while the guest has much to read still. */
+  hasRoom(device: InputDevice): boolean {
+    return this.#takers[device].backlog < ENOUGH;
   }
 
   /** The interrupt by which the host learns of it. */

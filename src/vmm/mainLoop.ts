@@ -83,7 +83,8 @@ export class MainLoop {
   notify(): void {
     const host = this.#host;
     if (this.#thread !== null) host.wakeUp(this.#thread);
-    else this.#thread = host.spawn('main loop', host.thisCpu, this.#run(), { affinity: host.cpus });
+    else
+      this.#thread = host.spawn('main loop', host.thisCpu, this.#run(), { affinity: host.cpus, madeWhenNeeded: true });
   }
 
   /** Ends the thread, with the machine. */

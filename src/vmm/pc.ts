@@ -76,12 +76,12 @@ export function buildPc(board: Board): Pc {
     new Port92(() => board.reset('system control port A (port 0x92)'), a20Off),
     new ResetControl(() => board.reset('the reset control register (port 0xcf9)')),
     new PciHost(),
+    new PcTestDev((gsi, level) => board.setIrq(gsi, level)),
     new FwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }),
   ];
   for (const device of devices) ports.connect(device);
   ports.connect(debugcon(console));
   ports.connect(debugExit((value) => board.debugExit(value)));
-  ports.connect(new PcTestDev((gsi, level) => board.setIrq(gsi, level)));
   return { serial, keyboard, vga, postCode, devices };
 }
 

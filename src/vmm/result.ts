@@ -34,6 +34,8 @@ export const EXIT_STATUS = {
   BUDGET: 10,
   NOT_IMPLEMENTED: 12,
   RESET: 14,
+  /** A replay did not end as the run that was recorded. */
+  DIFFERS: 16,
 } as const;
 
 /** The exit status of a command that ran the machine. */

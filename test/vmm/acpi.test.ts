@@ -67,7 +67,7 @@ describe("ACPI's tables", () => {
     ]);
   });
 
-  it('stand in the memory of every machine that reaches there, and the guest reads them', async () => {
+  it('stand in the memory of every machine that reaches there, where its map says that nothing is free', async () => {
     const machine = await bootGuest(`movq ${RSDP}, %rbx; ${POWER_OFF}`, { vcpus: 2 });
     const { tables } = tablesIn(machine.vm.memory.read(RSDP, ACPI_END - RSDP)!);
     expect(tables.size).toBe(2);

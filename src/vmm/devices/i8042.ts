@@ -93,6 +93,13 @@ export class I8042 implements BoardDevice<I8042State> {
     return (mode & MODE.INTERRUPT) !== 0 && (mode & MODE.KEYBOARD_OFF) === 0 && this.keyboard.state.enabled;
   }
 
+  /** Firmware has enabled it, so that a key reaches a guest that did nothing yet but allow the interrupt. */
+  readonly listens = true;
+
+  get backlog(): number {
+    return this.keyboard.state.typed.length;
+  }
+
   save(): I8042State {
     return structuredClone({ ...this.state, keyboard: this.keyboard.state });
   }

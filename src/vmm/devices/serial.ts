@@ -104,6 +104,14 @@ export class SerialPort implements BoardDevice<SerialState> {
     return (this.state.ier & IER.RECEIVED) !== 0;
   }
 
+  get listens(): boolean {
+    return this.state.listens;
+  }
+
+  get backlog(): number {
+    return this.state.waiting.length;
+  }
+
   save(): SerialState {
     return structuredClone(this.state);
   }
