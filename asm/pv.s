@@ -13,6 +13,7 @@
         .equ    KVM_FEATURE_ASYNC_PF, 4
         .equ    KVM_FEATURE_STEAL_TIME, 5
         .equ    KVM_FEATURE_PV_EOI, 6
+        .equ    KVM_FEATURE_PV_UNHALT, 7
         .equ    KVM_FEATURE_PV_SEND_IPI, 11
         .equ    KVM_FEATURE_LAZY_TSCDEADLINE, 18
 
@@ -23,6 +24,21 @@
         .equ    MSR_KVM_PV_EOI_EN, 0x4b564d04
         .equ    MSR_KVM_LAZY_TSCDEADLINE, 0x4b564d09
         .equ    KVM_MSR_ENABLED, 1
+
+        .equ    KVM_HC_KICK_CPU, 5
+        .equ    KVM_HC_SEND_IPI, 10
+
+# struct pvclock_vcpu_time_info: 32 bytes. The version is odd while the host writes.
+        .equ    PVCLOCK_VERSION, 0
+        .equ    PVCLOCK_TSC_TIMESTAMP, 8
+        .equ    PVCLOCK_SYSTEM_TIME, 16
+        .equ    PVCLOCK_MUL, 24
+        .equ    PVCLOCK_SHIFT, 28
+        .equ    PVCLOCK_SIZE, 32
+
+# struct pvclock_wall_clock: the date at which kvmclock was 0.
+        .equ    WALL_CLOCK_SEC, 4
+        .equ    WALL_CLOCK_SIZE, 12
 
 # struct kvm_lazy_tscdeadline: 64 bytes, aligned to 64.
         .equ    LAZY_ARMED, 0                   # the deadline that the host has armed, 0 for none; only the host writes it
@@ -75,6 +91,29 @@ kvm_para_has_feature:
         shrl    %cl, %eax
         andl    $1, %eax
 1:      popq    %rbx
+        ret
+
+# Returns the nanoseconds of kvmclock by the page at %rdi, which must be this vCPU's. Clobbers %rcx, %rdx and %r8.
+pvclock_read:
+        movl    PVCLOCK_VERSION(%rdi), %r8d
+        testl   $1, %r8d
+        jnz     pvclock_read
+        lfence                                  # the TSC is not read before the version
+        read_tsc
+        subq    PVCLOCK_TSC_TIMESTAMP(%rdi), %rax
+        movsbl  PVCLOCK_SHIFT(%rdi), %ecx
+        testl   %ecx, %ecx
+        js      1f
+        shlq    %cl, %rax
+        jmp     2f
+1:      negl    %ecx
+        shrq    %cl, %rax
+2:      movl    PVCLOCK_MUL(%rdi), %edx
+        mulq    %rdx
+        shrdq   $32, %rdx, %rax
+        addq    PVCLOCK_SYSTEM_TIME(%rdi), %rax
+        cmpl    PVCLOCK_VERSION(%rdi), %r8d
+        jne     pvclock_read                    # the host has written meanwhile
         ret
 
 # Shares the struct kvm_lazy_tscdeadline at %rdi with the host, for this vCPU. It must start at zero.

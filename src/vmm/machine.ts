@@ -107,6 +107,7 @@ export class Machine implements Userspace {
     this.mainLoop = new MainLoop(this.host);
     this.pc = buildPc({
       ports: this.ports,
+      mmio: this.mmio,
       console: this.console,
       mainLoop: this.mainLoop,
       vcpuCount: vcpus,

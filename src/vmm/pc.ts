@@ -1,6 +1,7 @@
 // The board of a PC: which devices there are, at which ports and on which interrupt lines. Each device is a file of devices/;
 // interrupt controllers and the interval timer are the hypervisor's, as in KVM.
 
+import type { MmioBus } from '../hypervisor/bus/mmio.ts';
 import type { PortBus } from '../hypervisor/bus/ports.ts';
 import type { GuestConsole } from './console.ts';
 import { cmosMemory } from './devices/cmos.ts';
@@ -10,6 +11,7 @@ import type { BoardDevice, SavedDevice } from './devices/device.ts';
 import { FwCfg } from './devices/fwCfg.ts';
 import { I8042 } from './devices/i8042.ts';
 import { PcTestDev } from './devices/pcTestDev.ts';
+import { PcTestMemory } from './devices/pcTestMemory.ts';
 import { PciHost } from './devices/pciHost.ts';
 import { Port92 } from './devices/port92.ts';
 import { PostCode } from './devices/postCode.ts';
@@ -24,6 +26,7 @@ import type { Ram } from './ram.ts';
 /** What devices need of their machine. */
 export interface Board {
   readonly ports: PortBus;
+  readonly mmio: MmioBus;
   readonly console: GuestConsole;
   readonly mainLoop: MainLoop;
   readonly vcpuCount: number;
@@ -55,7 +58,8 @@ export interface Pc {
 }
 
 export function buildPc(board: Board): Pc {
-  const { ports, console, mainLoop } = board;
+  const { ports, mmio, console, mainLoop } = board;
+  const testMemory = new PcTestMemory();
   const line = (irq: number) => (level: boolean) => board.setIrq(irq, level);
   const a20Off = (port: number): void => board.a20Off(port);
   const serial = new SerialPort(console, line(IRQ.COM1));
@@ -66,7 +70,7 @@ export function buildPc(board: Board): Pc {
   );
   const vga = new Vga();
   const postCode = new PostCode();
-  const devices: readonly BoardDevice[] = [
+  const portDevices: readonly BoardDevice[] = [
     serial,
     keyboard,
     vga,
@@ -79,10 +83,11 @@ export function buildPc(board: Board): Pc {
     new PcTestDev((gsi, level) => board.setIrq(gsi, level)),
     new FwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }),
   ];
-  for (const device of devices) ports.connect(device);
+  for (const device of portDevices) ports.connect(device);
+  mmio.connect(testMemory);
   ports.connect(debugcon(console));
   ports.connect(debugExit((value) => board.debugExit(value)));
-  return { serial, keyboard, vga, postCode, devices };
+  return { serial, keyboard, vga, postCode, devices: [...portDevices, testMemory] };
 }
 
 /** The guest goes to sleep: off is the only state that there is. */

@@ -1,9 +1,11 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS.
 
 import { beforeEach, describe, expect, it } from 'vitest';
-import { is64BitMode } from '../../src/cpu/segments/codeMode.ts';
+import { featuresOf } from '../../src/cpu/features.ts';
+import { is64BitMode, selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
-import { readSegment, segmentBase, setSegmentBase } from '../../src/cpu/segments/segments.ts';
+import { readSegment, segmentBase, setSegmentBase, writeSegment } from '../../src/cpu/segments/segments.ts';
+import { CPUID_FEATURE, type CpuidFeature } from '../../src/x86/names/cpuid.ts';
 import { EFER, GPR, RFLAGS, SEGMENT } from '../../src/x86/names/registers.ts';
 import { VECTOR } from '../../src/x86/names/vectors.ts';
 import { AT, SEL } from './systemImage.ts';
@@ -59,6 +61,29 @@ describe('SYSCALL', () => {
   it('is #UD without EFER.SCE', () => {
     state.efer &= ~EFER.SCE;
     expect(system.execute('syscall')).toEqual(UD);
+  });
+  it('exists outside of 64-bit mode on AMD’s processors, where CSTAR says where to; in legacy mode STAR says it', () => {
+    const compatibility = (features: readonly CpuidFeature[], isAmd: boolean) => {
+      system.cpu.features = featuresOf(features, undefined, isAmd);
+      writeSegment(state, SEGMENT.CS, code32(SEL.KCODE, 0));
+      selectCodeMode(state);
+      state.cstar = 0x5000n;
+    };
+    const all = Object.keys(CPUID_FEATURE) as CpuidFeature[];
+    compatibility(all, false);
+    expect(system.execute('syscall')).toEqual(UD);
+    compatibility(all, true);
+    expect(system.execute('syscall', { length: 2 })).toEqual(JUMPED);
+    expect([state.rip, system.gpr(GPR.RCX), is64BitMode(state)]).toEqual([0x5000n, BigInt(AT.CODE + 2), true]);
+
+    system.reset();
+    compatibility(all, true);
+    state.efer &= ~EFER.LMA;
+    selectCodeMode(state);
+    state.star |= 0x6000n;
+    expect(system.execute('syscall', { length: 2 })).toEqual(JUMPED);
+    expect([state.rip, is64BitMode(state)]).toEqual([0x6000n, false]);
+    expect(readSegment(state, SEGMENT.CS)).toEqual(code32(SEL.KCODE, 0));
   });
   it('does not care where LSTAR points: the fetch there faults', () => {
     expect(system.execute('syscall')).toEqual(JUMPED);

@@ -323,7 +323,7 @@ describe('pages that hold code', () => {
 describe('jump caches', () => {
   const EMPTY = 1n << 63n;
   const jumps = (cpu: MemoryCpu, memory: GuestMemory, field: 'userJumps' | 'supervisorJumps') => {
-    const at = (rip: bigint): number => (cpu.state.at(field) + (Number(rip) & 1023) * 16) >> 3;
+    const at = (rip: bigint): number => (cpu.state.at(field) + Number(rip & 1023n) * 16) >> 3;
     return {
       set: (rip: bigint) => {
         cpu.state.jumpCache = cpu.state.at(field);

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { EXIT, type ExitReason } from '../../src/cpu/exit.ts';
 import { EXIT_INFO } from '../../src/cpu/memory/memoryExits.ts';
 import { STAGE } from '../../src/cpu/memory/secondStage.ts';
+import { CODE } from '../../src/cpu/segments/codeMode.ts';
 import type { CpuState } from '../../src/cpu/state.ts';
 import { MSRS, nameOfMsr } from '../../src/hypervisor/msrs.ts';
 import { KVM_MSR } from '../../src/hypervisor/names.ts';
@@ -34,18 +35,18 @@ describe('RDMSR and WRMSR', () => {
   it('step over the instruction and take a unit of time', () => {
     const rips: bigint[] = [];
     const note: Step = { then: ({ state }) => rips.push(state.rip) };
-    run([note, wrmsr(MSR.MISC_ENABLE, 1n), note, rdmsr(MSR.MISC_ENABLE), note]);
+    run([note, wrmsr(MSR.MISC_ENABLE, 0x1800n), note, rdmsr(MSR.MISC_ENABLE), note]);
     expect(rips.map((rip) => rip - rips[0]!)).toEqual([0n, 2n, 4n]);
   });
 
   it('an unknown MSR is #GP(0), RIP stays, and it is named once with its count', () => {
-    const rig = run([rdmsr(0x1234), rdmsr(0x1234), wrmsr(0xc0010117, 5n)]);
+    const rig = run([rdmsr(0x1234), rdmsr(0x1234), wrmsr(0xc0010118, 5n)]);
     expect(rig.guests[0]!.delivered).toEqual(
       Array.from({ length: 3 }, () => ({ type: 'exception', vector: VECTOR.GP, errorCode: 0 })),
     );
     expect(rig.vm.diagnostics.list).toMatchObject([
       { what: 'msr-read', index: 0x1234, count: 2, answer: '#GP(0)', vcpu: 0 },
-      { what: 'msr-write', index: 0xc0010117, count: 1 },
+      { what: 'msr-write', index: 0xc0010118, count: 1 },
     ]);
     expect(actions(rig)[0]).toBe('RDMSR of 0x1234 refused: #GP(0)');
   });
@@ -107,6 +108,7 @@ describe('other instructions that exit', () => {
   it('an unknown hypercall answers -1000 and is named; from user mode it is -1 and not looked at', () => {
     const call = (cpl: number): Step =>
       exit(EXIT.VMCALL, (s) => {
+        s.mode = CODE.LONG;
         s.setGpr(GPR.RAX, 77n);
         s.cpl = cpl;
       });

@@ -11,6 +11,7 @@ import type { KvmParams } from '../../src/hypervisor/params.ts';
 import { vcpuRun } from '../../src/hypervisor/run.ts';
 import type { UserspaceExit } from '../../src/hypervisor/userspace.ts';
 import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
+import type { SwapOptions } from '../../src/hypervisor/swap.ts';
 import { Vm } from '../../src/hypervisor/vm.ts';
 import type { ProbeName } from '../../src/trace/probes.ts';
 import { APIC_BASE } from '../../src/x86/names/msrs.ts';
@@ -34,6 +35,10 @@ export interface RigOptions {
   readonly params?: Partial<KvmParams>;
   /** Default: one for each vCPU. */
   readonly hostCpus?: number;
+  /** Cycles of a thread's turn. */
+  readonly slice?: number;
+  readonly startTime?: number;
+  readonly swap?: SwapOptions;
 }
 
 export interface VmRig {
@@ -51,21 +56,22 @@ export interface VmRig {
 const PARAMS: Partial<KvmParams> = { lapicTimerAdvance: false };
 
 /** One vCPU for each script, in x2APIC mode, on a CPU of its own. */
-export function vmRig(
-  scripts: Step[][],
-  { costs = COST_MODELS.unit, quantum = 1000, features = [], params = {}, hostCpus = scripts.length }: RigOptions = {},
-): VmRig {
-  const host = new Host({ cpus: hostCpus, costs, quantum });
+export function vmRig(scripts: Step[][], options: RigOptions = {}): VmRig {
+  const { costs = COST_MODELS.unit, quantum = 1000, features = [], params = {}, hostCpus = scripts.length } = options;
+  const { slice, startTime, swap } = options;
+  const host = new Host({ cpus: hostCpus, costs, quantum, ...(slice !== undefined && { slice }) });
   const guests = scripts.map((script) => new ScriptedCpu(script));
   const arena = smallArena();
   const vm = new Vm({
     host,
     guests,
-    cpus: host.cpus,
+    cpus: scripts.map((_, id) => host.cpus[id % hostCpus]!),
     arena,
     secondStage: new SecondStage(arena),
     pvFeatures: features,
     params: { ...PARAMS, ...params },
+    ...(startTime !== undefined && { startTime }),
+    ...(swap !== undefined && { swap }),
   });
   const rig: VmRig = { host, vm, guests, events: [], userspace: [], names: () => rig.events.map((e) => e.name) };
   for (const vcpu of vm.vcpus) {

@@ -300,6 +300,16 @@ cases:
         outcome
         #= #DB, rsp-28
 
+        case    "MOV SS from what is watched, and INT1: one event", 1f # as in kvm-unit-tests, x86/debug.c
+        movw    $KERNEL_DS, watched(%rip)
+        breakpoint 0, watched(%rip), ON_ACCESS | BYTES_2
+        movw    watched(%rip), %ss
+        .byte   0xf1
+1:      nop
+        outcome
+        show_event dr6
+        #= #DB, dr6=ffff0ff1
+
         case    "MOV SS from what is watched, and a fault: in the handler", 2f # vol. 3, 6.8.3
         idt_handler 6, 2f
         movw    $KERNEL_DS, watched(%rip)

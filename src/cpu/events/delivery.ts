@@ -63,7 +63,14 @@ export function deliverVirtualInterrupt(cpu: MicrocodeCpu, vector: number): void
 /** INT n, INT3, INTO and INT1, of `length` bytes at state.rip. INT3, INTO and INT1 may exit as the exceptions they are. */
 export function deliverSoftwareEvent(cpu: MicrocodeCpu, type: EventType, vector: number, length: number): void {
   const info = interruption(type, vector);
-  if (type !== EVENT_TYPE.SOFT_INTERRUPT) exitIfIntercepted(cpu, info, 0, 0n, length);
+  // INT1 is a #DB itself, and tells of what MOV SS has held off: there is no second one behind it.
+  const held = BigInt(cpu.state.pendingDb) & ~DR6.BS;
+  const causes = type === EVENT_TYPE.PRIVILEGED_SOFT_EXCEPTION ? held : 0n;
+  if (type !== EVENT_TYPE.SOFT_INTERRUPT) exitIfIntercepted(cpu, info, 0, causes, length);
+  if (causes !== 0n) {
+    cpu.state.pendingDb &= ~Number(causes);
+    recordDebugCauses(cpu.state, causes);
+  }
   deliver(cpu, { info, errorCode: 0, returnRip: behind(cpu.state, length), length, resume: false });
 }
 

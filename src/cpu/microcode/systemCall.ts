@@ -36,19 +36,33 @@ function writeRflagsAndTrap(state: CpuState, rflags: number): void {
   else state.pendingDb &= ~Number(DR6.BS);
 }
 
-/** Intel's SYSCALL and SYSRET exist in 64-bit mode only. */
-function requireSyscall(state: CpuState): void {
-  if (!is64BitMode(state) || (state.efer & EFER.SCE) === 0n) raise.ud();
+/** Intel's SYSCALL and SYSRET exist in 64-bit mode only, AMD's in protected mode. */
+function requireSyscall({ state, features }: MicrocodeCpu): void {
+  if ((state.efer & EFER.SCE) === 0n || isRealMode(state)) raise.ud();
+  if (!is64BitMode(state) && features.isAmd !== true) raise.ud();
+}
+
+/** Outside of IA-32e mode (AMD vol. 3, SYSCALL): EIP stands in STAR, and no flags are kept. */
+function syscallLegacy(cpu: MicrocodeCpu, cs: number, next: bigint): void {
+  const { state } = cpu;
+  state.setGpr(GPR.RCX, next);
+  state.rip = BigInt.asUintN(32, state.star);
+  writeRflagsAndTrap(state, readRflags(state) & ~(RFLAGS.VM | RFLAGS.IF | RFLAGS.RF));
+  enter(cpu, cs, cs + NEXT, 0, false);
 }
 
 export const syscall: Microcode = (cpu, insn) => {
   const { state } = cpu;
-  requireSyscall(state);
+  requireSyscall(cpu);
   const rflags = readRflags(state) & ~RFLAGS.RF;
   const cs = Number((state.star >> STAR_SYSCALL_SHIFT) & 0xfffcn);
+  if (!isLongMode(state)) {
+    syscallLegacy(cpu, cs, nextRip(state, insn));
+    return 'jump';
+  }
   state.setGpr(GPR.RCX, nextRip(state, insn));
   state.setGpr(GPR.R11, BigInt(rflags >>> 0));
-  state.rip = state.lstar;
+  state.rip = is64BitMode(state) ? state.lstar : state.cstar;
   writeRflagsAndTrap(state, rflags & ~Number(BigInt.asIntN(32, state.fmask)));
   enter(cpu, cs, cs + NEXT, 0, true);
   return 'jump';
@@ -59,11 +73,22 @@ const SYSRET_FLAGS =
   RFLAGS.CF | RFLAGS.PF | RFLAGS.AF | RFLAGS.ZF | RFLAGS.SF | RFLAGS.TF | RFLAGS.IF | RFLAGS.DF | RFLAGS.OF |
   RFLAGS.IOPL | RFLAGS.NT | RFLAGS.AC | RFLAGS.VIF | RFLAGS.VIP | RFLAGS.ID; // prettier-ignore
 
+/** Outside of IA-32e mode (AMD vol. 3, SYSRET). */
+function sysretLegacy(cpu: MicrocodeCpu): 'jump' {
+  const { state } = cpu;
+  const first = Number((state.star >> STAR_SYSRET_SHIFT) & 0xffffn);
+  state.rip = BigInt(state.gpr32(GPR.RCX));
+  writeRflagsAndTrap(state, readRflags(state) | RFLAGS.IF);
+  enter(cpu, first, first + NEXT, RPL_USER, false);
+  return 'jump';
+}
+
 /** As Intel's: a non-canonical RCX is #GP(0) while still in ring 0. With 32 bits it returns to compatibility mode. */
 export const sysret: Microcode = (cpu, insn) => {
   const { state } = cpu;
-  requireSyscall(state);
+  requireSyscall(cpu);
   requireRing0(state);
+  if (!isLongMode(state)) return sysretLegacy(cpu);
   const to64Bit = insn.width === 8;
   const rip = truncate(state.gpr(GPR.RCX), insn.width);
   if (!isCanonicalAddress(rip)) raise.gp(0);

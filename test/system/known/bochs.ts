@@ -65,6 +65,7 @@ export const BOCHS: readonly Disagreement[] = [
     cases: {
       watchpoints: {
         'MOV SS from what is watched, and an INT: in the handler': 'ok, rsp-28',
+        'MOV SS from what is watched, and INT1: one event': '#DB, dr6=ffff0ff0',
         'MOV SS from what is watched, and a fault: in the handler': 'ok, rsp-28, dr6=ffff0ff0',
       },
     },

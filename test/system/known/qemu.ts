@@ -174,6 +174,7 @@ export const QEMU: readonly Disagreement[] = [
       watchpoints: {
         'MOV SS from what is watched: after the next instruction': '#DB at -1, dr6=ffff0ff1',
         'MOV SS from what is watched, and an INT: in the handler': '#DB at -2',
+        'MOV SS from what is watched, and INT1: one event': '#DB at -1, dr6=ffff0ff1',
         'MOV SS from what is watched, and a fault: in the handler': '#DB at -2, dr6=ffff0ff1',
       },
     },
