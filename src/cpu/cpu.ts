@@ -2,11 +2,13 @@
 // by its controls. What happens in guest mode: guestMode.ts.
 
 import { DR6, RFLAGS } from '../x86/names/registers.ts';
+import { VECTOR } from '../x86/names/vectors.ts';
 import type { Arena } from './memory/arena.ts';
 import type { Blocks } from './code/blocks.ts';
 import { is64BitMode, selectCodeMode } from './segments/codeMode.ts';
 import { Controls } from './controls.ts';
 import { type Exit, type ExitReason } from './exit.ts';
+import { guestFault } from './fault.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
 import { EVENT_TYPE, interruption, isValid } from './events/interruption.ts';
@@ -14,7 +16,7 @@ import type { MemoryContext } from './memory/memoryContext.ts';
 import type { PhysicalMsrs } from './microcode/microcode.ts';
 import { Mmu } from './memory/mmu.ts';
 import { ACCESS } from './memory/access.ts';
-import { linearAddress } from './segments/segmentation.ts';
+import { codeAt, linearAddress } from './segments/segmentation.ts';
 import { readMsr, writeMsr } from './msrs.ts';
 import { RECORD } from './code/records.ts';
 import type { SecondStage } from './memory/secondStage.ts';
@@ -159,6 +161,24 @@ export class Cpu implements Runnable, MemoryContext {
   /** An instruction waits for the rest of its device accesses, or for being executed again with all of them. */
   get halfway(): boolean {
     return this.mmu.fragments.pending;
+  }
+
+  /** Code at RIP, as an onlooker reads it; null where that many bytes cannot be fetched. */
+  codeAtRip(length: number): Uint8Array | null {
+    return this.mmu.peek(codeAt(this.state, this.state.rip).linear, length);
+  }
+
+  /** Overwrites code at RIP as a store of the guest would; the #PF that it raises instead. */
+  patchCodeAtRip(bytes: Uint8Array): { readonly address: bigint; readonly errorCode: number } | null {
+    const { linear } = codeAt(this.state, this.state.rip);
+    try {
+      this.mmu.probe(linear, bytes.length, 'write', 'data');
+      for (const [i, byte] of bytes.entries()) this.mmu.write(linear + BigInt(i), 1, BigInt(byte), 'data');
+      return null;
+    } catch (thrown) {
+      if (thrown !== guestFault || guestFault.vector !== VECTOR.PF) throw thrown;
+      return { address: guestFault.address, errorCode: guestFault.errorCode ?? 0 };
+    }
   }
 
   /** Delivers an event at the next entry. */

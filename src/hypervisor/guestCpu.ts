@@ -36,6 +36,10 @@ export interface GuestCpu {
   complete(value: bigint): void;
   /** An instruction stands between two device accesses, or is to be executed again with the answers: nothing may be injected. */
   readonly halfway: boolean;
+  /** Code at RIP, as an onlooker reads it; null where that many bytes cannot be fetched. */
+  codeAtRip(length: number): Uint8Array | null;
+  /** Overwrites code at RIP as a store of the guest would; what that store raises, and then nothing was written. */
+  patchCodeAtRip(bytes: Uint8Array): { readonly address: bigint; readonly errorCode: number } | null;
   /** Delivers an event at the next entry. */
   inject(event: Injection): void;
   /** RFLAGS.IF is set, no interrupt shadow, no event queued. */

@@ -9,6 +9,7 @@
 import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/events/interruption.ts';
 import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
+import { RFLAGS } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import { acceptsPicInterrupt } from './lapic/lvt.ts';
 import { NONE } from './lapic/priority.ts';
@@ -49,7 +50,7 @@ export class QueuedEvents {
 }
 
 /** kvm_queue_exception(): the guest takes the exception at the next entry. */
-function queueException(vcpu: Vcpu, vector: number, errorCode: number | null): void {
+export function queueException(vcpu: Vcpu, vector: number, errorCode: number | null): void {
   const { exception } = vcpu.events;
   exception.pending = true;
   exception.injected = false;
@@ -157,9 +158,15 @@ function nmiAllowed(vcpu: Vcpu): boolean {
   return state.nmiBlocked === 0 && state.shadow === 0 && state.pendingDb === 0;
 }
 
+/** exception_type() == EXCPT_FAULT. */
+const isFault = (vector: number): boolean => !NO_FAULTS.has(vector);
+const NO_FAULTS: ReadonlySet<number> = new Set([VECTOR.DB, VECTOR.BP, VECTOR.OF, VECTOR.DF, VECTOR.MC]);
+
 function injectException(vcpu: Vcpu, reinjected: boolean): void {
   const { vector, errorCode } = vcpu.events.exception;
   vcpu.cpu.charge(COST.inject);
+  // What the handler returns to is executed again, and must not meet its breakpoint again (SDM vol. 3, 17.3.1.1).
+  if (!reinjected && isFault(vector)) vcpu.guest.state.rflags |= RFLAGS.RF;
   vcpu.guest.inject({ type: 'exception', vector, errorCode });
   const { probes } = vcpu.vm;
   if (probes.active) {

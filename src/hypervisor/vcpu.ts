@@ -17,6 +17,7 @@ import { GuestTsc } from './guestTsc.ts';
 import { QueuedEvents, queueNmi } from './inject.ts';
 import { IoapicVectors } from './irqchip/ioapicVectors.ts';
 import { VcpuLoad } from './load.ts';
+import { EXCEPTION_BITMAP } from './exits/exception.ts';
 import { Lapic } from './lapic/lapic.ts';
 import { VcpuPv } from './pv/vcpuPv.ts';
 import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
@@ -162,6 +163,7 @@ export class Vcpu implements LapicOwner {
     this.svm = module === 'kvm_amd';
     this.hvTimer = preemptionTimer && !this.svm ? new VmxHvTimer(this) : null;
     this.guest.controls.hltExiting = !vm.params.hltInGuest;
+    this.guest.controls.exceptionBitmap = EXCEPTION_BITMAP;
     this.lapic = new Lapic(this);
     this.pv = new VcpuPv(this);
     this.apicv = vm.params.apicv && !this.svm ? new VmxApicv(this) : null;

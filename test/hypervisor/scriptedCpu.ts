@@ -46,6 +46,16 @@ export class ScriptedCpu implements GuestCpu {
   failDeliveries = 0;
   #queued: Injection | null = null;
 
+  /** What stands at RIP. */
+  code: Uint8Array | null = null;
+  codeAtRip(length: number): Uint8Array | null {
+    return this.code?.slice(0, length) ?? null;
+  }
+  patchCodeAtRip(bytes: Uint8Array): null {
+    this.code = bytes;
+    return null;
+  }
+
   constructor(script: Step[]) {
     this.script = script;
   }

@@ -5,6 +5,7 @@ import { handleApicWrite, handleEoiInduced, handleTprBelowThreshold } from './ap
 import { handleCrAccess } from './controlRegister.ts';
 import { handleCpuid } from './cpuid.ts';
 import { handleEptMisconfig, handleEptViolation } from './ept.ts';
+import { handleExceptionNmi } from './exception.ts';
 import { handleHalt, handlePause } from './halt.ts';
 import type { ExitHandler, VmxExitName } from './handler.ts';
 import { handleVmcall } from './hypercall.ts';
@@ -16,7 +17,7 @@ import { handleTripleFault, unexpected } from './unexpected.ts';
 import { handleExternalInterrupt, handleInterruptWindow, handleNmiWindow } from './window.ts';
 
 const HANDLERS: Readonly<Record<VmxExitName, ExitHandler>> = {
-  EXCEPTION_NMI: unexpected('an exception or NMI'),
+  EXCEPTION_NMI: handleExceptionNmi,
   EXTERNAL_INTERRUPT: handleExternalInterrupt,
   TRIPLE_FAULT: handleTripleFault,
   INTERRUPT_WINDOW: handleInterruptWindow,
