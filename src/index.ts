@@ -9,6 +9,8 @@ export type { BootModule } from './vmm/boot/start.ts';
 export { EXIT_STATUS, exitStatus } from './vmm/result.ts';
 export type { RunResult, RunResultKind } from './vmm/result.ts';
 export type { Counters } from './vmm/counters.ts';
+export type { InputDevice, InputEntry } from './vmm/input.ts';
+export type { Screen } from './vmm/screen.ts';
 export type { VcpuReport } from './vmm/vcpuReport.ts';
 export { BootError } from './vmm/boot/bootError.ts';
 

@@ -30,7 +30,7 @@ export class LiveScreen {
   draw({ screen }: Machine): void {
     if (screen === null) return;
     const { lines, cursor } = screen;
-    const text = lines.map((line) => `${line}${CLEAR_REST_OF_LINE}`).join('\r\n');
+    const text = lines.map((line) => `${line}${CLEAR_REST_OF_LINE}`).join('\n');
     const place = cursor === null ? HIDE_CURSOR : `\x1b[${cursor.row + 1};${cursor.column + 1}H${SHOW_CURSOR}`;
     const drawing = `${text}${place}`;
     if (drawing === this.#shown) return;

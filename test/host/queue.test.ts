@@ -31,6 +31,15 @@ describe('the event queue of a CPU', () => {
     expect(queue.next).toBe(Infinity);
   });
 
+  it('takes an event that goes first before others of its cycle, whether they were queued before or after it', () => {
+    const queue = new EventQueue();
+    queue.insert(event('before'), 20);
+    queue.insertFirst(event('first'), 20);
+    queue.insert(event('after'), 20);
+    queue.insert(event('earlier'), 10);
+    expect(queue.pending().map((e) => e.kind)).toEqual(['earlier', 'first', 'before', 'after']);
+  });
+
   it('moves an event that is queued again, behind others of that time', () => {
     const queue = new EventQueue();
     const moved = event('moved');
