@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EXIT } from '../../src/cpu/exit.ts';
 import { COST, COST_MODELS } from '../../src/host/costs.ts';
+import { processNmi } from '../../src/hypervisor/inject.ts';
 import { KVM_REQ } from '../../src/hypervisor/requests.ts';
 import { VCPU_MODE } from '../../src/hypervisor/vcpu.ts';
 import { MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
@@ -232,6 +233,28 @@ describe('blocking', () => {
     ]);
     go(rig);
     expect(rig.guests[0]!.delivered[0]).toMatchObject({ type: 'nmi', vector: VECTOR.NMI });
+  });
+
+  it('of many NMIs at once two are taken, one of them behind the other', () => {
+    const rig = vmRig([
+      [...enableApic, cli, hlt, { run: 5 }, { exit: EXIT.NMI_WINDOW }, { run: 5 }, { exit: EXIT.NMI_WINDOW }, hlt],
+      [...enableApic, { run: 10_000 }, { then: () => [1, 2, 3].forEach(() => rig.vm.vcpus[0]!.injectNmi()) }, ipiTo(0, 0x400)],
+    ]); // prettier-ignore
+    go(rig);
+    expect(rig.guests[0]!.delivered).toHaveLength(2);
+  });
+
+  it.each(['in service', 'on its way'])('while an NMI is %s, one more is kept and no further', (where) => {
+    const rig = vmRig([[]]);
+    const vcpu = rig.vm.vcpus[0]!;
+    if (where === 'in service') vcpu.guest.state.nmiBlocked = 1;
+    else vcpu.events.nmi.injected = true;
+    for (let i = 0; i < 10; i++) vcpu.injectNmi();
+    vcpu.requests.clear(KVM_REQ.NMI);
+    processNmi(vcpu);
+    vcpu.injectNmi();
+    processNmi(vcpu);
+    expect(vcpu.events.nmi.pending).toBe(1);
   });
 
   it('HLT with an interrupt waiting does not halt', () => {
