@@ -14,7 +14,10 @@ const POWER_OFF = 'movw $0x604, %dx; movw $0x2000, %ax; outw %ax, %dx';
 const FOUND = 0x600;
 
 /** A boot sector of some instructions that powers off behind them; the disk holds `disk` behind it. */
-async function run(code: string, { memory = 16 * MIB, disk = new Uint8Array(0) as Uint8Array, keys = '' } = {}): Promise<Machine> {
+async function run(
+  code: string,
+  { memory = 16 * MIB, disk = new Uint8Array(0) as Uint8Array, keys = '' } = {},
+): Promise<Machine> {
   const lines = code.replaceAll(';', '\n');
   const source = `.code16\n_start:\n${lines}\n${POWER_OFF.replaceAll(';', '\n')}\n.org 510\n.word 0xaa55\n`;
   const assembled = await assembleGuest(source, 'boot.s', 'boot-sector');
