@@ -16,13 +16,14 @@ export { BootError } from './vmm/boot/bootError.ts';
 
 // Guests.
 export { DEFAULT_ORIGIN, ImageError } from './vmm/image.ts';
-export type { Image, ImageFormat, ListingLine, Segment } from './vmm/image.ts';
+export type { Image, ImageFormat, ListingLine, Protocol, ProtocolName, Segment } from './vmm/image.ts';
 export { assemble } from './assembler/assemble.ts';
 export type { AssembleOptions } from './assembler/assemble.ts';
 export { AssemblerError } from './assembler/problem.ts';
 export { detect } from './vmm/loaders/detect.ts';
 export type { Detection } from './vmm/loaders/detect.ts';
 export { loadElf64 } from './vmm/loaders/elf.ts';
+export { loadImage } from './vmm/loaders/protocols.ts';
 export { loadRaw } from './vmm/loaders/raw.ts';
 export { SymbolTable } from './vmm/symbols.ts';
 export type { AddressRange, GuestSymbol, SymbolKind } from './vmm/symbols.ts';

@@ -1,6 +1,7 @@
 // A call of the BIOS: the registers of the vCPU that made it, as 8086 programs know them, the flags that it will get back, and
 // memory by segment and offset.
 
+import { readRflags, writeRflags } from '../../cpu/rflags.ts';
 import { segmentBase, segmentSelector } from '../../cpu/segments/segments.ts';
 import type { CpuState } from '../../cpu/state.ts';
 import type { GuestMemory } from '../../hypervisor/guestMemory.ts';
@@ -107,8 +108,8 @@ export class BiosCall {
 
   /** Makes the stub wait for an interrupt and call again. */
   set wait(value: boolean) {
-    const { rflags } = this.#state;
-    this.#state.rflags = value ? rflags | RFLAGS.CF : rflags & ~RFLAGS.CF;
+    const flags = readRflags(this.#state);
+    writeRflags(this.#state, value ? flags | RFLAGS.CF : flags & ~RFLAGS.CF);
   }
 
   /** Where the stub stands, in its segment. */
