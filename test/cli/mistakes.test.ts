@@ -66,7 +66,7 @@ describe('usage: status 2', () => {
     [['lazy', hello, '--after', '5'], '--after says how long after --kick VCPU'],
     [['lazy', hello, '--at', '5', '--kick', '7'], "--kick takes a whole number from 0 to 0, not '7'"],
     [['run', hello, '--lazy', 'v4'], "--lazy knows v2, v3, fixed, not 'v4'"],
-    [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows lazy-tscdeadline"],
+    [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows kvmclock, kvmclock-stable-bit"],
     [['run', hello, '--costs', 'free'], "--costs knows skylake-2020, unit, not 'free'"],
     [['run', hello, '--max-cycles', '0'], '--max-cycles takes a whole number from 1'],
     [['run', hello, '--max-cycles', '-1'], '--max-cycles'],

@@ -53,7 +53,7 @@ describe('directives', () => {
     ['\n# memory: lots', "x.s:2: 'lots' is no quantity: write a number, with K, M, G behind it if need be"],
     ['# max-cycles: 0', "x.s:1: '0' is no quantity"],
     ['# vcpus: 2k', "x.s:1: '2k' is no quantity"],
-    ['# features: warp', "x.s:1: there is no feature 'warp', only lazy-tscdeadline"],
+    ['# features: warp', "x.s:1: there is no feature 'warp', only kvmclock, kvmclock-stable-bit"],
     ['# expect-exit: happy', "x.s:1: 'happy' is no way to end"],
     ['# expect-exit: 256', "x.s:1: '256' is no way to end"],
     ['# case:', 'x.s:1: a case needs a name'],

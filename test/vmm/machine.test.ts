@@ -269,7 +269,7 @@ describe('booting', () => {
     expect(boot({ memory: 5000 })).toThrow('whole pages of 4096 bytes, not 5000 bytes');
     expect(boot({ memory: 2 ** 20 })).toThrow('try 2 MiB or more');
     expect(boot({ memory: 2 ** 33 })).toThrow('does not fit one 32-bit WebAssembly memory');
-    expect(boot({ features: ['warp'] })).toThrow("no feature 'warp', only lazy-tscdeadline");
+    expect(boot({ features: ['warp'] })).toThrow("no feature 'warp', only kvmclock, kvmclock-stable-bit");
     expect(boot({ params: { fastpath: 'warp' } })).toThrow(
       "fastpath knows off, v1, fake-reason, irqoff, all-icr, reenter, not 'warp'",
     );
