@@ -34,6 +34,10 @@ import { Ram } from './ram.ts';
 import type { RunResult } from './result.ts';
 import { screenOf, TEXT_MEMORY, TEXT_MEMORY_SIZE, type Screen } from './screen.ts';
 import { placeVcpus, type Placement } from './topology.ts';
+import { apply, checkImage, collect, type Snapshot } from './snapshot/snapshot.ts';
+import { identityOf, restoredImage } from './snapshot/savedImage.ts';
+import type { RestoreOptions } from './snapshot/savedOptions.ts';
+import { SnapshotError } from './snapshot/snapshotError.ts';
 import { vcpuThread, type Userspace } from './userspace.ts';
 import { reportVcpu } from './vcpuReport.ts';
 
@@ -46,12 +50,15 @@ export interface RunOptions {
 
 /** How far apart a seed lets vCPUs start, in cycles. */
 const START_SPREAD = 10_000;
+/** For how many steps a snapshot waits for what stands half way. */
+const MOST_STEPS = 1000;
 
 export class Machine implements Userspace {
   readonly host: Host;
   readonly vm: Vm;
   readonly processor: Processor;
   readonly image: Image;
+  readonly options: BootOptions;
   readonly ram: Ram;
   readonly probes: Probes;
   readonly console = new GuestConsole();
@@ -65,10 +72,27 @@ export class Machine implements Userspace {
   /** How the machine ended; null while it can go on. */
   result: RunResult | null = null;
   active: Vcpu | null = null;
+  readonly #places: readonly Placement[];
+  #imageIdentity: string | null = null;
 
   /** A machine that stands at the image's entry. Throws BootError, or a RangeError for more memory than fits. */
   static boot(options: BootOptions): Machine {
-    return new Machine(options);
+    const machine = new Machine(options);
+    machine.#boot();
+    return machine;
+  }
+
+  /**
+   * The machine of a snapshot, which goes on as the one that was saved would have. `image`: the file it was booted from, if
+   * that is to be checked and listed again. Throws SnapshotError.
+   */
+  static restore(snapshot: Snapshot, options: RestoreOptions & { readonly image?: Image } = {}): Machine {
+    if (options.image !== undefined) checkImage(snapshot, options.image);
+    const { head } = snapshot;
+    const machine = new Machine({ ...head.options, image: restoredImage(head.image), ...options });
+    machine.imageIdentity = head.image.identity;
+    apply(snapshot, machine);
+    return machine;
   }
 
   private constructor(options: BootOptions) {
@@ -76,6 +100,7 @@ export class Machine implements Userspace {
     const wrong = problemOfOptions(options);
     if (wrong !== null) throw new BootError(wrong);
     this.image = image;
+    this.options = options;
     this.ram = new Ram(memory);
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
     this.probes = options.probes ?? new Probes();
@@ -85,7 +110,7 @@ export class Machine implements Userspace {
       noHot: options.noHot ?? false,
       engine: options.engine ?? 'wasm',
     });
-    const places = placeVcpus(this.host, vcpus, options.pin);
+    const places = (this.#places = placeVcpus(this.host, vcpus, options.pin));
     this.vm = new Vm({
       host: this.host,
       guests: this.processor.cpus,
@@ -123,9 +148,13 @@ export class Machine implements Userspace {
     this.input = new Input(this.host, this.mainLoop, { serial: this.pc.serial, keyboard: this.pc.keyboard });
     if (image.protocol.kind === 'boot-sector') this.ports.connect(this.#bios(image.protocol.disk));
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
-    const { commandLine = '', modules = [] } = options;
-    start({ vm: this.vm, image, ram: this.ram, commandLine, modules });
-    this.#start(places, options.seed ?? 0);
+  }
+
+  #boot(): void {
+    const { vm, image, ram } = this;
+    const { commandLine = '', modules = [], seed = 0 } = this.options;
+    start({ vm, image, ram, commandLine, modules });
+    this.#start(seed);
   }
 
   /**
@@ -151,6 +180,22 @@ export class Machine implements Userspace {
       const result = this.step(maxCycles);
       if (result !== null) return result;
       if (until?.(this)) return { kind: 'until' };
+    }
+  }
+
+  /**
+   * The machine as data (src/vmm/snapshot). Nothing happens meanwhile, and nothing that happens later is changed by it. When
+   * something stands half way the host goes on until it no longer does, at most some steps. Throws SnapshotError, which names
+   * what cannot be saved.
+   */
+  snapshot(): Snapshot {
+    for (let steps = 0; ; steps++) {
+      try {
+        return collect(this);
+      } catch (error) {
+        if (!(error instanceof SnapshotError && error.passes) || steps === MOST_STEPS) throw error;
+        this.step();
+      }
     }
   }
 
@@ -289,12 +334,33 @@ export class Machine implements Userspace {
     }
   }
 
-  #start(places: readonly Placement[], seed: number): void {
+  /** A thread that the restored host has: a vCPU's, by number, or the main loop's. */
+  adoptThread(of: number | 'main loop'): void {
+    if (of === 'main loop') {
+      this.mainLoop.adoptThread();
+      return;
+    }
+    const vcpu = this.vm.vcpus[of];
+    if (vcpu === undefined)
+      throw new SnapshotError(`the snapshot has a thread of vCPU ${of}, which does not exist`, 'take it again');
+    const { cpu, affinity } = this.#places[of]!;
+    vcpu.thread = this.host.scheduler.adopt(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
+  }
+
+  /** Tells the image that it was booted from. */
+  get imageIdentity(): string {
+    return (this.#imageIdentity ??= identityOf(this.image));
+  }
+  set imageIdentity(identity: string) {
+    this.#imageIdentity = identity;
+  }
+
+  #start(seed: number): void {
     const random = new Random(seed);
     for (const vcpu of this.vm.vcpus) {
       vcpu.guest.state.entropy = (BigInt(seed >>> 0) << 32n) | BigInt(vcpu.id);
       if (seed !== 0) vcpu.cpu.now += random.below(START_SPREAD);
-      const { cpu, affinity } = places[vcpu.id]!;
+      const { cpu, affinity } = this.#places[vcpu.id]!;
       vcpu.thread = this.host.spawn(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
     }
   }
