@@ -159,8 +159,9 @@ export class Loader implements HostFields {
     return (this.#host.cpus[id as number] ?? this.#refuse(name, now)) as T;
   }
 
-  cpus(name: string): readonly PhysicalCpu[] {
-    return this.#list(name).map((id) => this.#host.cpus[id] ?? this.#refuse(name, 'CPUs'));
+  cpus(name: string, now: readonly PhysicalCpu[]): readonly PhysicalCpu[] {
+    const saved = this.#list(name).map((id) => this.#host.cpus[id] ?? this.#refuse(name, 'CPUs'));
+    return saved.length === now.length && saved.every((cpu, i) => cpu === now[i]) ? now : saved;
   }
 
   thread<T extends Thread | null>(name: string, now: T): T {
