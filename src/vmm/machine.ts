@@ -5,6 +5,7 @@ import { Processor } from '../cpu/processor.ts';
 import { featuresFromCpuid } from '../cpu/features.ts';
 import { Host } from '../host/host.ts';
 import { Random } from '../host/random.ts';
+import type { Sleep } from '../host/sleep.ts';
 import { MmioBus } from '../hypervisor/bus/mmio.ts';
 import { PortBus } from '../hypervisor/bus/ports.ts';
 import { CPU_MODELS } from '../hypervisor/cpuModels.ts';
@@ -34,7 +35,7 @@ import { Ram } from './ram.ts';
 import type { RunResult } from './result.ts';
 import { screenOf, TEXT_MEMORY, TEXT_MEMORY_SIZE, type Screen } from './screen.ts';
 import { placeVcpus, type Placement } from './topology.ts';
-import { apply, checkImage, collect, type Snapshot } from './snapshot/snapshot.ts';
+import { apply, checkImage, collect, type Snapshot, type ThreadOwner } from './snapshot/snapshot.ts';
 import { identityOf, restoredImage } from './snapshot/savedImage.ts';
 import type { RestoreOptions } from './snapshot/savedOptions.ts';
 import { SnapshotError } from './snapshot/snapshotError.ts';
@@ -48,10 +49,20 @@ export interface RunOptions {
   readonly maxCycles?: number;
 }
 
+export interface MachineRestoreOptions extends RestoreOptions {
+  /** The file that the machine was booted from, if that is to be checked, and its listing to be known again. */
+  readonly image?: Image;
+  /** Connects devices of one's own, in the order in which the saved machine got them. */
+  readonly connect?: (machine: Machine) => void;
+}
+
+/** The body of a thread that has ended already. */
+function* ended(): Sleep<void> {}
+
 /** How far apart a seed lets vCPUs start, in cycles. */
 const START_SPREAD = 10_000;
 /** For how many steps a snapshot waits for what stands half way. */
-const MOST_STEPS = 1000;
+const MOST_STEPS = 100;
 
 export class Machine implements Userspace {
   readonly host: Host;
@@ -82,15 +93,13 @@ export class Machine implements Userspace {
     return machine;
   }
 
-  /**
-   * The machine of a snapshot, which goes on as the one that was saved would have. `image`: the file it was booted from, if
-   * that is to be checked and listed again. Throws SnapshotError.
-   */
-  static restore(snapshot: Snapshot, options: RestoreOptions & { readonly image?: Image } = {}): Machine {
-    if (options.image !== undefined) checkImage(snapshot, options.image);
+  /** The machine of a snapshot, which goes on as the one that was saved would have. Throws SnapshotError. */
+  static restore(snapshot: Snapshot, { image, connect, ...options }: MachineRestoreOptions = {}): Machine {
+    if (image !== undefined) checkImage(snapshot, image);
     const { head } = snapshot;
-    const machine = new Machine({ ...head.options, image: restoredImage(head.image), ...options });
+    const machine = new Machine({ ...head.options, image: image ?? restoredImage(head.image), ...options });
     machine.imageIdentity = head.image.identity;
+    connect?.(machine);
     apply(snapshot, machine);
     return machine;
   }
@@ -194,7 +203,7 @@ export class Machine implements Userspace {
         return collect(this);
       } catch (error) {
         if (!(error instanceof SnapshotError && error.passes) || steps === MOST_STEPS) throw error;
-        this.step();
+        if (this.step() !== null) throw error;
       }
     }
   }
@@ -334,10 +343,14 @@ export class Machine implements Userspace {
     }
   }
 
-  /** A thread that the restored host has: a vCPU's, by number, or the main loop's. */
-  adoptThread(of: number | 'main loop'): void {
+  /** A thread that the restored host has. */
+  adoptThread(of: ThreadOwner): void {
     if (of === 'main loop') {
       this.mainLoop.adoptThread();
+      return;
+    }
+    if (of === 'nobody') {
+      this.host.scheduler.adopt('a thread that has ended', this.host.cpus[0]!, ended(), {});
       return;
     }
     const vcpu = this.vm.vcpus[of];

@@ -64,7 +64,7 @@ export class VmClock implements HrtimerOwner {
     this.#vm = vm;
     this.#startTime = startTime;
     this.#created = this.#now();
-    this.#master = this.#created;
+    this.#master = this.#now();
     this.#offset = -this.#created.ns;
     this.#updateWork = new Hrtimer(vm.host, this, 'update', 'soft', false);
   }

@@ -24,7 +24,8 @@ export function transferMachine(fields: HostFields, machine: Machine): void {
   host.transferClock(fields.part('positions'));
   // Before all others: a device that starts a timer or drives a line while it is restored leaves no trace in what follows.
   const devices = fields.part('devices');
-  for (const [index, device] of devicesOf(machine).entries()) transferDevice(devices, index, device);
+  const names = new Map<string, number>();
+  for (const device of devicesOf(machine)) transferDevice(devices, nameOf(device, names), device);
   vm.memslots.transfer(fields.part('memory'));
   for (const cpu of processor.cpus) transferCpu(fields.part(`processor ${cpu.id}`), cpu);
   host.transfer(fields.part('host'));
@@ -34,12 +35,19 @@ export function transferMachine(fields: HostFields, machine: Machine): void {
   machine.input.transfer(fields.part('input'));
 }
 
-function transferDevice(fields: HostFields, index: number, device: AnyDevice): void {
+/** The name of a device, with a number if it is not the first one of that name. */
+function nameOf({ name }: AnyDevice, known: Map<string, number>): string {
+  const count = (known.get(name) ?? 0) + 1;
+  known.set(name, count);
+  return count === 1 ? name : `${name} ${count}`;
+}
+
+function transferDevice(fields: HostFields, name: string, device: AnyDevice): void {
   if (device.save === undefined || device.restore === undefined)
     throw new SnapshotError(
       `the device '${device.name}' cannot be saved`,
       'give it save(), which returns plain data, and restore(), which takes it back',
     );
-  const state = fields.data(`${index} ${device.name}`, device.save());
+  const state = fields.data(name, device.save());
   if (fields.restoring) device.restore(state as never);
 }

@@ -22,13 +22,16 @@ import type { Image } from '../image.ts';
 /** Raised whenever a field is added, renamed or dropped. A newer snapshot is refused, and so is an older one. */
 export const SNAPSHOT_VERSION = 1;
 
+/** Whose a thread is: the number of a vCPU; the main loop's; nobody's, as it has ended. */
+export type ThreadOwner = number | 'main loop' | 'nobody';
+
 /** What a snapshot says of itself and its machine, before any state. */
 export interface SnapshotHead {
   readonly version: number;
   readonly options: SavedOptions;
   readonly image: SavedImage;
-  /** Whose each thread of the host is, in its order: the number of a vCPU, or the main loop's. */
-  readonly threads: readonly (number | 'main loop')[];
+  /** Whose each thread of the host is, in its order. */
+  readonly threads: readonly ThreadOwner[];
 }
 
 export interface Snapshot {
@@ -90,7 +93,8 @@ function refuseWhole({ result, host, options, vm }: Machine): void {
   if (halfway !== undefined) throw new SnapshotError(`something stands half way: ${halfway}`, STEP_ON, true);
 }
 
-function ownerOf({ vm, mainLoop }: Machine, thread: Thread): number | 'main loop' {
+function ownerOf({ vm, mainLoop }: Machine, thread: Thread): ThreadOwner {
+  if (thread.state === 'finished') return 'nobody';
   if (thread.locksHeld.length > 0)
     throw new SnapshotError(
       `the thread ${thread.name} holds ${thread.locksHeld.map(({ name }) => name).join(', ')}`,
