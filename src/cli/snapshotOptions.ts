@@ -22,7 +22,7 @@ export const SNAPSHOT_OPTIONS: readonly Option[] = [
 ];
 
 /** Options of a machine that a restored one may be given anew. */
-const ANEW = new Set(['max-cycles', 'no-hot']);
+const ANEW = new Set(['max-cycles', 'no-hot', 'boot']);
 
 /** The machine of --restore; null: there is no such option. Throws SnapshotError, UsageError or what loading a guest throws. */
 export async function restoredMachine(args: Arguments, probes: Probes): Promise<Machine | null> {
