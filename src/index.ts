@@ -4,7 +4,11 @@
 // Machines.
 export { Machine } from './vmm/machine.ts';
 export type { BootOptions } from './vmm/bootOptions.ts';
-export type { RunOptions } from './vmm/machine.ts';
+export type { MachineRestoreOptions, RunOptions } from './vmm/machine.ts';
+export { snapshotFromBytes, snapshotToBytes } from './vmm/snapshot/file.ts';
+export { SNAPSHOT_VERSION } from './vmm/snapshot/snapshot.ts';
+export type { Snapshot } from './vmm/snapshot/snapshot.ts';
+export { SnapshotError } from './vmm/snapshot/snapshotError.ts';
 export type { BootModule } from './vmm/boot/start.ts';
 export { EXIT_STATUS, exitStatus } from './vmm/result.ts';
 export type { RunResult, RunResultKind } from './vmm/result.ts';

@@ -6,6 +6,7 @@ import { DirectiveError } from '../testing/directives.ts';
 import { GuestStopped } from '../lab/guestRun.ts';
 import { BootError } from '../vmm/boot/bootError.ts';
 import { ImageError } from '../vmm/image.ts';
+import { SnapshotError } from '../vmm/snapshot/snapshotError.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
 import { asm, disasm } from './asm.ts';
 import { help, readArguments, UsageError, type Command } from './command.ts';
@@ -68,6 +69,7 @@ function statusOf(error: unknown): number | null {
   if (error instanceof ImageError || error instanceof AssemblerError || error instanceof DirectiveError) {
     return EXIT_STATUS.IMAGE;
   }
+  if (error instanceof SnapshotError) return EXIT_STATUS.IMAGE;
   if (error instanceof GuestStopped) return error.status;
   return null;
 }
@@ -81,7 +83,8 @@ export async function commandLine(argv: readonly string[]): Promise<number> {
     return await dispatch(argv);
   } catch (error) {
     const status = statusOf(error);
-    const hint = error instanceof ImageError ? `\nTry: ${error.hint}.` : '';
+    const hinted = error instanceof ImageError || error instanceof SnapshotError;
+    const hint = hinted ? `\nTry: ${error.hint}.` : '';
     const text =
       status === null ? `a defect of trapline, please report it:\n${(error as Error).stack}` : (error as Error).message;
     process.stderr.write(`trapline: ${text}${hint}\n`);

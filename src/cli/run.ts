@@ -13,11 +13,12 @@ import { bootLines } from './bootLine.ts';
 import { onlyFile, type Arguments, type Command } from './command.ts';
 import { cpuidDump } from './cpuidText.ts';
 import { loadGuest } from './load.ts';
-import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles } from './machineOptions.ts';
+import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles, type Wishes } from './machineOptions.ts';
 import { describeDiagnostics, describeOutcome, describePostCode } from './outcome.ts';
 import { recordedRun } from './recordedRun.ts';
 import { framedScreen, LiveScreen } from './screenText.ts';
 import { reportInterrupt, runInteractively } from './session.ts';
+import { restoredMachine, Saving, SNAPSHOT_OPTIONS, snapshotWish } from './snapshotOptions.ts';
 import { exitLineText, TRACE_HEAD } from './trace.ts';
 import { TypedInput } from './typedInput.ts';
 import { wishesOf } from './wishes.ts';
@@ -29,7 +30,7 @@ const LAST_EXITS = 5;
 
 export const run: Command = {
   name: 'run',
-  usage: 'FILE [options]',
+  usage: 'FILE [options] | --restore FILE [options]',
   summary:
     'Boots a guest (assembler source, kernel, boot sector or flat binary), shows its console, then a report of its VM exits.',
   details: `Exit status: the guest's own, (v << 1 | 1) & 255 after a write of v to the debug exit port 0xf4, or 0 after a power-off; trapline's
@@ -40,9 +41,12 @@ Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
     ['trapline run guests/tick.s', 'a timer tick'],
     ['trapline run guests/lazy.s --feature lazy-tscdeadline', 'with a paravirtual feature'],
     ['trapline run kernel.elf --vcpus 2 --memory 256M --max-cycles 5G', ''],
+    ['trapline run guests/tick.s --snapshot-at 1M --snapshot-to tick.snap', 'save the machine on its way'],
+    ['trapline run --restore tick.snap', '... and go on from there'],
   ],
   options: [
     ...MACHINE_OPTIONS,
+    ...SNAPSHOT_OPTIONS,
     {
       name: 'keyboard',
       help: 'what is typed goes to the PS/2 keyboard instead of the serial line',
@@ -64,9 +68,7 @@ Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
     if (given.given('cpuid')) return printCpuid(given);
     const recorded = recordedRun(run, given);
     const args = recorded?.args ?? given;
-    const image = await loadGuest(onlyFile(run, args), askedProtocol(args));
-    const wishes = wishesOf(args.files[0]!);
-    const limit = maxCycles(args, wishes);
+    const wish = snapshotWish(args);
     const quiet = args.given('quiet');
     const probes = new Probes();
     const statistics = new ExitStatistics();
@@ -79,18 +81,22 @@ Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
       probes.subscribe(statistics.sink);
       probes.subscribe(lines.sink);
     }
-    const machine = bootMachine(args, image, wishes, probes);
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
-    if (!quiet) bootLines(image).forEach(say);
+    const { machine, limit, wishes } = await machineOf(args, probes);
+    if (!quiet && !args.given('restore')) bootLines(machine.image).forEach(say);
     const device: InputDevice = args.given('keyboard') ? 'keyboard' : 'serial';
     machine.input.attach(device);
-    recorded?.prepare(machine, image, wishes);
+    recorded?.prepare(machine, machine.image, wishes);
     const live = args.given('screen') && process.stdout.isTTY ? new LiveScreen(process.stdout) : null;
-    const result = await runInteractively(machine, Math.min(limit, recorded?.limit ?? Infinity), {
+    const most = Math.min(limit, recorded?.limit ?? Infinity);
+    const saving = wish === null ? null : new Saving(machine, wish, most, say);
+    const result = await runInteractively(machine, saving?.at ?? most, {
+      ...(saving !== null && { goOn: () => saving.take() }),
       ...(live === null ? { stream: process.stdout } : { onTurn: () => live.draw(machine) }),
       ...(recorded?.replays !== true && { typed: { input: new TypedInput(), device } }),
     });
     live?.end();
+    saving?.end();
     for (const collected of [statistics, lines]) collected.finish(machine.host.cpus[0]!.now);
     const differs = recorded?.finish(machine, result, say) === false;
     describeDiagnostics(machine).forEach(say);
@@ -110,6 +116,22 @@ Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
     return differs ? EXIT_STATUS.DIFFERS : status;
   },
 };
+
+interface Started {
+  readonly machine: Machine;
+  /** How far it may run. */
+  readonly limit: number;
+  readonly wishes: Wishes;
+}
+
+/** The machine, booted or restored. */
+async function machineOf(args: Arguments, probes: Probes): Promise<Started> {
+  const restored = await restoredMachine(args, probes);
+  if (restored !== null) return { machine: restored, limit: maxCycles(args, {}), wishes: {} };
+  const image = await loadGuest(onlyFile(run, args), askedProtocol(args));
+  const wishes = wishesOf(args.files[0]!);
+  return { machine: bootMachine(args, image, wishes, probes), limit: maxCycles(args, wishes), wishes };
+}
 
 /** The leaves of a machine with these options, which needs a guest to be one. */
 async function printCpuid(args: Arguments): Promise<number> {

@@ -20,15 +20,18 @@ export interface Session {
   readonly typed?: { readonly input: TypedInput; readonly device: InputDevice };
   /** Called at each turn of the terminal, some hundred times a second. */
   readonly onTurn?: () => void;
+  /** Called when the cycles are over: how many it may be instead; null: that was all. */
+  readonly goOn?: () => number | null;
 }
 
 /** Runs to the end or to `maxCycles`; `null` when the user interrupted. */
 export async function runInteractively(
   machine: Machine,
   maxCycles: number,
-  { stream, typed, onTurn }: Session,
+  { stream, typed, onTurn, goOn }: Session,
 ): Promise<RunResult | null> {
   let interrupted = false;
+  let most = maxCycles;
   const interrupt = (): void => {
     interrupted = true;
     typed?.input.interrupt();
@@ -45,7 +48,13 @@ export async function runInteractively(
     for (;;) {
       const until = Date.now() + TURN;
       let result: RunResult | null = null;
-      while (result === null && Date.now() < until) result = machine.step(maxCycles);
+      while (result === null && Date.now() < until) result = machine.step(most);
+      if (result?.kind === 'budget') {
+        const more = goOn?.() ?? null;
+        if (more === null) return result;
+        most = more;
+        result = null;
+      }
       const waits = result?.kind === 'awaiting-input' && typed !== undefined && !typed.input.ended;
       if (result !== null && !waits) return result;
       flush();

@@ -1,6 +1,7 @@
 // VM-execution controls: what a guest does that makes the CPU exit (SDM vol. 3, 24.6). The hypervisor owns and sets them;
 // microcode and event delivery ask them. Nothing here acts.
 
+import type { SavedFields } from './savedFields.ts';
 import type { VirtualApic } from './virtualApic.ts';
 
 /** Bits of CR0 or CR4 that the hypervisor owns: the guest reads them from `shadow`, and exits when it would change them. */
@@ -37,6 +38,11 @@ class MsrBitmap {
     const bitmap = high ? this.#high : this.#low;
     if (exits) bitmap[at >> 3]! |= 1 << (at & 7);
     else bitmap[at >> 3]! &= ~(1 << (at & 7));
+  }
+
+  transfer(fields: SavedFields): void {
+    fields.elements('low', this.#low);
+    fields.elements('high', this.#high);
   }
 
   fill(exits: boolean): void {
@@ -131,5 +137,26 @@ export class Controls {
       if ((this.#io[byte >> 3]! >> (byte & 7)) & 1) return true;
     }
     return false;
+  }
+
+  /** What a snapshot keeps; `virtualApic` is its owner's business. */
+  transfer(fields: SavedFields): void {
+    fields.own<Controls>(
+      this,
+      'hypervisor',
+      'hltExiting',
+      'pauseExiting',
+      'mwaitExiting',
+      'monitorExiting',
+      'rdtscExiting',
+    );
+    fields.own<Controls>(this, 'rdpmcExiting', 'invlpgExiting', 'invdExiting', 'wbinvdExiting', 'movDrExiting');
+    fields.own<Controls>(this, 'cr3LoadExiting', 'cr3StoreExiting', 'cr8LoadExiting', 'cr8StoreExiting');
+    fields.own<Controls>(this, 'interruptWindow', 'nmiWindow', 'exceptionBitmap');
+    fields.part('cr0').own(this.cr0, 'mask', 'shadow');
+    fields.part('cr4').own(this.cr4, 'mask', 'shadow');
+    this.#msrRead.transfer(fields.part('msrRead'));
+    this.#msrWrite.transfer(fields.part('msrWrite'));
+    fields.elements('io', this.#io);
   }
 }

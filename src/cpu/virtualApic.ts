@@ -12,6 +12,7 @@ import { X2APIC_FIRST, X2APIC_LAST, X2APIC_MSR } from '../x86/names/msrs.ts';
 import { EXIT } from './exit.ts';
 import { raise } from './fault.ts';
 import type { Outcome } from './microcode/microcode.ts';
+import type { SavedFields } from './savedFields.ts';
 import type { CpuState } from './state.ts';
 import { leaveGuest } from './vmexit.ts';
 
@@ -41,6 +42,18 @@ export class VirtualApic {
 
   constructor(page: Uint32Array) {
     this.page = page;
+  }
+
+  /** What a snapshot keeps; the page is its owner's. */
+  transfer(fields: SavedFields): void {
+    fields.own<VirtualApic>(
+      this,
+      'virtualizeX2apicMode',
+      'apicRegisterVirtualization',
+      'virtualInterruptDelivery',
+      'tprThreshold',
+    );
+    fields.elements('eoiExitBitmap', this.eoiExitBitmap);
   }
 }
 

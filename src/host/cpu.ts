@@ -9,6 +9,7 @@ import { COST, PRIMITIVE_COUNT, type CostModel } from './costs.ts';
 import { GenericTimer } from './genericTimer.ts';
 import { Gic } from './gic.ts';
 import { LocalTimer } from './localTimer.ts';
+import type { HostFields } from './savedFields.ts';
 import type { Thread } from './thread.ts';
 
 /** `guestHalt` of a CPU whose guest has not halted. */
@@ -131,6 +132,21 @@ export class PhysicalCpu {
     }
     if (this.#softirqs.length > 0 && this.softirq === null) this.#runSoftirqs();
     this.interruptsEnabled = enabled;
+  }
+
+  /** What a snapshot keeps; it is taken between two pieces of host code, when no interrupt is handled and no lock held. */
+  transfer(fields: HostFields): void {
+    this.events.transfer(fields.part('events'));
+    fields.own<PhysicalCpu>(this, 'now', 'guestHalt', 'needResched', 'interruptsEnabled', 'preemptCount');
+    this.thread = fields.thread('thread', this.thread);
+    this.localTimer.transfer(fields.part('localTimer'));
+    fields.elements('charged', this.charged);
+  }
+
+  /** What stands half way here, which no snapshot can hold; null: nothing. */
+  get halfway(): string | null {
+    if (this.hardirq !== null || this.softirq !== null || this.#softirqs.length > 0) return this.describe();
+    return this.locksHeld.length > 0 ? this.describe() : null;
   }
 
   /** raise_softirq(): runs on the way back from the present hard interrupt. */

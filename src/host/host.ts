@@ -11,6 +11,8 @@ import { COST, COST_MODELS, type CostModel } from './costs.ts';
 import { PhysicalCpu } from './cpu.ts';
 import { Scheduler } from './scheduler.ts';
 import type { HostEvent } from './queue.ts';
+import type { Hrtimer } from './hrtimer.ts';
+import type { HostFields } from './savedFields.ts';
 import type { Sleep, SleepRequest } from './sleep.ts';
 import type { Thread, ThreadOptions } from './thread.ts';
 
@@ -54,6 +56,8 @@ export class Host {
   readonly quantum: number;
   readonly tscKhz: number;
   readonly scheduler: Scheduler;
+  /** Every timer that was made for this host, in the order of their making. */
+  readonly hrtimers: Hrtimer[] = [];
   /** smp_processor_id(): the CPU whose host code is running. */
   thisCpu: PhysicalCpu;
   /** Positions beyond this are not simulated in the current run. */
@@ -230,6 +234,21 @@ export class Host {
       if ((cpu.needResched || turn) && cpu.preemptCount === 0) this.scheduler.preempt(cpu, thread, turn);
     }
     return value;
+  }
+
+  /** Where the CPUs stand: what a device that is restored may ask for, before anything else is. */
+  transferClock(fields: HostFields): void {
+    this.thisCpu = fields.cpu('thisCpu', this.thisCpu);
+    for (const cpu of this.cpus) cpu.now = fields.value(`CPU ${cpu.id}`, cpu.now);
+  }
+
+  /** What a snapshot keeps of CPUs, threads and timers. While restoring, the threads have been adopted. */
+  transfer(fields: HostFields): void {
+    this.thisCpu = fields.cpu('thisCpu', this.thisCpu);
+    this.#granted = fields.cpu('granted', this.#granted);
+    for (const cpu of this.cpus) cpu.transfer(fields.part(`cpu ${cpu.id}`));
+    this.scheduler.transfer(fields.part('scheduler'));
+    for (const [index, timer] of this.hrtimers.entries()) timer.transfer(fields.part(`hrtimer ${index} ${timer.name}`));
   }
 
   #isFinished(thread: Thread): boolean {

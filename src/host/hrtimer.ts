@@ -11,6 +11,7 @@ import type { Cell } from './cells.ts';
 import { mightSleep } from './context.ts';
 import { SETTLE, type Host } from './host.ts';
 import type { PhysicalCpu } from './cpu.ts';
+import type { HostFields } from './savedFields.ts';
 import type { Sleep } from './sleep.ts';
 
 /** What a callback answers: `restart` queues the timer again at `expires`, which the callback has moved forward. */
@@ -48,6 +49,13 @@ export class Hrtimer implements EventOwner {
     this.#pinned = pinned;
     this.#event = new HostEvent(this, kind);
     this.#cpu = host.thisCpu;
+    host.hrtimers.push(this);
+  }
+
+  transfer(fields: HostFields): void {
+    this.#cpu = fields.cpu('cpu', this.#cpu);
+    fields.own<Hrtimer>(this, 'expires', 'running', 'runsUntil');
+    fields.event('event', this.#event, ({ localTimer }) => localTimer.queue(this.#soft));
   }
 
   get name(): string {

@@ -8,6 +8,7 @@
 
 import { COST } from './costs.ts';
 import type { PhysicalCpu } from './cpu.ts';
+import type { HostFields } from './savedFields.ts';
 import { EventQueue, HostEvent, type EventOwner } from './queue.ts';
 
 export class LocalTimer implements EventOwner {
@@ -25,6 +26,20 @@ export class LocalTimer implements EventOwner {
   constructor(cpu: PhysicalCpu) {
     this.name = `CPU ${cpu.id}`;
     this.#cpu = cpu;
+  }
+
+  /** The queue of hard or soft timers. */
+  queue(soft: boolean): EventQueue {
+    return soft ? this.#soft : this.#hard;
+  }
+
+  transfer(fields: HostFields): void {
+    this.#hard.transfer(fields.part('hard'));
+    this.#soft.transfer(fields.part('soft'));
+    fields.event('interrupt', this.#interrupt);
+    fields.event('softirq', this.#softirq);
+    this.#softRaised = fields.value('softRaised', this.#softRaised);
+    this.#inInterrupt = fields.value('inInterrupt', this.#inInterrupt);
   }
 
   add(timer: HostEvent, at: number, soft: boolean): void {

@@ -1,6 +1,8 @@
 // The events that wait for one physical CPU: what will happen when its position in time reaches them. Events are data, so
 // that a machine can be saved with them; who runs them is host.ts.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
+
 /** Whoever an event is for. `name` stands for it in snapshots and reports. */
 export interface EventOwner {
   readonly name: string;
@@ -72,6 +74,20 @@ export class EventQueue {
     this.#heap.push(event);
     this.#up(event.slot);
     this.next = this.#heap[0]!.at;
+  }
+
+  /** Whether this queue holds an event. */
+  holds(event: HostEvent): boolean {
+    return event.slot >= 0 && this.#heap[event.slot] === event;
+  }
+
+  /** Queues an event where it stood when a snapshot was taken: among those due at one cycle by `sequence`. */
+  restore(event: HostEvent, at: number, sequence: number): void {
+    this.#insert(event, at, sequence);
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#sequence = fields.value('sequence', this.#sequence);
   }
 
   /** Takes an event out again; false when it was not queued. */

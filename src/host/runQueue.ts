@@ -7,6 +7,7 @@
 
 import { HostEvent, type EventOwner } from './queue.ts';
 import type { PhysicalCpu } from './cpu.ts';
+import type { HostFields } from './savedFields.ts';
 import type { Thread } from './thread.ts';
 
 /** Why a thread gets in line: it woke up, it was preempted, or it starts or has had its turn. */
@@ -99,6 +100,14 @@ export class RunQueue implements EventOwner {
     thread.sliceLeft -= this.cpu.now - this.#since;
     thread.leftAt = this.cpu.now;
     this.cpu.events.remove(this.#tick);
+  }
+
+  transfer(fields: HostFields): void {
+    fields.event('reschedule', this.reschedule);
+    fields.event('tick', this.#tick);
+    this.#waiting.splice(0, Infinity, ...fields.threads('waiting', this.#waiting));
+    this.#woken = fields.value('woken', this.#woken);
+    this.#since = fields.value('since', this.#since);
   }
 
   onEvent(event: HostEvent): void {

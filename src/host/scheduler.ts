@@ -12,6 +12,7 @@ import type { PhysicalCpu } from './cpu.ts';
 import type { Host } from './host.ts';
 import type { HostEvent } from './queue.ts';
 import { RunQueue, type Reason } from './runQueue.ts';
+import type { HostFields } from './savedFields.ts';
 import type { Sleep, SleepRequest } from './sleep.ts';
 import { Thread, type ThreadOptions } from './thread.ts';
 
@@ -46,6 +47,18 @@ export class Scheduler {
       if (cpu.thread === null) this.#scheduleOn(cpu);
     }
     return thread;
+  }
+
+  /** A thread of a machine that is being restored: where it stands, `transfer` says. */
+  adopt(name: string, cpu: PhysicalCpu, body: Sleep<void>, options: ThreadOptions): Thread {
+    const thread = new Thread(name, cpu, body, options, this.#onTimeout);
+    this.threads.push(thread);
+    return thread;
+  }
+
+  transfer(fields: HostFields): void {
+    for (const [index, thread] of this.threads.entries()) thread.transfer(fields.part(`thread ${index}`));
+    for (const queue of this.#queues) queue.transfer(fields.part(`queue ${queue.cpu.id}`));
   }
 
   /**

@@ -3,6 +3,7 @@
 import { HostEvent, type EventOwner } from './queue.ts';
 import type { Atomic, Cell } from './cells.ts';
 import type { PhysicalCpu } from './cpu.ts';
+import type { HostFields } from './savedFields.ts';
 import type { Sleep } from './sleep.ts';
 
 export type ThreadState = 'runnable' | 'running' | 'blocked' | 'finished';
@@ -102,6 +103,25 @@ export class Thread implements EventOwner {
     const stopped = this.aboutToBlock;
     this.aboutToBlock = false;
     return stopped;
+  }
+
+  /** What a snapshot keeps. Locks are held, and notifiers registered, by what a thread is in the middle of. */
+  transfer(fields: HostFields): void {
+    this.cpu = fields.cpu('cpu', this.cpu);
+    this.affinity = fields.cpus('affinity', this.affinity);
+    this.state = fields.value('state', this.state);
+    fields.own<Thread>(
+      this,
+      'aboutToBlock',
+      'waitsFor',
+      'sliceLeft',
+      'leftAt',
+      'wokenAt',
+      'notBefore',
+      'runDelay',
+      'queuedAt',
+    );
+    fields.event('timeout', this.timeout);
   }
 
   onEvent(): void {

@@ -8,19 +8,27 @@ import { adjustHaltPoll, pollWhileHalted } from './haltPoll.ts';
 import { hasExtint } from './inject.ts';
 import { NONE } from './lapic/priority.ts';
 import { KVM_REQ } from './requests.ts';
+import { RUN_POINT, type RunPoint } from './runPoint.ts';
 import type { Vcpu } from './vcpu.ts';
 
-/** vcpu_block(): waits until the vCPU is runnable or somebody wants it to look; a runnable one leaves its halt. */
-export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
-  if (!isRunnable(vcpu)) {
+/**
+ * vcpu_block(): waits until the vCPU is runnable or somebody wants it to look; a runnable one leaves its halt. `from`: POLLING
+ * or BLOCKED, if the wait goes on in a thread that was made anew.
+ */
+export function* vcpuBlock(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<Disposition> {
+  const begins = from === RUN_POINT.START;
+  if (!begins || !isRunnable(vcpu)) {
     const { timer } = vcpu.lapic;
-    const hvTimer = timer.hvTimerInUse;
-    // The preemption timer counts in guest mode only.
-    if (hvTimer) timer.switchToSwTimer();
-    yield* vcpuHalt(vcpu);
+    const { place } = vcpu;
+    if (begins) {
+      place.hvTimer = timer.hvTimerInUse;
+      // The preemption timer counts in guest mode only.
+      if (place.hvTimer) timer.switchToSwTimer();
+    }
+    yield* vcpuHalt(vcpu, from);
     // An ARM guest is entered and finds its interrupt; a halted x86 guest is not entered before it has one.
     if (vcpu.directTimer !== null) vcpu.directTimer.timer.flushHwstate();
-    if (hvTimer) timer.switchToHvTimer();
+    if (place.hvTimer) timer.switchToHvTimer();
     if (!isRunnable(vcpu)) return CONTINUE;
   }
   vcpu.lapic.events.accept();
@@ -33,28 +41,30 @@ export function* vcpuBlock(vcpu: Vcpu): Sleep<Disposition> {
 }
 
 /** kvm_vcpu_halt(): polls, then blocks. */
-function* vcpuHalt(vcpu: Vcpu): Sleep<void> {
-  const start = vcpu.cpu.now;
-  const found = yield* pollWhileHalted(vcpu, () => shouldStopBlocking(vcpu));
-  const waited = !found && (yield* waitForEvent(vcpu));
-  const cycles = vcpu.cpu.now - start;
+function* vcpuHalt(vcpu: Vcpu, from: RunPoint): Sleep<void> {
+  if (from === RUN_POINT.START) vcpu.place.haltedAt = vcpu.cpu.now;
+  const slept = from === RUN_POINT.BLOCKED;
+  const found = !slept && (yield* pollWhileHalted(vcpu, () => shouldStopBlocking(vcpu), from));
+  const waited = !found && (yield* waitForEvent(vcpu, slept));
+  const cycles = vcpu.cpu.now - vcpu.place.haltedAt;
   adjustHaltPoll(vcpu, cycles);
   if (!vcpu.probes.active) return;
   // Every wake-up counts as valid: only other architectures tell invalid ones apart.
   vcpu.probes.fire('kvm_vcpu_wakeup', { vcpu: vcpu.id, cycles, waited, valid: true }, vcpu.cpu.now);
 }
 
-/** kvm_vcpu_block(): whether the thread slept. */
-function* waitForEvent(vcpu: Vcpu): Sleep<boolean> {
+/** kvm_vcpu_block(): whether the thread slept; `slept`: it did so already. */
+function* waitForEvent(vcpu: Vcpu, slept: boolean): Sleep<boolean> {
   const thread = vcpu.vm.host.thisCpu.thread!;
   const { directTimer } = vcpu;
-  let waited = false;
-  if (directTimer !== null) directTimer.timer.schedule();
+  let waited = slept;
+  if (directTimer !== null && !slept) directTimer.timer.schedule();
   thread.aboutToBlock = true;
   while (!shouldStopBlocking(vcpu)) {
     waited = true;
     if (vcpu.vm.vcpus.every(neverRunsAgain)) vcpu.vm.onStuck();
     const on = describeWait(vcpu);
+    vcpu.place.point = RUN_POINT.BLOCKED;
     if (thread.aboutToBlock) yield* block(on);
     thread.aboutToBlock = true;
   }

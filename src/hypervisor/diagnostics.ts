@@ -1,6 +1,8 @@
 // What a guest asked for in vain (unknown MSRs, ports, hypercalls, physical addresses): counted, so that a run can name each
 // once at its end. Nothing here decides what the guest was answered.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
+
 export type AskedFor =
   | 'msr-read'
   | 'msr-write'
@@ -38,6 +40,13 @@ export class Diagnostics {
     if (known === undefined) {
       this.#found.set(key, { what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: 1 });
     } else known.count++;
+  }
+
+  transfer(fields: SavedFields): void {
+    const found = fields.data('found', [...this.#found]);
+    if (!fields.restoring) return;
+    this.#found.clear();
+    for (const [key, diagnostic] of found) this.#found.set(key, diagnostic);
   }
 
   /** In order of first appearance. */

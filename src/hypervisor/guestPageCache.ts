@@ -6,6 +6,7 @@
 // fail. The user checks before every access; when that fails it refreshes, where it may sleep, or does without. An active
 // cache whose page is gone stays active and invalid, and comes back by itself when a slot holds the page again.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
 import type { Cell } from '../host/cells.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { pageOf, type Memslots, type SlotObserver } from './memslots.ts';
@@ -65,6 +66,17 @@ export class GuestPageCache implements SlotObserver {
   deactivate(): void {
     this.active = false;
     this.#valid = false;
+  }
+
+  /** What a snapshot keeps; where the page lies is looked up again, as memory may lie elsewhere. */
+  transfer(fields: SavedFields): void {
+    const valid = fields.value('valid', this.valid());
+    fields.own<GuestPageCache>(this, 'active');
+    this.#gpa = fields.value('gpa', this.#gpa);
+    this.#length = fields.value('length', this.#length);
+    if (!fields.restoring) return;
+    this.#valid = false;
+    if (valid) this.refresh();
   }
 
   /** gfn_to_pfn_cache_invalidate_start(). */

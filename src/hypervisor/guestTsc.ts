@@ -10,6 +10,8 @@ const UPPER_WORD = 2 ** -32;
 const words = new Uint32Array(2);
 const word64 = new BigUint64Array(words.buffer);
 
+import type { SavedFields } from '../cpu/savedFields.ts';
+
 export class GuestTsc {
   #offset = 0n;
   /** The same as a signed number while that is exact; else NaN. */
@@ -23,6 +25,10 @@ export class GuestTsc {
     this.#offset = value & MASK;
     const signed = BigInt.asIntN(64, this.#offset);
     this.#small = signed > -(2n ** 52n) && signed < 2n ** 52n ? Number(signed) : NaN;
+  }
+
+  transfer(fields: SavedFields): void {
+    this.offset = fields.value('offset', this.offset);
   }
 
   /** The counter when the host stands at `now` cycles. */

@@ -7,6 +7,7 @@
 
 import { spinUntil } from '../host/compute.ts';
 import type { Sleep } from '../host/sleep.ts';
+import { RUN_POINT, type RunPoint } from './runPoint.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** Module parameters of kvm that nobody changes: the first window after 0, in ns, and the factors. */
@@ -18,20 +19,23 @@ const NS_PER_MS = 1_000_000;
 const toNs = (cycles: number, { vm: { tscKhz } }: Vcpu): number => (cycles * NS_PER_MS) / tscKhz;
 const toCycles = (ns: number, { vm: { tscKhz } }: Vcpu): number => Math.floor((ns * tscKhz) / NS_PER_MS);
 
-/** Spins for at most the vCPU's window; true when `found` ended it. */
-export function* pollWhileHalted(vcpu: Vcpu, found: () => boolean): Sleep<boolean> {
+/** Spins for at most the vCPU's window; true when `found` ended it. `from`: POLLING, if it goes on to do so. */
+export function* pollWhileHalted(vcpu: Vcpu, found: () => boolean, from: RunPoint): Sleep<boolean> {
   const { host } = vcpu.vm;
-  const limit = vcpu.vm.params.haltPollNs;
-  vcpu.haltPollNs = Math.min(vcpu.haltPollNs, limit);
-  if (vcpu.haltPollNs === 0 || !vcpu.pv.mayPoll) return false;
-  vcpu.stat.haltAttemptedPoll++;
-  const window = vcpu.cpu.now + toCycles(vcpu.haltPollNs, vcpu);
-  const stop = vcpu.directTimer === null ? window : Math.min(window, vcpu.directTimer.timer.pendsAt);
+  const { place } = vcpu;
+  if (from !== RUN_POINT.POLLING) {
+    vcpu.haltPollNs = Math.min(vcpu.haltPollNs, vcpu.vm.params.haltPollNs);
+    if (vcpu.haltPollNs === 0 || !vcpu.pv.mayPoll) return false;
+    vcpu.stat.haltAttemptedPoll++;
+    const window = vcpu.cpu.now + toCycles(vcpu.haltPollNs, vcpu);
+    place.pollUntil = vcpu.directTimer === null ? window : Math.min(window, vcpu.directTimer.timer.pendsAt);
+  }
+  place.point = RUN_POINT.POLLING;
   let success = false;
   // kvm_vcpu_can_poll(): only while nobody else wants this CPU.
   const done = (): boolean =>
     (success = found()) || vcpu.cpu.needResched || !host.scheduler.singleTaskRunning(vcpu.cpu);
-  yield* spinUntil(host, stop, done);
+  yield* spinUntil(host, place.pollUntil, done);
   if (success) vcpu.stat.haltSuccessfulPoll++;
   return success;
 }

@@ -7,6 +7,7 @@
 // the processor exits as soon as it could take them.
 
 import { errorCodeOf, EVENT_TYPE, isValid, typeOf, vectorOf } from '../cpu/events/interruption.ts';
+import type { SavedFields } from '../cpu/savedFields.ts';
 import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
@@ -31,6 +32,12 @@ export class QueuedEvents {
     pending: 0,
     injected: false,
   };
+
+  transfer(fields: SavedFields): void {
+    fields.part('exception').own(this.exception, 'pending', 'injected', 'vector', 'errorCode');
+    fields.part('interrupt').own(this.interrupt, 'injected', 'soft', 'vector');
+    fields.part('nmi').own(this.nmi, 'queued', 'pending', 'injected');
+  }
 
   /** kvm_event_needs_reinjection(). */
   get needsReinjection(): boolean {

@@ -9,6 +9,7 @@ import type { Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { HostEvent, type EventOwner } from '../host/queue.ts';
+import type { HostFields } from '../host/savedFields.ts';
 import type { PreemptNotifier } from '../host/thread.ts';
 import { KVM_REQ } from './requests.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -47,6 +48,20 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
     this.loaded = false;
     this.#archPut();
     thisCpu.enablePreemption();
+  }
+
+  transfer(fields: HostFields): void {
+    this.loaded = fields.value('loaded', this.loaded);
+    this.#vmcsCpu = fields.cpu('vmcsCpu', this.#vmcsCpu);
+    fields.event('clear', this.#clear);
+    const current = this.#vcpu.vm.host.cpus.filter((cpu) => cpu.currentVmcs === this).map(({ id }) => id);
+    const saved = fields.data('currentOn', current);
+    if (!fields.restoring) return;
+    for (const cpu of this.#vcpu.vm.host.cpus) {
+      if (saved.includes(cpu.id)) cpu.currentVmcs = this;
+      else if (cpu.currentVmcs === this) cpu.currentVmcs = null;
+    }
+    if (this.loaded) this.#vcpu.thread?.registerPreemptNotifier(this);
   }
 
   /** kvm_sched_in(). */

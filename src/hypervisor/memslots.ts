@@ -3,6 +3,7 @@
 
 import type { Arena } from '../cpu/memory/arena.ts';
 import type { SecondStage } from '../cpu/memory/secondStage.ts';
+import type { SavedFields } from '../cpu/savedFields.ts';
 import { MAXPHYADDR, PAGE_SIZE } from '../x86/names/paging.ts';
 
 export interface MemoryRegion {
@@ -135,6 +136,30 @@ export class Memslots {
     for (let bit = 0; bit < bitmap.length * 8 && first + bit < pages; bit++) {
       if ((bitmap[bit >> 3]! >> (bit & 7)) & 1) this.arena.takeDirty(address + (first + bit) * PAGE_SIZE);
     }
+  }
+
+  /**
+   * What a snapshot keeps of the slots and of the second stage behind them. Pages themselves are saved apart. A slot that the
+   * restored machine does not have is an error: what made it is not part of a machine.
+   */
+  transfer(fields: SavedFields): void {
+    const { start } = this.arena;
+    const saved = fields.data(
+      'slots',
+      this.#slots.map((slot) => ({ ...slot, address: slot.address - start })),
+    );
+    const stage = fields.data('pages', this.secondStage.ranges(start));
+    const dirty = fields.data('dirty', this.arena.dirtyPages());
+    this.generation = fields.value('generation', this.generation);
+    if (!fields.restoring) return;
+    const slots = saved.map((slot) => ({ ...slot, address: slot.address + start }));
+    const same = (a: Memslot, b: Memslot): boolean =>
+      a.slot === b.slot && a.pages === b.pages && a.address === b.address;
+    if (slots.length !== this.#slots.length || !slots.every((slot, i) => same(slot, this.#slots[i]!)))
+      throw new Error('the memory slots of the snapshot are not those of a machine with its options');
+    this.#slots = slots;
+    this.secondStage.restore(start, stage);
+    this.arena.restoreDirty(dirty);
   }
 
   #readLog({ address, pages }: Memslot, dirty: (page: number) => boolean): Uint8Array {

@@ -1,6 +1,7 @@
 // vcpu->requests: what others ask of a vCPU, one bit each, looked at before every entry. Numbers are KVM's (Linux
 // include/linux/kvm_host.h, arch/x86/include/asm/kvm_host.h), because kvm_exit traces show them.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
 import type { Atomic, Cell } from '../host/cells.ts';
 
 /** KVM_REQUEST_ARCH_BASE: requests below it are the same on every architecture. */
@@ -57,6 +58,11 @@ export class Requests {
   /** The bits as kvm_exit shows them (exact up to 2^53). */
   get bits(): number {
     return (this.#high >>> 0) * 2 ** WORD + (this.#low >>> 0);
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#low = fields.value('low', this.#low);
+    this.#high = fields.value('high', this.#high);
   }
 
   /** kvm_make_request(). Asking twice is asking once. */

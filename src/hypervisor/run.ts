@@ -6,7 +6,8 @@
 // ends guest mode. After the exit the host's own interrupts are handled first, then the exit. The exit's reason travels by
 // value. RESCHED is KVM's own schedule(), after which the vCPU may be on another CPU. Two yields belong to the model: SETTLE,
 // until this CPU is the one furthest behind, so that handlers see and do things in the order of time; and SLICE, which only
-// lets `Host.step` return. Neither changes what happens.
+// lets `Host.step` return. Neither changes what happens. Each yield is a named point at which the loop can be entered anew
+// (runPoint.ts).
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { COST } from '../host/costs.ts';
@@ -27,6 +28,7 @@ import {
 } from './fastpath.ts';
 import { cancelInjection, checkAndInjectEvents, completeInterrupts, processNmi } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
+import { RUN_POINT, type RunPoint } from './runPoint.ts';
 import { describedExit, exitedCode, traceCompletion, traceEntry, traceExit } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { NO_PAGE, VCPU_MODE, type Vcpu } from './vcpu.ts';
@@ -35,54 +37,83 @@ import { haltInGuest, isPostedOnly, leaveGuestHalt } from './vmx/nonRoot.ts';
 /**
  * KVM_RUN: runs the guest until userspace has something to do, and says what. vcpu_enter_guest() stands in the loop itself,
  * between `prepareEntry` and `finishExit`, because only its middle waits: a generator for each entry would be the dearest
- * part of an exit.
+ * part of an exit. `from`: the point at which a thread that was made anew goes on, with what `vcpu.place` says.
  */
-export function* vcpuRun(vcpu: Vcpu): Sleep<UserspaceExit> {
+export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<UserspaceExit> {
   const { timer } = vcpu.lapic;
+  const { place } = vcpu;
   const { host } = vcpu.vm;
-  vcpu.load.load();
-  if (vcpu.probes.active) traceCompletion(vcpu);
-  vcpu.userspace = null;
+  if (from === RUN_POINT.START) {
+    vcpu.load.load();
+    if (vcpu.probes.active) traceCompletion(vcpu);
+    vcpu.userspace = null;
+  }
   for (;;) {
-    let disposition: Disposition | null;
-    vcpu.atInstructionBoundary = false;
-    if (vcpu.mpState !== 'runnable' || vcpu.pv.asyncPf.halted) disposition = yield* vcpuBlock(vcpu);
-    else if (vcpu.awaitsPage !== NO_PAGE) disposition = yield* bringPageIn(vcpu);
-    else disposition = prepareEntry(vcpu);
+    let disposition: Disposition | null = null;
+    if (from === RUN_POINT.POLLING || from === RUN_POINT.BLOCKED) disposition = yield* vcpuBlock(vcpu, from);
+    else if (from < RUN_POINT.GUEST) {
+      vcpu.atInstructionBoundary = false;
+      if (vcpu.mpState !== 'runnable' || vcpu.pv.asyncPf.halted) disposition = yield* vcpuBlock(vcpu);
+      else if (vcpu.awaitsPage !== NO_PAGE) disposition = yield* bringPageIn(vcpu);
+      else disposition = prepareEntry(vcpu);
+    }
 
     if (disposition === null) {
       const { cpu } = vcpu;
-      let reason: ExitReason;
-      let fastpath: Fastpath;
-      // The inner loop: back into the guest while a fast path has handled the exit and nobody asks for more.
-      do {
-        const timerEnd = vmxEnter(vcpu);
-        reason = vmxRun(vcpu, timerEnd);
-        while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
-          yield reason === EXIT.AHEAD ? SETTLE : SLICE;
-          reason = vmxRun(vcpu, timerEnd);
-        }
-        cpu.charge(COST.vmExit);
-        if (host.isAhead(cpu)) yield SETTLE;
-        else if (host.stepIsOver) yield SLICE;
-        vmxExit(vcpu, reason);
-        fastpath = fastpathExplained(vcpu, reason);
-        if (fastpath === FASTPATH.REENTER_GUEST && !mayReenter(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
-      } while (fastpath === FASTPATH.REENTER_GUEST);
+      let reason = place.reason as ExitReason;
+      let fastpath = place.fastpath as Fastpath;
+      if (from < RUN_POINT.HANDLING) {
+        // The inner loop: back into the guest while a fast path has handled the exit and nobody asks for more.
+        do {
+          if (from < RUN_POINT.EXITED) {
+            const timerEnd = from === RUN_POINT.GUEST ? place.timerEnd : vmxEnter(vcpu);
+            reason = vmxRun(vcpu, timerEnd);
+            while (reason === EXIT.BUDGET || reason === EXIT.AHEAD) {
+              place.point = RUN_POINT.GUEST;
+              place.timerEnd = timerEnd;
+              yield reason === EXIT.AHEAD ? SETTLE : SLICE;
+              reason = vmxRun(vcpu, timerEnd);
+            }
+            cpu.charge(COST.vmExit);
+            const ahead = host.isAhead(cpu);
+            if (ahead || host.stepIsOver) {
+              place.point = RUN_POINT.EXITED;
+              place.reason = reason;
+              yield ahead ? SETTLE : SLICE;
+            }
+          }
+          from = RUN_POINT.LOOP;
+          vmxExit(vcpu, reason);
+          fastpath = fastpathExplained(vcpu, reason);
+          if (fastpath === FASTPATH.REENTER_GUEST && !mayReenter(vcpu)) fastpath = FASTPATH.EXIT_HANDLED;
+        } while (fastpath === FASTPATH.REENTER_GUEST);
+      }
 
-      const told = reasonAfterRun(vcpu, reason);
-      const completion = finishExit(vcpu, told);
-      if (fastpath === FASTPATH.NONE) fastpath = completion;
-      // Handlers read the guest's clock: they must not see a time that somebody still has before them.
-      if (host.isAhead(cpu)) yield SETTLE;
+      let told: number = reason;
+      if (from < RUN_POINT.HANDLING) {
+        told = reasonAfterRun(vcpu, reason);
+        const completion = finishExit(vcpu, told);
+        if (fastpath === FASTPATH.NONE) fastpath = completion;
+        // Handlers read the guest's clock: they must not see a time that somebody still has before them.
+        if (host.isAhead(cpu)) {
+          place.point = RUN_POINT.HANDLING;
+          place.reason = told;
+          place.fastpath = fastpath;
+          yield SETTLE;
+        }
+      }
       disposition = handleExit(vcpu, told, fastpath);
     }
+    from = RUN_POINT.LOOP;
 
     if (disposition === TO_USERSPACE) return leaveToUserspace(vcpu);
     vcpu.requests.clear(KVM_REQ.UNBLOCK);
     if (timer.hasPendingTimer()) timer.injectApicTimerIrqs();
     if (mustReturn(vcpu)) return leaveBySignal(vcpu);
-    if (vcpu.cpu.needResched) yield RESCHED;
+    if (vcpu.cpu.needResched) {
+      place.point = RUN_POINT.LOOP;
+      yield RESCHED;
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 // another CPU may be posted to a guest that runs; a lazy deadline takes the longer way even then. Times: `tscdeadline` is a
 // guest TSC, exact; targets and periods are host cycles.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
 import type { Cell } from '../host/cells.ts';
 import type { Hrtimer, HrtimerOwner, HrtimerRestart } from '../host/hrtimer.ts';
 import { Countdown } from './lapic/countdown.ts';
@@ -86,6 +87,14 @@ export class ApicTimer implements HrtimerOwner {
   getLapicTscdeadlineMsr(): bigint {
     if (!this.lapic.hardwareEnabled || !this.tscDeadlineMode) return 0n;
     return this.lapic.owner.directDeadline?.deadline ?? this.tscdeadline;
+  }
+
+  /** What a snapshot keeps; the hrtimer is the host's. */
+  transfer(fields: SavedFields): void {
+    fields.own<ApicTimer>(this, 'timerMode', 'pending', 'tscdeadline', 'expiredTscdeadline', 'hvTimerInUse');
+    this.countdown.transfer(fields.part('countdown'));
+    this.advance.transfer(fields.part('advance'));
+    this.lazy.transfer(fields.part('lazy'));
   }
 
   /** LVTT was written: apic_update_lvtt(). Into or out of TSC-deadline mode everything is disarmed; a countdown goes on. */

@@ -5,6 +5,8 @@
 // early by about as much, and the entry that brings the interrupt waits for whatever is left. How early is learned: each
 // such entry corrects the advance by an eighth of how late or early it found itself; jitter and outliers correct nothing.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
+
 /** LAPIC_TIMER_ADVANCE_*: nanoseconds, or TSC cycles where a correction is judged. */
 const INITIAL_NS = 1000;
 const MOST_NS = 5000;
@@ -28,6 +30,10 @@ export class TimerAdvance {
   /** timer_advance_ns; 0: off. */
   get ns(): number {
     return this.#ns;
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#set(fields.value('ns', this.#ns));
   }
 
   #set(ns: number): void {

@@ -5,6 +5,7 @@
 // that write's offset. The price: vCPUs whose clocks differed by less, on purpose, are in step afterwards. Writes that belong
 // together are a generation; while all vCPUs are of one, their clocks are one.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
 import type { Cell } from '../host/cells.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -24,6 +25,11 @@ export class TscSync {
 
   constructor(tscKhz: number) {
     this.#second = BigInt(tscKhz) * 1000n;
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#last = fields.data('last', this.#last);
+    this.#generation = fields.value('generation', this.#generation);
   }
 
   /** A host-initiated write of IA32_TSC. */

@@ -2,11 +2,13 @@
 // state, its clock and the kick protocol.
 
 import { EXIT } from '../cpu/exit.ts';
+import type { SavedFields } from '../cpu/savedFields.ts';
 import { OFFSET } from '../cpu/state.ts';
 import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { Hrtimer, type HrtimerOwner } from '../host/hrtimer.ts';
+import type { HostFields } from '../host/savedFields.ts';
 import type { Thread } from '../host/thread.ts';
 import type { Probes } from '../trace/probes.ts';
 import { APIC_BASE, X2APIC_FIRST, X2APIC_LAST } from '../x86/names/msrs.ts';
@@ -22,6 +24,7 @@ import { Lapic } from './lapic/lapic.ts';
 import { VcpuPv } from './pv/vcpuPv.ts';
 import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
 import { KVM_REQ, Requests } from './requests.ts';
+import { RunPlace } from './runPoint.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
 import type { UserspaceExit } from './userspace.ts';
 import type { Vm } from './vm.ts';
@@ -50,6 +53,14 @@ export class MsrCounts implements Iterable<[index: number, count: number]> {
   add(index: number): void {
     if (index >= X2APIC_FIRST && index <= X2APIC_LAST) this.#x2apic[index - X2APIC_FIRST]++;
     else this.#others.set(index, (this.#others.get(index) ?? 0) + 1);
+  }
+
+  transfer(fields: SavedFields): void {
+    fields.elements('x2apic', this.#x2apic);
+    const others = fields.data('others', [...this.#others]);
+    if (!fields.restoring) return;
+    this.#others.clear();
+    for (const [index, count] of others) this.#others.set(index, count);
   }
 
   /** Each index that was counted, the LAPIC's first. */
@@ -88,6 +99,12 @@ export class VcpuStat {
   directedYieldAttempted = 0;
   directedYieldSuccessful = 0;
   invlpg = 0;
+
+  transfer(fields: SavedFields): void {
+    fields.numbers('counts', this);
+    fields.elements('byReason', this.byReason);
+    this.msrWrites.transfer(fields.part('msrWrites'));
+  }
 }
 
 export class Vcpu implements LapicOwner {
@@ -140,6 +157,8 @@ export class Vcpu implements LapicOwner {
   userspaceAnswer = 0n;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
+  /** Where its thread stands while it has given up its CPU. */
+  readonly place = new RunPlace();
   /** Where its physical CPU stood when the guest was left last. */
   leftGuestAt = 0;
   /** vcpu->halt_poll_ns: how long the next halt polls. */
@@ -281,6 +300,31 @@ export class Vcpu implements LapicOwner {
   }
   /** pv.pv_unhalted: ends the next block; lost when the vCPU runs. */
   pvUnhalted: Cell<boolean> = false;
+
+  /** What a snapshot keeps, but for the processor's own state (cpu/savedState.ts), which comes before. */
+  transfer(fields: HostFields): void {
+    this.cpu = fields.cpu('cpu', this.cpu);
+    fields.own<Vcpu>(this, 'mode', 'mpState', 'tscAdjust', 'umwaitControl', 'signalPending', 'pvUnhalted');
+    fields.own<Vcpu>(this, 'tscGeneration', 'atInstructionBoundary', 'awaitsPage');
+    fields.own<Vcpu>(this, 'userspaceAnswer', 'leftGuestAt', 'haltPollNs', 'fastVmexit');
+    this.userspace = fields.data('userspace', this.userspace);
+    const keptMsrs = fields.data('keptMsrs', [...this.keptMsrs]);
+    if (fields.restoring) {
+      this.keptMsrs.clear();
+      for (const [index, value] of keptMsrs) this.keptMsrs.set(index, value);
+    }
+    this.pv.transfer(fields.part('pv'));
+    this.place.transfer(fields.part('place'));
+    this.load.transfer(fields.part('load'));
+    this.tsc.transfer(fields.part('tsc'));
+    this.requests.transfer(fields.part('requests'));
+    this.events.transfer(fields.part('events'));
+    this.ioapicVectors.transfer(fields.part('ioapicVectors'));
+    this.stat.transfer(fields.part('stat'));
+    this.hvTimer?.transfer(fields.part('hvTimer'));
+    this.lapic.transfer(fields.part('lapic'));
+    this.apicv?.transfer(fields.part('apicv'));
+  }
 
   reset(init: boolean): void {
     resetVcpu(this, init);

@@ -7,6 +7,7 @@ import { DEFAULT_PHYSICAL_ADDRESS_BITS, type Features } from '../cpu/features.ts
 import type { PhysicalCpu } from '../host/cpu.ts';
 import { COST } from '../host/costs.ts';
 import type { Host } from '../host/host.ts';
+import type { HostFields } from '../host/savedFields.ts';
 import { Probes } from '../trace/probes.ts';
 import { MmioBus } from './bus/mmio.ts';
 import { PortBus } from './bus/ports.ts';
@@ -165,5 +166,16 @@ export class Vm implements LapicVm {
   /** kvm_ioapic_handles_vector(): the IOAPIC waits for the end of this vector. */
   ioapicHandles(lapic: Lapic, vector: number): boolean {
     return this.vcpus[lapic.owner.id]!.ioapicVectors.has(vector);
+  }
+
+  /** What a snapshot keeps besides memory and processors, which come before. */
+  transfer(fields: HostFields): void {
+    this.diagnostics.transfer(fields.part('diagnostics'));
+    const held = fields.data('irqs', this.irqs.save());
+    if (fields.restoring) this.irqs.restore(held);
+    this.tscSync.transfer(fields.part('tscSync'));
+    this.clock.transfer(fields.part('clock'));
+    fields.own<Vm>(this, 'wallClockMsr');
+    for (const vcpu of this.vcpus) vcpu.transfer(fields.part(vcpu.name));
   }
 }

@@ -1,5 +1,7 @@
 // What a guest prints, whatever device it prints through: bytes in order, readable as text at any time.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
+
 export class GuestConsole {
   #bytes = new Uint8Array(256);
   #length = 0;
@@ -22,6 +24,14 @@ export class GuestConsole {
 
   get bytes(): Uint8Array {
     return this.#bytes.subarray(0, this.#length);
+  }
+
+  transfer(fields: SavedFields): void {
+    const bytes = fields.data('bytes', this.bytes);
+    if (!fields.restoring) return;
+    this.#bytes = new Uint8Array(Math.max(bytes.length, this.#bytes.length));
+    this.#bytes.set(bytes);
+    this.#length = bytes.length;
   }
 
   /** Hands each further byte to `listener`; returns the function that ends this. */

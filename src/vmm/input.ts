@@ -8,6 +8,7 @@
 
 import { HostEvent, type EventOwner } from '../host/queue.ts';
 import type { Host } from '../host/host.ts';
+import type { HostFields } from '../host/savedFields.ts';
 import type { MainLoop, Source } from './mainLoop.ts';
 
 /** Devices that people type at. */
@@ -33,11 +34,6 @@ export interface InputTaker {
   readonly listens: boolean;
   /** Bytes that the guest has not taken yet. */
   readonly backlog: number;
-}
-
-export interface InputState {
-  readonly pending: readonly InputEntry[];
-  readonly arrived: readonly InputEntry[];
 }
 
 export class Input implements EventOwner, Source {
@@ -115,17 +111,13 @@ export class Input implements EventOwner, Source {
       this.#takers[entry.device].type(entry.bytes);
   }
 
-  save(): InputState {
-    return structuredClone({ pending: this.#pending, arrived: this.#arrived });
-  }
-
-  restore(state: InputState): void {
-    const { pending, arrived } = structuredClone(state);
-    this.#host.cpus[0]!.events.remove(this.#arrival);
-    this.#pending = [...pending];
-    this.#arrived = [...arrived];
-    this.#queueFirst();
-    if (arrived.length > 0) this.#loop.notify();
+  /** What a snapshot keeps; who sits where is of the session. */
+  transfer(fields: HostFields): void {
+    this.#pending = fields.data('pending', this.#pending);
+    this.#arrived = fields.data('arrived', this.#arrived);
+    const journal = fields.data('journal', this.#journal.slice());
+    if (fields.restoring) this.#journal.splice(0, Infinity, ...journal);
+    fields.event('arrival', this.#arrival);
   }
 
   #schedule(entry: InputEntry): void {

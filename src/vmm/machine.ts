@@ -5,6 +5,7 @@ import { Processor } from '../cpu/processor.ts';
 import { featuresFromCpuid } from '../cpu/features.ts';
 import { Host } from '../host/host.ts';
 import { Random } from '../host/random.ts';
+import type { Sleep } from '../host/sleep.ts';
 import { MmioBus } from '../hypervisor/bus/mmio.ts';
 import { PortBus } from '../hypervisor/bus/ports.ts';
 import { CPU_MODELS } from '../hypervisor/cpuModels.ts';
@@ -34,6 +35,10 @@ import { Ram } from './ram.ts';
 import type { RunResult } from './result.ts';
 import { screenOf, TEXT_MEMORY, TEXT_MEMORY_SIZE, type Screen } from './screen.ts';
 import { placeVcpus, type Placement } from './topology.ts';
+import { apply, checkImage, collect, type Snapshot, type ThreadOwner } from './snapshot/snapshot.ts';
+import { identityOf, restoredImage } from './snapshot/savedImage.ts';
+import type { RestoreOptions } from './snapshot/savedOptions.ts';
+import { SnapshotError } from './snapshot/snapshotError.ts';
 import { vcpuThread, type Userspace } from './userspace.ts';
 import { reportVcpu } from './vcpuReport.ts';
 
@@ -44,14 +49,27 @@ export interface RunOptions {
   readonly maxCycles?: number;
 }
 
+export interface MachineRestoreOptions extends RestoreOptions {
+  /** The file that the machine was booted from, if that is to be checked, and its listing to be known again. */
+  readonly image?: Image;
+  /** Connects devices of one's own, in the order in which the saved machine got them. */
+  readonly connect?: (machine: Machine) => void;
+}
+
+/** The body of a thread that has ended already. */
+function* ended(): Sleep<void> {}
+
 /** How far apart a seed lets vCPUs start, in cycles. */
 const START_SPREAD = 10_000;
+/** For how many steps a snapshot waits for what stands half way. */
+const MOST_STEPS = 100;
 
 export class Machine implements Userspace {
   readonly host: Host;
   readonly vm: Vm;
   readonly processor: Processor;
   readonly image: Image;
+  readonly options: BootOptions;
   readonly ram: Ram;
   readonly probes: Probes;
   readonly console = new GuestConsole();
@@ -65,10 +83,25 @@ export class Machine implements Userspace {
   /** How the machine ended; null while it can go on. */
   result: RunResult | null = null;
   active: Vcpu | null = null;
+  readonly #places: readonly Placement[];
+  #imageIdentity: string | null = null;
 
   /** A machine that stands at the image's entry. Throws BootError, or a RangeError for more memory than fits. */
   static boot(options: BootOptions): Machine {
-    return new Machine(options);
+    const machine = new Machine(options);
+    machine.#boot();
+    return machine;
+  }
+
+  /** The machine of a snapshot, which goes on as the one that was saved would have. Throws SnapshotError. */
+  static restore(snapshot: Snapshot, { image, connect, ...options }: MachineRestoreOptions = {}): Machine {
+    if (image !== undefined) checkImage(snapshot, image);
+    const { head } = snapshot;
+    const machine = new Machine({ ...head.options, image: image ?? restoredImage(head.image), ...options });
+    machine.imageIdentity = head.image.identity;
+    connect?.(machine);
+    apply(snapshot, machine);
+    return machine;
   }
 
   private constructor(options: BootOptions) {
@@ -76,6 +109,7 @@ export class Machine implements Userspace {
     const wrong = problemOfOptions(options);
     if (wrong !== null) throw new BootError(wrong);
     this.image = image;
+    this.options = options;
     this.ram = new Ram(memory);
     this.host = options.host ?? new Host(hostOptions(options, vcpus));
     this.probes = options.probes ?? new Probes();
@@ -85,7 +119,7 @@ export class Machine implements Userspace {
       noHot: options.noHot ?? false,
       engine: options.engine ?? 'wasm',
     });
-    const places = placeVcpus(this.host, vcpus, options.pin);
+    const places = (this.#places = placeVcpus(this.host, vcpus, options.pin));
     this.vm = new Vm({
       host: this.host,
       guests: this.processor.cpus,
@@ -123,9 +157,13 @@ export class Machine implements Userspace {
     this.input = new Input(this.host, this.mainLoop, { serial: this.pc.serial, keyboard: this.pc.keyboard });
     if (image.protocol.kind === 'boot-sector') this.ports.connect(this.#bios(image.protocol.disk));
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
-    const { commandLine = '', modules = [] } = options;
-    start({ vm: this.vm, image, ram: this.ram, commandLine, modules });
-    this.#start(places, options.seed ?? 0);
+  }
+
+  #boot(): void {
+    const { vm, image, ram } = this;
+    const { commandLine = '', modules = [], seed = 0 } = this.options;
+    start({ vm, image, ram, commandLine, modules });
+    this.#start(seed);
   }
 
   /**
@@ -151,6 +189,22 @@ export class Machine implements Userspace {
       const result = this.step(maxCycles);
       if (result !== null) return result;
       if (until?.(this)) return { kind: 'until' };
+    }
+  }
+
+  /**
+   * The machine as data (src/vmm/snapshot). Nothing happens meanwhile, and nothing that happens later is changed by it. When
+   * something stands half way the host goes on until it no longer does, at most some steps. Throws SnapshotError, which names
+   * what cannot be saved.
+   */
+  snapshot(): Snapshot {
+    for (let steps = 0; ; steps++) {
+      try {
+        return collect(this);
+      } catch (error) {
+        if (!(error instanceof SnapshotError && error.passes) || steps === MOST_STEPS) throw error;
+        if (this.step() !== null) throw error;
+      }
     }
   }
 
@@ -289,12 +343,37 @@ export class Machine implements Userspace {
     }
   }
 
-  #start(places: readonly Placement[], seed: number): void {
+  /** A thread that the restored host has. */
+  adoptThread(of: ThreadOwner): void {
+    if (of === 'main loop') {
+      this.mainLoop.adoptThread();
+      return;
+    }
+    if (of === 'nobody') {
+      this.host.scheduler.adopt('a thread that has ended', this.host.cpus[0]!, ended(), {});
+      return;
+    }
+    const vcpu = this.vm.vcpus[of];
+    if (vcpu === undefined)
+      throw new SnapshotError(`the snapshot has a thread of vCPU ${of}, which does not exist`, 'take it again');
+    const { cpu, affinity } = this.#places[of]!;
+    vcpu.thread = this.host.scheduler.adopt(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
+  }
+
+  /** Tells the image that it was booted from. */
+  get imageIdentity(): string {
+    return (this.#imageIdentity ??= identityOf(this.image));
+  }
+  set imageIdentity(identity: string) {
+    this.#imageIdentity = identity;
+  }
+
+  #start(seed: number): void {
     const random = new Random(seed);
     for (const vcpu of this.vm.vcpus) {
       vcpu.guest.state.entropy = (BigInt(seed >>> 0) << 32n) | BigInt(vcpu.id);
       if (seed !== 0) vcpu.cpu.now += random.below(START_SPREAD);
-      const { cpu, affinity } = places[vcpu.id]!;
+      const { cpu, affinity } = this.#places[vcpu.id]!;
       vcpu.thread = this.host.spawn(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
     }
   }

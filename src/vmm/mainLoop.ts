@@ -5,6 +5,7 @@
 // (qemu_notify_event). It is started when it is first needed, so that a machine whose devices have no timers is one thread
 // smaller. Pending timers are data: {owner, kind, expires}.
 
+import type { SavedFields } from '../cpu/savedFields.ts';
 import type { Host } from '../host/host.ts';
 import { block, type Sleep } from '../host/sleep.ts';
 import type { Thread } from '../host/thread.ts';
@@ -47,6 +48,9 @@ export class DeviceTimer {
   }
 }
 
+/** Name of the thread. */
+const THREAD = 'main loop';
+
 export class MainLoop {
   readonly #host: Host;
   readonly #timers: DeviceTimer[] = [];
@@ -83,8 +87,25 @@ export class MainLoop {
   notify(): void {
     const host = this.#host;
     if (this.#thread !== null) host.wakeUp(this.#thread);
-    else
-      this.#thread = host.spawn('main loop', host.thisCpu, this.#run(), { affinity: host.cpus, madeWhenNeeded: true });
+    else this.#thread = host.spawn(THREAD, host.thisCpu, this.#run(), { affinity: host.cpus, madeWhenNeeded: true });
+  }
+
+  /** The thread, if it was started. */
+  get thread(): Thread | null {
+    return this.#thread;
+  }
+
+  /** The thread of a machine that is being restored: it looks at its timers again, whichever it slept for. */
+  adoptThread(): Thread {
+    const host = this.#host;
+    const options = { affinity: host.cpus, madeWhenNeeded: true };
+    return (this.#thread = host.scheduler.adopt(THREAD, host.cpus[0]!, this.#run(), options));
+  }
+
+  transfer(fields: SavedFields): void {
+    for (const [index, { owner, kind }] of this.#timers.entries()) {
+      fields.part(`timer ${index} ${owner.name} ${kind}`).own<DeviceTimer>(this.#timers[index]!, 'expires');
+    }
   }
 
   /** Ends the thread, with the machine. */

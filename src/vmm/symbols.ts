@@ -51,6 +51,14 @@ export class SymbolTable implements Iterable<GuestSymbol> {
     this.#byAddress = [...best.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
   }
 
+  /** Every symbol that has a name or an address of its own; a table made of them and of `ranges` is the same again. */
+  get all(): readonly GuestSymbol[] {
+    return [...new Set([...this.#byName.values(), ...this.#byAddress])];
+  }
+  get ranges(): readonly AddressRange[] {
+    return this.#ranges;
+  }
+
   get size(): number {
     return this.#byName.size;
   }

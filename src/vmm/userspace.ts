@@ -4,6 +4,7 @@
 import type { TripleFault } from '../cpu/exit.ts';
 import { KVM_EXIT } from '../hypervisor/names.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
+import { RUN_POINT, type RunPoint } from '../hypervisor/runPoint.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { SETTLE } from '../host/host.ts';
@@ -26,24 +27,35 @@ export interface Userspace {
   end(result: RunResult): void;
 }
 
-/** The body of a vCPU's thread: ends with the machine. */
+/** The body of a vCPU's thread: ends with the machine. It begins at the point that `vcpu.place` names. */
 export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
+  let from: RunPoint = vcpu.place.point;
   while (userspace.result === null) {
-    const exit = yield* vcpuRun(vcpu);
-    if (vcpu.probes.active) {
-      vcpu.probes.fire('kvm_userspace_exit', { vcpu: vcpu.id, reason: KVM_EXIT[exit.reason] }, vcpu.cpu.now);
-    }
+    const exit = from < RUN_POINT.USERSPACE ? yield* kvmRun(vcpu, from) : vcpu.userspace!;
     // Devices see accesses in the order of time.
-    if (vcpu.vm.host.isAhead(vcpu.cpu)) yield SETTLE;
+    if (from < RUN_POINT.USERSPACE && vcpu.vm.host.isAhead(vcpu.cpu)) {
+      vcpu.place.point = RUN_POINT.USERSPACE;
+      yield SETTLE;
+    }
     if (exit.reason === 'INTR') yield* waitWhilePaused(userspace, vcpu);
     userspace.active = vcpu;
     serve(userspace, vcpu, exit);
     userspace.active = null;
+    from = RUN_POINT.START;
   }
 }
 
-function* waitWhilePaused(userspace: Userspace, { vm: { host } }: Vcpu): Sleep<void> {
+function* kvmRun(vcpu: Vcpu, from: RunPoint): Sleep<UserspaceExit> {
+  const exit = yield* vcpuRun(vcpu, from);
+  if (vcpu.probes.active) {
+    vcpu.probes.fire('kvm_userspace_exit', { vcpu: vcpu.id, reason: KVM_EXIT[exit.reason] }, vcpu.cpu.now);
+  }
+  return exit;
+}
+
+function* waitWhilePaused(userspace: Userspace, { place, vm: { host } }: Vcpu): Sleep<void> {
   host.endStep();
+  place.point = RUN_POINT.PAUSED;
   while (userspace.paused) yield* block('the machine to go on');
 }
 

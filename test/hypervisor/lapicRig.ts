@@ -62,6 +62,7 @@ export class RigMemory {
 }
 
 class RigPage implements GuestPage {
+  transfer(): void {}
   readonly #memory: RigMemory;
   #gpa: number | null = null;
   #generation = -1;

@@ -138,6 +138,19 @@ export class Arena {
     this.#pages[this.#index(page)] |= DIRTY;
   }
 
+  /** The pages that are dirty, by number from the start on. */
+  dirtyPages(): number[] {
+    const found: number[] = [];
+    for (const [index, flags] of this.#pages.entries()) if ((flags & DIRTY) !== 0) found.push(index);
+    return found;
+  }
+
+  /** Makes these pages dirty and all others clean. */
+  restoreDirty(pages: readonly number[]): void {
+    for (const index of this.#pages.keys()) this.#pages[index]! &= ~DIRTY;
+    for (const index of pages) this.#pages[index]! |= DIRTY;
+  }
+
   /** Forgets that a page is dirty, so that its next write is seen; returns whether it was. */
   takeDirty(page: number): boolean {
     const index = this.#index(page);

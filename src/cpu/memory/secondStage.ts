@@ -29,6 +29,14 @@ export interface MapOptions {
   readonly rom?: boolean;
 }
 
+/** Consecutive pages with one set of flags, and consecutive addresses if they are present. */
+export interface StageRange {
+  readonly first: number;
+  count: number;
+  readonly address: number;
+  readonly flags: number;
+}
+
 const LEAF_BITS = 9;
 const LEAF = 1 << LEAF_BITS;
 const NODE_SPAN = LEAF * LEAF;
@@ -89,6 +97,36 @@ export class SecondStage {
   /** Starts or ends logging of writes to the present pages of a range; which of them are clean, the arena knows. */
   setDirtyLogging(first: number, count: number, on: boolean): void {
     this.#setFlag(first, count, STAGE.LOGGED, on);
+  }
+
+  /** Everything that is not absent, as runs of like entries; addresses count from `base`. */
+  ranges(base: number): StageRange[] {
+    const found: StageRange[] = [];
+    for (const [top, node] of this.#root.entries()) {
+      for (const [middle, leaf] of node?.entries() ?? []) {
+        for (const [index, entry] of leaf?.entries() ?? []) {
+          if (entry === 0) continue;
+          const page = top * NODE_SPAN + middle * LEAF + index;
+          const flags = entry & PAGE_MASK;
+          const address = (flags & STAGE.PRESENT) === 0 ? 0 : pageAddress(entry) - base;
+          const last = found.at(-1);
+          const step = (flags & STAGE.PRESENT) === 0 ? 0 : PAGE_SIZE;
+          const follows = last?.flags === flags && last.first + last.count === page;
+          if (follows && last.address + last.count * step === address) last.count++;
+          else found.push({ first: page, count: 1, address, flags });
+        }
+      }
+    }
+    return found;
+  }
+
+  /** Makes the table what `ranges` said. */
+  restore(base: number, ranges: readonly StageRange[]): void {
+    this.#root.length = 0;
+    for (const { first, count, address, flags } of ranges) {
+      const present = (flags & STAGE.PRESENT) !== 0;
+      this.#fill(first, count, flags | (present ? address + base : 0), present ? PAGE_SIZE : 0);
+    }
   }
 
   #fill(first: number, count: number, entry: number, step: number): void {

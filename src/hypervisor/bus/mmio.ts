@@ -12,6 +12,10 @@ export interface MmioDevice {
 export class MmioBus {
   readonly #devices: MmioDevice[] = [];
 
+  get devices(): readonly MmioDevice[] {
+    return this.#devices;
+  }
+
   /** Connects a device. Two at one address are an error that names both. */
   connect(device: MmioDevice): void {
     const other = this.#devices.find((d) => d.gpa < device.gpa + device.length && device.gpa < d.gpa + d.length);

@@ -32,9 +32,12 @@ const allOnes = (size: PortSize): number => (size === 4 ? 0xffffffff : (1 << (8 
 
 export class PortBus {
   readonly #registers = new Map<number, PortRegister>();
+  /** In the order in which they were connected. */
+  readonly devices: PortDevice[] = [];
 
   /** Connects a device. Two registers at one port are an error that names both. */
   connect(device: PortDevice): void {
+    this.devices.push(device);
     for (const [port, register] of device.registers) {
       const other = this.#registers.get(port);
       if (other !== undefined) {

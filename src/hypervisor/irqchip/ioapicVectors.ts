@@ -1,5 +1,6 @@
 // The vectors that a vCPU may get from the IOAPIC, and whose end the IOAPIC must hear of (ioapic_handled_vectors).
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell, Cells } from '../../host/cells.ts';
 
 const WORDS = 8;
@@ -11,6 +12,11 @@ export class IoapicVectors {
   readonly words: Cells<Uint32Array> = new Uint32Array(WORDS);
   /** highest_stale_pending_ioapic_eoi: a vector under way from an entry that names others now. Its end is told once more. */
   #stale: Cell<number> = NONE;
+
+  transfer(fields: SavedFields): void {
+    fields.elements('words', this.words);
+    this.#stale = fields.value('stale', this.#stale);
+  }
 
   clear(): void {
     this.words.fill(0);

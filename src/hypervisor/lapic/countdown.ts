@@ -2,6 +2,7 @@
 // (SDM vol. 3, 11.5.4; Linux arch/x86/kvm/lapic.c: set_target_expiration, advance_periodic_target_expiration,
 // limit_periodic_timer_frequency, apic_get_tmcct). Who carries its deadline is in ../timer.ts.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import { countToCycles, cyclesToCount, divideCount, microsecondsToCycles, type CountClock } from './busClock.ts';
 import type { Lapic } from './lapic.ts';
@@ -22,6 +23,11 @@ export class Countdown {
   get #clock(): CountClock {
     const { tscKhz, apicBusCycleNs } = this.#lapic.owner.vm;
     return { tscKhz, busNs: apicBusCycleNs, divide: this.#divide };
+  }
+
+  transfer(fields: SavedFields): void {
+    fields.own<Countdown>(this, 'period', 'end');
+    this.#divide = fields.value('divide', this.#divide);
   }
 
   stop(): void {

@@ -1,5 +1,6 @@
 // INIT and SIPI: what is pending, and the wait-for-SIPI state machine that takes it (kvm_apic_accept_events; SDM vol. 3, 9.4).
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Atomic, Cell } from '../../host/cells.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { LapicOwner } from './owner.ts';
@@ -15,6 +16,11 @@ export class InitSipiEvents {
 
   constructor(owner: LapicOwner) {
     this.#owner = owner;
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#pending = fields.value('pending', this.#pending);
+    fields.own<InitSipiEvents>(this, 'sipiVector');
   }
 
   /** kvm_apic_has_pending_init_or_sipi(). */

@@ -2,6 +2,7 @@
 // interrupts do on their way in is in delivery.ts and accept.ts, the timer in ../timer.ts.
 
 import { highWord, lowWord } from '../../cpu/words.ts';
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import { KVM_REQ } from '../requests.ts';
 import { ApicTimer } from '../timer.ts';
@@ -209,6 +210,16 @@ export class Lapic {
     this.owner.apicv?.stateRestored();
     this.timer.restored();
     this.owner.requests.make(KVM_REQ.EVENT);
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#base = fields.value('base', this.#base);
+    this.#mode = fields.value('mode', this.#mode);
+    fields.elements('registers', this.regs);
+    fields.own<Lapic>(this, 'arbitrationPriority', 'lastTaken');
+    this.events.transfer(fields.part('initSipi'));
+    this.timer.transfer(fields.part('timer'));
+    if (fields.restoring) this.owner.vm.apicMap.markDirty();
   }
 
   #access({ xapic, x2apic }: ApicRegister): string {

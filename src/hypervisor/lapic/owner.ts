@@ -1,6 +1,7 @@
 // What a local APIC needs of its vCPU, its VM and the host: the seam along which KVM divides lapic.c from x86.c. The vCPU
 // and the VM implement these; tests put small fakes in their place.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import type { HrtimerOwner } from '../../host/hrtimer.ts';
 import type { Probes } from '../../trace/probes.ts';
@@ -73,6 +74,7 @@ export interface GuestPage {
   /** u64 at a byte offset of the range; only while valid. */
   readU64(offset: number): bigint;
   writeU64(offset: number, value: bigint): void;
+  transfer(fields: SavedFields): void;
 }
 
 /** KVM_MP_STATE_*, by name. */

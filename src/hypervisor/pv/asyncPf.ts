@@ -14,6 +14,7 @@
 // A page that is touched again while it is read leads to the artificial halt, too. When the guest switches this on, the token
 // ~0 wakes all who wait: after a migration nobody knows their tokens.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import type { Sleep } from '../../host/sleep.ts';
 import { WorkItem, type WorkOwner } from '../../host/workqueue.ts';
@@ -152,6 +153,16 @@ export class AsyncPf implements WorkOwner {
   /** kvm_check_async_pf_completion(): tells the guest of what is ready, as long as it can be told. */
   checkCompletion(): void {
     while (this.#done.length > 0 && this.#mayTell()) this.#present(this.#done.shift()!);
+  }
+
+  /** What a snapshot keeps of a VM none of whose pages are out, so that nothing waits for one. */
+  transfer(fields: SavedFields): void {
+    this.#page.transfer(fields.part('page'));
+    fields.own<AsyncPf>(this, 'enMsr', 'intMsr', 'halted');
+    this.#readyPending = fields.value('readyPending', this.#readyPending);
+    this.#nextId = fields.value('nextId', this.#nextId);
+    const done = fields.data('done', this.#done.slice());
+    if (fields.restoring) this.#done.splice(0, Infinity, ...done);
   }
 
   /** kvm_vcpu_reset(). */

@@ -7,6 +7,7 @@
 // a bit that is clear again is an EOI, which it does now; one that is still set it takes back, because what follows might make
 // the EOI worth an exit. Nobody else touches the bit, and the host does so only while this vCPU is out of the guest.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import { GuestPageCache } from '../guestPageCache.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
@@ -70,6 +71,11 @@ export class PvEoi {
     const { lapic, probes, id } = this.#vcpu;
     const vector = lapic.endOfInterrupt();
     if (probes.active) probes.fire('kvm_pv_eoi', { apicId: id, vector }, this.#vcpu.now());
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#page.transfer(fields.part('page'));
+    fields.own<PvEoi>(this, 'msrVal', 'pending');
   }
 
   reset(): void {

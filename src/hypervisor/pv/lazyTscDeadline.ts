@@ -29,6 +29,7 @@
 // WRMSR whose value is not in `pending` did not come from set_next_event (a kernel before or after this one, say): what
 // pending holds then is no extension of it, and must not put it off.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import type { GuestPage } from '../lapic/owner.ts';
 import { KVM_REQ } from '../requests.ts';
@@ -85,6 +86,15 @@ export class LazyTscDeadline {
     this.#timer = timer;
     this.#page = page;
     this.#protocol = LAZY_PROTOCOLS[timer.lapic.owner.vm.params.lazyTscdeadline];
+  }
+
+  transfer(fields: SavedFields): void {
+    fields.own<LazyTscDeadline>(this, 'enabled', 'msrVal', 'cachedArmed');
+    this.#unpublished = fields.value('unpublished', this.#unpublished);
+    this.#unrelated = fields.value('unrelated', this.#unrelated);
+    fields.numbers('counters', this.counters);
+    fields.numbers('clears', this.counters.clears);
+    this.#page.transfer(fields.part('page'));
   }
 
   /** RDMSR of MSR_KVM_LAZY_TSCDEADLINE. */

@@ -11,6 +11,7 @@
 // only another vCPU that looks at it can ever see an odd one. Flags: TSC_STABLE, times of all vCPUs are one clock;
 // GUEST_STOPPED, the VMM had paused the guest, whose watchdogs should not be alarmed: it stays until the guest clears it.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import { GuestPageCache } from '../guestPageCache.ts';
 import { KVM_REQ } from '../requests.ts';
@@ -53,6 +54,12 @@ export class Pvclock {
     this.#page.deactivate();
     if ((value & ENABLED) !== 0n) this.#page.activate(value & ~ENABLED, PVCLOCK.SIZE);
     return true;
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#page.transfer(fields.part('page'));
+    fields.own<Pvclock>(this, 'msrVal');
+    this.#stoppedRequest = fields.value('stoppedRequest', this.#stoppedRequest);
   }
 
   /** KVM_KVMCLOCK_CTRL: the VMM has paused the guest. False (EINVAL): the guest has no page. */

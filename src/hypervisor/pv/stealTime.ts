@@ -9,6 +9,7 @@
 // before it enters, when it exchanges the byte for 0. For that to be right, a vCPU that is marked must not use translations
 // any more: it stands between two instructions, not in one that the host emulates.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import { GuestPageCache } from '../guestPageCache.ts';
 import type { Vcpu } from '../vcpu.ts';
@@ -80,6 +81,13 @@ export class StealTime {
     if (!this.enabled || this.#marked || !this.#page.valid()) return;
     this.#page.writeU8(STEAL_TIME.PREEMPTED, KVM_VCPU.PREEMPTED);
     this.#marked = true;
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#page.transfer(fields.part('page'));
+    fields.own<StealTime>(this, 'msrVal');
+    this.#marked = fields.value('marked', this.#marked);
+    this.#lastDelay = fields.value('lastDelay', this.#lastDelay);
   }
 
   reset(): void {

@@ -1,5 +1,6 @@
 // The paravirtual half of a vCPU: what its guest has switched on by KVM's MSRs.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { AsyncPf } from './asyncPf.ts';
@@ -23,6 +24,14 @@ export class VcpuPv {
     this.eoi = new PvEoi(vcpu);
     this.stealTime = new StealTime(vcpu);
     this.asyncPf = new AsyncPf(vcpu);
+  }
+
+  transfer(fields: SavedFields): void {
+    this.clock.transfer(fields.part('clock'));
+    this.eoi.transfer(fields.part('eoi'));
+    this.stealTime.transfer(fields.part('stealTime'));
+    this.asyncPf.transfer(fields.part('asyncPf'));
+    fields.own<VcpuPv>(this, 'pollControl');
   }
 
   /** !kvm_arch_no_poll(). */

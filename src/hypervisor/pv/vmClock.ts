@@ -12,6 +12,7 @@
 //
 // The wall clock is the date at which kvmclock was 0. It is written when the guest asks, once.
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cell } from '../../host/cells.ts';
 import { Hrtimer, type HrtimerOwner, type HrtimerRestart } from '../../host/hrtimer.ts';
 import { KVM_REQ } from '../requests.ts';
@@ -63,9 +64,17 @@ export class VmClock implements HrtimerOwner {
     this.#vm = vm;
     this.#startTime = startTime;
     this.#created = this.#now();
-    this.#master = this.#created;
+    this.#master = this.#now();
     this.#offset = -this.#created.ns;
     this.#updateWork = new Hrtimer(vm.host, this, 'update', 'soft', false);
+  }
+
+  /** What a snapshot keeps; the hrtimer is the host's. */
+  transfer(fields: SavedFields): void {
+    fields.own<VmClock>(this, 'useMasterClock');
+    this.#master = fields.data('master', this.#master);
+    this.#offset = fields.value('offset', this.#offset);
+    this.#oldMsr = fields.value('oldMsr', this.#oldMsr);
   }
 
   /** The point for a page that is written now, in kvmclock's nanoseconds. */

@@ -10,6 +10,7 @@
 import { VirtualApic } from '../../cpu/virtualApic.ts';
 import type { PhysicalCpu } from '../../host/cpu.ts';
 import { HostEvent, type EventOwner } from '../../host/queue.ts';
+import type { HostFields } from '../../host/savedFields.ts';
 import { X2APIC_FIRST, X2APIC_MSR } from '../../x86/names/msrs.ts';
 import { highestVector } from '../lapic/priority.ts';
 import { APIC, APIC_REGISTERS, REGISTER_STEP, type ApicRegister } from '../lapic/registers.ts';
@@ -40,6 +41,16 @@ export class VmxApicv implements EventOwner {
     this.controls.apicRegisterVirtualization = true;
     this.controls.virtualInterruptDelivery = true;
     this.controls.postedInterrupts = this.piDesc;
+  }
+
+  /** What a snapshot keeps; the register page is the LAPIC's, and what the guest may do by MSRs the processor's. */
+  transfer(fields: HostFields): void {
+    const { vm, guest } = this.#vcpu;
+    this.active = fields.value('active', this.active);
+    this.piDesc.transfer(fields.part('piDesc'));
+    this.controls.transfer(fields.part('controls'));
+    for (const cpu of vm.host.cpus) fields.event(`notification to CPU ${cpu.id}`, this.#notificationTo(cpu));
+    if (fields.restoring) guest.controls.virtualApic = this.active ? this.controls : null;
   }
 
   get canPostTimerInterrupt(): boolean {

@@ -6,6 +6,8 @@
 // and the value is computed anew at each entry. Ticks are rounded down, so the exit comes up to one tick early; the guest
 // then waits for the rest, or takes its interrupt that much before the deadline (KVM does the latter).
 
+import type { SavedFields } from '../../cpu/savedFields.ts';
+
 /** IA32_VMX_MISC[4:0] of common Intel processors: a tick is 32 cycles of the TSC. */
 export const HV_TIMER_GRAIN = 32;
 const LARGEST = 0xffff_ffff;
@@ -36,6 +38,10 @@ export class VmxHvTimer {
     if (Math.floor(cycles / HV_TIMER_GRAIN) > LARGEST) return null;
     this.#deadline = this.#clock.now() + cycles;
     return { expired: cycles === 0 };
+  }
+
+  transfer(fields: SavedFields): void {
+    this.#deadline = fields.value('deadline', this.#deadline);
   }
 
   /** vmx_cancel_hv_timer(). */

@@ -2,6 +2,7 @@
 // Senders on any CPU set bits, the vCPU and the processor that runs its guest take them.
 
 import type { PostedInterruptDescriptor } from '../../cpu/virtualApic.ts';
+import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Atomic, Cell, Cells } from '../../host/cells.ts';
 
 export const PIR_WORDS = 8;
@@ -11,6 +12,11 @@ export class PiDesc implements PostedInterruptDescriptor {
   readonly #pir: Cells<Uint32Array> = new Uint32Array(PIR_WORDS);
   /** Outstanding notification: somebody has told, or need not tell, the vCPU to look at PIR. */
   #on: Cell<boolean> = false;
+
+  transfer(fields: SavedFields): void {
+    fields.elements('pir', this.#pir);
+    this.#on = fields.value('on', this.#on);
+  }
 
   /** pi_test_and_set_pir(). */
   testAndSetPir(vector: number): Atomic<boolean> {

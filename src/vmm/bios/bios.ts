@@ -79,6 +79,12 @@ export class Bios implements PortDevice {
     ]);
   }
 
+  /** There is nothing to save: its state is in the guest's memory, and its disk is never written. */
+  save(): object {
+    return {};
+  }
+  restore(): void {}
+
   /** Writes a byte to a port, of whichever side. */
   out(vcpu: Vcpu, port: number, value: number): void {
     const { ports } = vcpu.vm;
