@@ -163,6 +163,13 @@ describe('a Multiboot 2 header', () => {
   });
 });
 
+it('a PVH note that is longer than its segment is refused', () => {
+  const file = pvhElf(32);
+  const note = 52 + 2 * 32 + 1;
+  file[note + 4] = 200;
+  expect(() => loadImage(file, 'pvh')).toThrow(`a note at byte ${note} is longer than its segment`);
+});
+
 describe('a bzImage', () => {
   const patched = (at: number, ...bytes: number[]): Uint8Array => {
     const file = bzImage();
