@@ -46,7 +46,8 @@ export class TscSync {
 
   /** nr_vcpus_matched_tsc: every vCPU's TSC is of the last generation. */
   allMatch(vcpus: readonly Vcpu[]): boolean {
-    return vcpus.every(({ tscGeneration }) => tscGeneration === this.#generation);
+    for (const vcpu of vcpus) if (vcpu.tscGeneration !== this.#generation) return false;
+    return true;
   }
 
   /** The offset of the last write, if this value continues it. */

@@ -71,8 +71,8 @@ export class StealTime {
 
   /** kvm_steal_time_set_preempted(): the thread loses its CPU although it wants to run. */
   setPreempted(): void {
-    const { stat, atInstructionBoundary } = this.#vcpu;
-    if (!atInstructionBoundary) {
+    const { stat } = this.#vcpu;
+    if (!this.#vcpu.atInstructionBoundary) {
       stat.preemptionOther++;
       return;
     }
