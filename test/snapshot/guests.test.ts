@@ -48,7 +48,7 @@ function runBySnapshots(
 /** Ways to run a guest: each stands at points of its own when it is saved. */
 const WAYS: Record<string, GuestOptions> = {
   'as it is': {},
-  'with software timers and a small quantum': { params: { preemptionTimer: false }, quantum: 50 },
+  'with software timers and a small quantum': { params: { preemptionTimer: false }, quantum: 500 },
   'without halt polling': { params: { haltPollNs: 0 } },
   'on a virtualised APIC that halts by itself': { params: { apicv: true, hltInGuest: true, piInjectTimer: true } },
   'on one physical CPU': { hostCpus: 1, slice: 50_000 },
