@@ -203,9 +203,9 @@ describe('at run time', () => {
   });
 
   it('something that is not implemented: status 12, by name', async () => {
-    const outcome = await trapline.run('run', guest('x87', '_start: fninit\n'));
+    const outcome = await trapline.run('run', guest('x87', '_start: fld1\n'));
     expect(outcome.status).toBe(12);
-    expect(outcome.err).toMatch(/fninit.*on vCPU 0 at _start/i);
+    expect(outcome.err).toMatch(/fld1.*on vCPU 0 at _start/i);
     expect(outcome.err).toContain('Try: ');
     calm(outcome);
   });

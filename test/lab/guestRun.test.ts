@@ -29,7 +29,7 @@ describe('an experiment whose guest does not come to its end', () => {
   });
 
   it('says what is not implemented, and where', async () => {
-    const machine = await bootGuest('.text\n.globl _start\n_start: fninit\n');
+    const machine = await bootGuest('.text\n.globl _start\n_start: fld1\n');
     expect(() => runToPowerOff(machine, 'x87')).toThrow(
       /x87 did not come to its end: .*\n {2}vCPU 0 is runnable, .* at _start/,
     );
