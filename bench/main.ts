@@ -1,4 +1,4 @@
-// npm run bench [-- --quick --json]: how fast trapline is, beside what it is compared with, measured in the same run. Medians over
+// npm run bench [-- --quick --json | --vmexit FILE]: how fast trapline is, beside what it is compared with, measured in the same run. Medians over
 // rounds. --quick: few rounds, and no other machines. bench/README.md keeps figures.
 
 import { geomean, median, time, type Measured } from './clock.ts';
@@ -10,6 +10,14 @@ import { LOOPS, loopSpeed, OTHER_LOOPS, type LoopName } from './loops.ts';
 import { MODE_LOOPS, modeSpeeds, type ModeSpeeds } from './modes.ts';
 import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
+import { vmexit } from './vmexit.ts';
+
+const image = process.argv[process.argv.indexOf('--vmexit') + 1];
+if (process.argv.includes('--vmexit')) {
+  if (image === undefined) throw new Error('--vmexit wants the vmexit image of kvm-unit-tests');
+  await vmexit(image);
+  process.exit(0);
+}
 
 const quick = process.argv.includes('--quick');
 const json = process.argv.includes('--json');

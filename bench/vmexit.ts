@@ -1,0 +1,91 @@
+// npm run bench -- --vmexit FILE: kvm-unit-tests' vmexit image, sub-test by sub-test, on trapline and on QEMU (TCG): time of the
+// host for one iteration. The image is built beside the project; nothing of it belongs here.
+//
+// Theory: a sub-test doubles its number of iterations until a round of them has taken 2^30 cycles. On QEMU, whose TSC is the
+// host's, the cycles that it prints are time of the host. trapline's are virtual, so its rounds are timed from outside: the
+// image's variable `iterations` changes when one begins. The last whole round within the time given counts.
+
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { loadGuest } from '../src/cli/load.ts';
+import { Machine } from '../src/vmm/machine.ts';
+import { qemuAvailable } from '../test/peers/qemu.ts';
+
+// prettier-ignore
+/** Those that need no device which one of both lacks. */
+const SUB_TESTS = [
+  'cpuid', 'vmcall', 'wbinvd', 'invd', 'mov_from_cr8', 'mov_to_cr8', 'inl_from_pmtimer', 'inl_from_qemu', 'inl_from_kernel', 'outl_to_kernel',
+  'mov_dr', 'tscdeadline_immed', 'tscdeadline', 'self_ipi_sti_nop', 'self_ipi_sti_hlt', 'self_ipi_tpr', 'self_ipi_tpr_sti_nop',
+  'self_ipi_tpr_sti_hlt', 'x2apic_self_ipi_sti_nop', 'x2apic_self_ipi_sti_hlt', 'x2apic_self_ipi_tpr', 'x2apic_self_ipi_tpr_sti_nop',
+  'x2apic_self_ipi_tpr_sti_hlt', 'ipi', 'ipi_halt', 'ple_round_robin', 'wr_kernel_gs_base', 'wr_tsc_adjust_msr', 'rd_tsc_adjust_msr',
+  'toggle_cr0_wp', 'toggle_cr4_pge',
+] as const;
+const MS = 1e6;
+/** For each sub-test on trapline. */
+const PATIENCE = 6000 * MS;
+const FIRST_ROUND = 64;
+const MEMORY = 128 * 2 ** 20;
+const VCPUS: Readonly<Record<string, number>> = { ipi: 2, ipi_halt: 2 };
+
+/** Nanoseconds of the host for an iteration on trapline; null: no whole round. */
+async function onTrapline(file: string, name: string): Promise<{ ns: number; cycles: number } | null> {
+  const image = await loadGuest(file);
+  const variable = image.symbols.find('iterations');
+  if (variable === null) throw new Error(`${file} has no variable 'iterations': is it kvm-unit-tests' vmexit?`);
+  const machine = Machine.boot({ image, memory: MEMORY, vcpus: VCPUS[name] ?? 1, commandLine: name });
+  const begin = process.hrtime.bigint();
+  let round = { iterations: 0, at: begin, cycles: 0 };
+  let last: { ns: number; cycles: number } | null = null;
+  while (Number(process.hrtime.bigint() - begin) < PATIENCE) {
+    const result = machine.step();
+    const bytes = machine.vm.memory.read(Number(variable.address), 4)!;
+    const iterations = new DataView(bytes.buffer).getUint32(0, true);
+    if (iterations === round.iterations && result === null) continue;
+    const now = { iterations, at: process.hrtime.bigint(), cycles: machine.host.cpus[0]!.now };
+    if (round.iterations >= FIRST_ROUND)
+      last = {
+        ns: Number(now.at - round.at) / round.iterations,
+        cycles: (now.cycles - round.cycles) / round.iterations,
+      };
+    round = now;
+    if (result !== null) break;
+  }
+  return last;
+}
+
+/** MHz of the host's TSC, by what Linux says of it. */
+function tscMhz(): number {
+  const [, bogomips] = /bogomips\s*:\s*([\d.]+)/i.exec(readFileSync('/proc/cpuinfo', 'utf8')) ?? [];
+  if (bogomips === undefined) throw new Error('/proc/cpuinfo does not say how fast the TSC counts (bogomips)');
+  return Number(bogomips) / 2;
+}
+
+/** The same on QEMU; null: it does not run the sub-test. */
+function onQemu(file: string, name: string, mhz: number): number | null {
+  // prettier-ignore
+  const { stdout } = spawnSync('qemu-system-x86_64', [
+    '-accel', 'tcg', '-cpu', 'max,vendor=GenuineIntel', '-smp', `${VCPUS[name] ?? 1}`, '-m', `${MEMORY >> 20}`, '-nodefaults', '-display', 'none',
+    '-no-reboot', '-serial', 'stdio', '-device', 'isa-debug-exit,iobase=0xf4,iosize=0x4', '-device', 'pc-testdev', '-kernel', file, '-append', name,
+  ], { encoding: 'utf8', timeout: 60_000 });
+  const [, cycles] = new RegExp(`^${name} (\\d+)`, 'm').exec(stdout) ?? [];
+  return cycles === undefined ? null : (Number(cycles) * 1000) / mhz;
+}
+
+/** Measures and prints a table. */
+export async function vmexit(file: string): Promise<void> {
+  const peer = qemuAvailable();
+  if (peer !== true) process.stdout.write(`QEMU is not measured: ${peer}.\n`);
+  const mhz = peer === true ? tscMhz() : 0;
+  process.stdout.write(
+    `${'one iteration'.padEnd(30)}${'trapline ns'.padStart(12)}${'QEMU ns'.padStart(12)}   times as fast   modelled cycles\n`,
+  );
+  for (const name of SUB_TESTS) {
+    const own = await onTrapline(file, name);
+    const other = peer === true ? onQemu(file, name, mhz) : null;
+    const ratio = own === null || other === null ? '-' : `${(other / own.ns).toFixed(2)} x`;
+    const cells = [own?.ns.toFixed(0) ?? '-', other?.toFixed(0) ?? '-'].map((cell) => cell.padStart(12)).join('');
+    process.stdout.write(
+      `${name.padEnd(30)}${cells}${ratio.padStart(16)}${(own?.cycles.toFixed(0) ?? '-').padStart(18)}\n`,
+    );
+  }
+}
