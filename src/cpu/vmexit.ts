@@ -6,7 +6,7 @@
 // the error code of EXCEPTION_NMI. TRIPLE_FAULT has its first event in exitInfo and exitValue, its last in exitQualification,
 // word before error code. MSR_READ, MSR_WRITE and CPUID leave their operands in the registers.
 
-import { EXIT, type Exit, type ExitName, type ExitReason, type FailedEvent } from './exit.ts';
+import { EXIT, type Exit, type ExitName, type ExitReason, type FailedEvent, type MemoryAccess } from './exit.ts';
 import { exitSignal } from './fault.ts';
 import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../x86/names/paging.ts';
 import { GPR } from '../x86/names/registers.ts';
@@ -90,7 +90,7 @@ export function readExit(state: CpuState): Exit {
     case 'INVLPG':
       return { ...place, reason, gva: state.exitQualification };
     case 'CR_ACCESS':
-      return { ...place, reason, ...crAccess(state) };
+      return crAccess(state);
     case 'DR_ACCESS': {
       const qualification = Number(state.exitQualification);
       const access = qualification & DR_QUALIFICATION.READ ? 'read' : 'write';
@@ -115,15 +115,9 @@ export function readExit(state: CpuState): Exit {
       return { ...place, reason, index: state.gpr32(GPR.RCX), value };
     }
     case 'EPT_VIOLATION':
-      return { ...place, reason, ...memoryAccess(state) };
+      return eptViolation(state);
     case 'EPT_MISCONFIG':
-      return {
-        ...place,
-        reason,
-        ...memoryAccess(state),
-        size: state.exitInfo & EXIT_INFO.SIZE,
-        value: state.exitValue,
-      };
+      return eptMisconfig(state);
     case 'BUDGET':
     case 'AHEAD':
     case 'STOPPED':
@@ -153,9 +147,14 @@ const failedEvent = (info: number, errorCode: bigint): FailedEvent => ({
   errorCode: errorCodeOf(info, errorCode),
 });
 
-function crAccess(state: CpuState) {
+// Exits of device accesses and of CR8 are frequent: each is one literal, as spreading costs more than the rest of their handling.
+
+function crAccess(state: CpuState): Exit {
   const qualification = Number(state.exitQualification);
   return {
+    rip: state.rip,
+    length: state.exitLength,
+    reason: 'CR_ACCESS',
     cr: qualification & 0xf,
     access: CR_ACCESS_TYPES[(qualification >> CR_QUALIFICATION.TYPE_SHIFT) & 3]!,
     gpr: (qualification >> CR_QUALIFICATION.GPR_SHIFT) & 0xf,
@@ -176,11 +175,31 @@ function ioAccess(state: CpuState): Exit {
   };
 }
 
-function memoryAccess(state: CpuState) {
-  const { exitInfo } = state;
-  const access =
-    exitInfo & EXIT_INFO.FETCH ? ('fetch' as const)
-    : exitInfo & EXIT_INFO.WRITE ? ('write' as const)
-    : ('read' as const); // prettier-ignore
-  return { gva: state.exitGva, gpa: state.exitGpa, access };
+function eptViolation(state: CpuState): Exit {
+  return {
+    rip: state.rip,
+    length: state.exitLength,
+    reason: 'EPT_VIOLATION',
+    gva: state.exitGva,
+    gpa: state.exitGpa,
+    access: accessOf(state.exitInfo),
+  };
+}
+
+function eptMisconfig(state: CpuState): Exit {
+  return {
+    rip: state.rip,
+    length: state.exitLength,
+    reason: 'EPT_MISCONFIG',
+    gva: state.exitGva,
+    gpa: state.exitGpa,
+    access: accessOf(state.exitInfo),
+    size: state.exitInfo & EXIT_INFO.SIZE,
+    value: state.exitValue,
+  };
+}
+
+function accessOf(exitInfo: number): MemoryAccess['access'] {
+  if ((exitInfo & EXIT_INFO.FETCH) !== 0) return 'fetch';
+  return (exitInfo & EXIT_INFO.WRITE) !== 0 ? 'write' : 'read';
 }

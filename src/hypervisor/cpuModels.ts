@@ -27,7 +27,7 @@ const BASELINE: readonly CpuidFeature[] = [
 /* prettier-ignore */
 /** What no instruction is needed for: paging, interrupts, time, the speed of others. */
 const PLATFORM: readonly CpuidFeature[] = [
-  'PCID', 'X2APIC', 'TSC_DEADLINE', 'HYPERVISOR', 'TSC_ADJUST', 'SMEP', 'SMAP', 'UMIP', 'ERMS', 'FSRM', 'LAHF_LM', 'PAGE1GB',
+  'MCE', 'MCA', 'MTRR', 'PCID', 'X2APIC', 'TSC_DEADLINE', 'HYPERVISOR', 'TSC_ADJUST', 'SMEP', 'SMAP', 'UMIP', 'ERMS', 'FSRM', 'LAHF_LM', 'PAGE1GB',
   'INVARIANT_TSC',
 ];
 
@@ -76,7 +76,7 @@ export const CPU_MODELS = {
     family: 15,
     model: 107,
     stepping: 1,
-    features: [...BASELINE, 'X2APIC', 'HYPERVISOR', 'LAHF_LM', 'CX16', 'CLFLUSH'],
+    features: [...BASELINE, 'MCE', 'MCA', 'MTRR', 'X2APIC', 'HYPERVISOR', 'LAHF_LM', 'CX16', 'CLFLUSH'],
   },
   /** The least that a kernel for KVM can expect: 64-bit mode, and the local APIC with its deadline timer. */
   minimal: {
