@@ -49,7 +49,7 @@ describe('directives', () => {
   });
 
   it.each([
-    ['# vcpu: 2', "x.s:1: there is no directive 'vcpu' (vcpus, memory,"],
+    ['# vcpu: 2', "x.s:1: there is no directive 'vcpu' (boot, vcpus, memory,"],
     ['\n# memory: lots', "x.s:2: 'lots' is no quantity: write a number, with K, M, G behind it if need be"],
     ['# max-cycles: 0', "x.s:1: '0' is no quantity"],
     ['# vcpus: 2k', "x.s:1: '2k' is no quantity"],
