@@ -205,7 +205,8 @@ export class Ioapic implements MmioDevice, HrtimerOwner {
     for (const { vcpu, vector } of state.rtcPending) this.#rtcPending.set(vcpu, vector);
     this.#storm.cancel();
     if (state.eoiInjectAt !== null) this.#storm.start(state.eoiInjectAt);
-    this.apicsChanged();
+    // Whoever restores the vCPUs lets them look: nobody is kicked, as nobody runs.
+    for (const { requests } of this.#vm.vcpus) requests.make(KVM_REQ.SCAN_IOAPIC);
   }
 
   #bits(pin: number): bigint {

@@ -24,6 +24,8 @@ export interface PicState {
   readonly master: PicChipState;
   readonly slave: PicChipState;
   readonly output: boolean;
+  /** Whether somebody is to be told of an output that has come up. */
+  readonly wakeupNeeded: boolean;
 }
 
 export class Pic implements PortDevice, PicPair {
@@ -74,14 +76,20 @@ export class Pic implements PortDevice, PicPair {
   }
 
   save(): PicState {
-    return { master: this.master.save(), slave: this.slave.save(), output: this.output };
+    return {
+      master: this.master.save(),
+      slave: this.slave.save(),
+      output: this.output,
+      wakeupNeeded: this.#wakeupNeeded,
+    };
   }
 
   /** The vCPUs are restored by themselves: nobody is told. */
-  restore({ master, slave, output }: PicState): void {
+  restore({ master, slave, output, wakeupNeeded }: PicState): void {
     this.master.restore(master);
     this.slave.restore(slave);
     this.output = output;
+    this.#wakeupNeeded = wakeupNeeded;
   }
 
   ended(chip: PicChip, pin: number): void {

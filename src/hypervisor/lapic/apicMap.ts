@@ -45,6 +45,11 @@ export class ApicMap {
     this.#changed();
   }
 
+  /** A snapshot put APICs in their places: what was known is wrong, but nothing has changed that somebody must be told of. */
+  restored(): void {
+    this.#dirty = true;
+  }
+
   /** How logical destinations are resolved now. */
   logicalMode(vm: LapicVm): LogicalMode {
     this.#recalculate(vm);

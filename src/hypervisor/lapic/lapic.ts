@@ -219,7 +219,7 @@ export class Lapic {
     fields.own<Lapic>(this, 'arbitrationPriority', 'lastTaken');
     this.events.transfer(fields.part('initSipi'));
     this.timer.transfer(fields.part('timer'));
-    if (fields.restoring) this.owner.vm.apicMap.markDirty();
+    if (fields.restoring) this.owner.vm.apicMap.restored();
   }
 
   #access({ xapic, x2apic }: ApicRegister): string {
