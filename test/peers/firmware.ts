@@ -8,6 +8,7 @@ import type { Start } from './peer.ts';
 
 /** The last 64 KiB below 4 GiB, seen again below 1 MiB, where the guest's page tables map it. */
 const FIRMWARE = 0xf0000;
+const FIRMWARE_END = 0x100000;
 const FIRMWARE_SIZE = 0x10000;
 const RESET_VECTOR = 0xfff0;
 /** EFER.LMA, which cannot be written. */
@@ -90,6 +91,8 @@ export function usedRuns({ memory }: Start, most: number): [number, number][] {
   const runs: [number, number][] = [];
   const empty = new Uint8Array(PAGE);
   for (let at = 0; at < memory.length; at += PAGE) {
+    // There the other machine has this firmware, and trapline ACPI's tables, which its guests do not look at.
+    if (at >= FIRMWARE && at < FIRMWARE_END) continue;
     if (Buffer.compare(memory.subarray(at, at + PAGE), empty) === 0) continue;
     const last = runs.at(-1);
     if (last?.[1] === at) last[1] += PAGE;
