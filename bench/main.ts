@@ -1,4 +1,4 @@
-// npm run bench [-- --quick --json | --vmexit FILE]: how fast trapline is, beside what it is compared with, measured in the same run. Medians over
+// npm run bench [-- --quick --json | --vmexit FILE [SUB-TEST…]]: how fast trapline is, beside what it is compared with, measured in the same run. Medians over
 // rounds. --quick: few rounds, and no other machines. bench/README.md keeps figures.
 
 import { geomean, median, time, type Measured } from './clock.ts';
@@ -12,10 +12,10 @@ import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
 import { vmexit } from './vmexit.ts';
 
-const image = process.argv[process.argv.indexOf('--vmexit') + 1];
 if (process.argv.includes('--vmexit')) {
+  const [image, ...subTests] = process.argv.slice(process.argv.indexOf('--vmexit') + 1);
   if (image === undefined) throw new Error('--vmexit wants the vmexit image of kvm-unit-tests');
-  await vmexit(image);
+  await vmexit(image, subTests);
   process.exit(0);
 }
 

@@ -1,4 +1,4 @@
-// npm run bench -- --vmexit FILE: kvm-unit-tests' vmexit image, sub-test by sub-test, on trapline and on QEMU (TCG): time of the
+// npm run bench -- --vmexit FILE [SUB-TEST…]: kvm-unit-tests' vmexit image, sub-test by sub-test, on trapline and on QEMU (TCG): time of the
 // host for one iteration. The image is built beside the project; nothing of it belongs here.
 //
 // Theory: a sub-test doubles its number of iterations until a round of them has taken 2^30 cycles. On QEMU, whose TSC is the
@@ -71,15 +71,15 @@ function onQemu(file: string, name: string, mhz: number): number | null {
   return cycles === undefined ? null : (Number(cycles) * 1000) / mhz;
 }
 
-/** Measures and prints a table. */
-export async function vmexit(file: string): Promise<void> {
+/** Measures the sub-tests named, or all, and prints a table. */
+export async function vmexit(file: string, names: readonly string[]): Promise<void> {
   const peer = qemuAvailable();
   if (peer !== true) process.stdout.write(`QEMU is not measured: ${peer}.\n`);
   const mhz = peer === true ? tscMhz() : 0;
   process.stdout.write(
     `${'one iteration'.padEnd(30)}${'trapline ns'.padStart(12)}${'QEMU ns'.padStart(12)}   times as fast   modelled cycles\n`,
   );
-  for (const name of SUB_TESTS) {
+  for (const name of names.length > 0 ? names : SUB_TESTS) {
     const own = await onTrapline(file, name);
     const other = peer === true ? onQemu(file, name, mhz) : null;
     const ratio = own === null || other === null ? '-' : `${(other / own.ns).toFixed(2)} x`;

@@ -154,7 +154,7 @@ export class Cpu implements Runnable, MemoryContext {
   }
 
   /** Answers the access that exited; the next entry executes its instruction again with it. */
-  complete(value: bigint): void {
+  complete(value: bigint | number): void {
     this.mmu.fragments.complete(value);
   }
 

@@ -163,6 +163,17 @@ class StateBlock {
     return this.base + OFFSET[name] + index * FIELDS[name].stride;
   }
 
+  /** Low half of a 64-bit field, as an unsigned number. */
+  low(offset: number): number {
+    return this.words[this.word + (offset >>> 2)]!;
+  }
+  /** Writes a 64-bit field whose value fits 32 bits, without a bigint. */
+  setLow(offset: number, value: number): void {
+    const at = this.word + (offset >>> 2);
+    this.words[at] = value;
+    this.words[at + 1] = 0;
+  }
+
   gpr(index: number): bigint {
     return this.views.u64[((this.base + OFFSET.gpr) >> 3) + index]!;
   }

@@ -11,24 +11,25 @@ import { exitSignal } from './fault.ts';
 import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../x86/names/paging.ts';
 import { GPR } from '../x86/names/registers.ts';
 import { errorCodeOf, vectorOf } from './events/interruption.ts';
-import { EXIT_INFO } from './memory/memoryExits.ts';
-import type { CpuState } from './state.ts';
+import { OFFSET, type CpuState } from './state.ts';
 
 /**
- * Fills the exit fields for `reason`; `length` is that of the instruction that exits, 0 when none does. Microcode returns what
- * this returns: the way of exits that are frequent, because throwing through WebAssembly costs a microsecond.
+ * Fills the exit fields for `reason`; `length` is that of the instruction that exits, 0 when none does. A qualification of 32
+ * bits is better a number. Microcode returns what this returns: the way of exits that are frequent, because throwing costs a
+ * microsecond.
  */
 export function leaveGuest(
   state: CpuState,
   reason: ExitReason,
   length: number,
-  qualification = 0n,
+  qualification: number | bigint = 0,
   value = 0n,
   info = 0,
 ): 'exit' {
   state.exitReason = reason;
   state.exitLength = length;
-  state.exitQualification = qualification;
+  if (typeof qualification === 'number') state.setLow(OFFSET.exitQualification, qualification);
+  else state.exitQualification = qualification;
   state.exitValue = value;
   state.exitInfo = info;
   return 'exit';
@@ -39,13 +40,16 @@ export function vmExit(
   state: CpuState,
   reason: ExitReason,
   length: number,
-  qualification?: bigint,
+  qualification?: number | bigint,
   value?: bigint,
   info?: number,
 ): never {
   leaveGuest(state, reason, length, qualification, value, info);
   throw exitSignal;
 }
+
+/** `exitInfo` of EPT_VIOLATION, EPT_MISCONFIG and IO_INSTRUCTION: bytes and direction of the access. */
+export const EXIT_INFO = { SIZE: 0xff, WRITE: 1 << 8, FETCH: 1 << 9 } as const;
 
 /** Exit qualification of control-register accesses (SDM vol. 3, table 27-3). */
 export const CR_QUALIFICATION = { WRITE: 0, READ: 1, CLTS: 2, LMSW: 3, TYPE_SHIFT: 4, GPR_SHIFT: 8 } as const;
@@ -90,7 +94,7 @@ export function readExit(state: CpuState): Exit {
     case 'INVLPG':
       return { ...place, reason, gva: state.exitQualification };
     case 'CR_ACCESS':
-      return crAccess(state);
+      return { ...place, reason, ...crAccess(state), value: state.exitValue };
     case 'DR_ACCESS': {
       const qualification = Number(state.exitQualification);
       const access = qualification & DR_QUALIFICATION.READ ? 'read' : 'write';
@@ -103,7 +107,7 @@ export function readExit(state: CpuState): Exit {
       };
     }
     case 'IO_INSTRUCTION':
-      return ioAccess(state);
+      return { ...place, reason, ...ioAccess(state) };
     case 'EOI_INDUCED':
       return { ...place, reason, vector: Number(state.exitQualification) };
     case 'APIC_WRITE':
@@ -147,33 +151,30 @@ const failedEvent = (info: number, errorCode: bigint): FailedEvent => ({
   errorCode: errorCodeOf(info, errorCode),
 });
 
-// Exits of device accesses and of CR8 are frequent: each is one literal, as spreading costs more than the rest of their handling.
+// Handlers of frequent exits read what they need by itself: no bigint, and no union.
 
-function crAccess(state: CpuState): Exit {
-  const qualification = Number(state.exitQualification);
+/** What a CR_ACCESS exit is about. */
+export function crAccess(state: CpuState): Pick<CrAccess, 'cr' | 'access' | 'gpr'> {
+  const qualification = state.low(OFFSET.exitQualification);
   return {
-    rip: state.rip,
-    length: state.exitLength,
-    reason: 'CR_ACCESS',
     cr: qualification & 0xf,
     access: CR_ACCESS_TYPES[(qualification >> CR_QUALIFICATION.TYPE_SHIFT) & 3]!,
     gpr: (qualification >> CR_QUALIFICATION.GPR_SHIFT) & 0xf,
-    value: state.exitValue,
   };
 }
+type CrAccess = Extract<Exit, { reason: 'CR_ACCESS' }>;
 
-function ioAccess(state: CpuState): Exit {
-  const qualification = Number(state.exitQualification);
+/** What an IO_INSTRUCTION exit is about. */
+export function ioAccess(state: CpuState): Pick<IoAccess, 'port' | 'size' | 'direction' | 'value'> {
+  const qualification = state.low(OFFSET.exitQualification);
   return {
-    rip: state.rip,
-    length: state.exitLength,
-    reason: 'IO_INSTRUCTION',
     port: qualification >>> IO_PORT_SHIFT,
     size: ((qualification & IO_QUALIFICATION.SIZE_MINUS_ONE) + 1) as 1 | 2 | 4,
     direction: qualification & IO_QUALIFICATION.IN ? 'in' : 'out',
-    value: Number(state.exitValue),
+    value: state.low(OFFSET.exitValue),
   };
 }
+type IoAccess = Extract<Exit, { reason: 'IO_INSTRUCTION' }>;
 
 function eptViolation(state: CpuState): Exit {
   return {

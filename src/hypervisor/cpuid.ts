@@ -54,16 +54,21 @@ export class CpuidTable {
 
   /**
    * Executes CPUID for a vCPU. A leaf beyond the basic range answers as the highest basic leaf, as Intel's processors do;
-   * a hole answers zeroes. `found` is false in both cases.
+   * a hole answers zeroes.
    */
-  answer(leaf: number, subleaf: number, asker: CpuidAsker): CpuidResult & { readonly found: boolean } {
+  answer(leaf: number, subleaf: number, asker: CpuidAsker): CpuidResult {
     const define = this.#leaves.get(leaf);
-    if (define !== undefined) return { ...define(subleaf, asker), found: true };
+    if (define !== undefined) return define(subleaf, asker);
     const inRange =
       leaf <= this.#maxBasic || (leaf >= KVM_CPUID.SIGNATURE && leaf <= KVM_CPUID.TIMING) ||
       (leaf >= CPUID_LEAF.EXTENDED_MAX && leaf <= this.#maxExtended); // prettier-ignore
-    if (inRange) return { ...NOTHING, found: false };
-    return { ...(this.#leaves.get(this.#maxBasic)?.(subleaf, asker) ?? NOTHING), found: false };
+    if (inRange) return NOTHING;
+    return this.#leaves.get(this.#maxBasic)?.(subleaf, asker) ?? NOTHING;
+  }
+
+  /** Whether a leaf is defined; others are answered as a hole or as the highest one. */
+  has(leaf: number): boolean {
+    return this.#leaves.has(leaf);
   }
 
   /** The leaves that are defined, in ascending order. */
@@ -93,7 +98,8 @@ export class CpuidTable {
   #defineBasic(): void {
     const { model, options } = this;
     const [ebx, edx, ecx] = text(model.vendor);
-    this.#define(CPUID_LEAF.VENDOR, () => ({ eax: this.#maxBasic, ebx: ebx!, ecx: ecx!, edx: edx! }));
+    let vendor: CpuidResult | null = null;
+    this.#define(CPUID_LEAF.VENDOR, () => (vendor ??= { eax: this.#maxBasic, ebx: ebx!, ecx: ecx!, edx: edx! }));
 
     const signature = versionSignature(model);
     const ecx1 = this.#bits(CPUID_LEAF.FEATURES, 0, 'ecx');

@@ -30,27 +30,35 @@ export interface Diagnostic {
 const MOST = 1000;
 
 export class Diagnostics {
-  readonly #found = new Map<string, Diagnostic>();
+  /** In order of first appearance; and by what and index. */
+  readonly #found: Diagnostic[] = [];
+  readonly #known = new Map<AskedFor, Map<number, Diagnostic>>();
 
   /** Counts one vain request. */
   note(what: AskedFor, index: number, answer: string, vcpu: { id: number; guest: { state: { rip: bigint } } }): void {
-    const key = `${what} ${index}`;
-    const known = this.#found.get(key);
-    if (known === undefined && this.#found.size === MOST) return;
-    if (known === undefined) {
-      this.#found.set(key, { what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: 1 });
-    } else known.count++;
+    const known = this.#known.get(what)?.get(index);
+    if (known !== undefined) known.count++;
+    else if (this.#found.length < MOST)
+      this.#add({ what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: 1 });
+  }
+
+  #add(diagnostic: Diagnostic): void {
+    const { what, index } = diagnostic;
+    this.#found.push(diagnostic);
+    if (!this.#known.has(what)) this.#known.set(what, new Map());
+    this.#known.get(what)!.set(index, diagnostic);
   }
 
   transfer(fields: SavedFields): void {
-    const found = fields.data('found', [...this.#found]);
+    const found = fields.data('found', this.#found);
     if (!fields.restoring) return;
-    this.#found.clear();
-    for (const [key, diagnostic] of found) this.#found.set(key, diagnostic);
+    this.#found.length = 0;
+    this.#known.clear();
+    for (const diagnostic of found) this.#add(diagnostic);
   }
 
   /** In order of first appearance. */
   get list(): readonly Diagnostic[] {
-    return [...this.#found.values()];
+    return this.#found;
   }
 }

@@ -32,8 +32,8 @@ export interface GuestCpu {
   exit(): Exit;
   /** Steps over the exited instruction: RIP, interrupt shadow, one unit of time. */
   skip(): void;
-  /** Answers the pending port or MMIO access; the next entry executes the instruction again with it. Writes answer 0. */
-  complete(value: bigint): void;
+  /** Answers the pending port or MMIO access (a number: of 32 bits); the next entry executes the instruction again with it. Writes answer 0. */
+  complete(value: bigint | number): void;
   /** An instruction stands between two device accesses, or is to be executed again with the answers: nothing may be injected. */
   readonly halfway: boolean;
   /** Code at RIP, as an onlooker reads it; null where that many bytes cannot be fetched. */

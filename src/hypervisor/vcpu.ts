@@ -3,7 +3,7 @@
 
 import { EXIT } from '../cpu/exit.ts';
 import type { SavedFields } from '../cpu/savedFields.ts';
-import { OFFSET } from '../cpu/state.ts';
+import { OFFSET, type CpuState } from '../cpu/state.ts';
 import type { Atomic, Cell } from '../host/cells.ts';
 import { COST } from '../host/costs.ts';
 import type { PhysicalCpu } from '../host/cpu.ts';
@@ -147,6 +147,8 @@ export class Vcpu implements LapicOwner {
   /** The physical CPU that it is loaded on, or was last. */
   cpu: PhysicalCpu;
   readonly load: VcpuLoad;
+  /** What CPUID depends on. */
+  readonly cpuidAsker: CpuidAsker;
   /** The thread that runs it; null until it is started. */
   thread: Thread | null = null;
   /** signal_pending(current): KVM_RUN returns with INTR as soon as no instruction stands half way. */
@@ -154,7 +156,7 @@ export class Vcpu implements LapicOwner {
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
   /** What userspace answered to it (the data page of struct kvm_run). */
-  userspaceAnswer = 0n;
+  userspaceAnswer: bigint | number = 0;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
   /** Where its thread stands while it has given up its CPU. */
@@ -172,6 +174,7 @@ export class Vcpu implements LapicOwner {
     this.mpState = id === vm.bspId ? 'runnable' : 'uninitialized';
     this.name = `vCPU ${id}`;
     this.guest = guest;
+    this.cpuidAsker = asker(id, guest.state);
     this.probes = vm.probes;
     this.cpu = cpu;
     this.load = new VcpuLoad(this);
@@ -239,12 +242,6 @@ export class Vcpu implements LapicOwner {
     return this.directTimer === null ? null : this.directTimer.timer;
   }
 
-  /** What CPUID depends on, for this vCPU in its current state. */
-  get cpuidAsker(): CpuidAsker {
-    const { apicBase, cr4 } = this.guest.state;
-    return { id: this.id, apicEnabled: (apicBase & APIC_BASE.EN) !== 0n, cr4 };
-  }
-
   /** kvm_vcpu_wake_up(): true when the vCPU was blocked. */
   wakeUp(): boolean {
     if (this.thread === null || !this.vm.host.wakeUp(this.thread)) return false;
@@ -282,7 +279,7 @@ export class Vcpu implements LapicOwner {
   }
 
   /** Userspace has served the access that KVM_RUN returned with: `value` is what a read yields. */
-  complete(value: bigint): void {
+  complete(value: bigint | number): void {
     this.userspaceAnswer = value;
     this.guest.complete(value);
   }
@@ -344,3 +341,14 @@ export class Vcpu implements LapicOwner {
     this.apicv?.refresh();
   }
 }
+
+/** What CPUID depends on, looked up when it is asked for: most leaves depend on nothing. */
+const asker = (id: number, state: CpuState): CpuidAsker => ({
+  id,
+  get apicEnabled() {
+    return (state.apicBase & APIC_BASE.EN) !== 0n;
+  },
+  get cr4() {
+    return state.cr4;
+  },
+});

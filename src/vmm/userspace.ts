@@ -75,11 +75,11 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       if (exit.direction === 'out') {
         const unclaimed = userspace.ports.write(exit.port, exit.size, exit.value);
         if (unclaimed) diagnostics.note('port-out', exit.port, 'ignored', vcpu);
-        vcpu.complete(0n);
+        vcpu.complete(0);
       } else {
         const { value, unclaimed } = userspace.ports.read(exit.port, exit.size);
         if (unclaimed) diagnostics.note('port-in', exit.port, 'all ones', vcpu);
-        vcpu.complete(BigInt(value));
+        vcpu.complete(value);
       }
       return;
     case 'MMIO': {

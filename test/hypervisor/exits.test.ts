@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EXIT, type ExitReason } from '../../src/cpu/exit.ts';
-import { EXIT_INFO } from '../../src/cpu/memory/memoryExits.ts';
+import { EXIT_INFO } from '../../src/cpu/vmexit.ts';
 import { STAGE } from '../../src/cpu/memory/secondStage.ts';
 import { CODE } from '../../src/cpu/segments/codeMode.ts';
 import type { CpuState } from '../../src/cpu/state.ts';

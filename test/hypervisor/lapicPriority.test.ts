@@ -79,7 +79,7 @@ describe('CR8', () => {
   it('is TPR by class; a write clears the low digit; above 15 is #GP', () => {
     const vcpu = one();
     vcpu.write(MSR.TPR, 0x5c);
-    expect(vcpu.lapic.cr8).toBe(5n);
+    expect(vcpu.lapic.cr8).toBe(5);
     expect(vcpu.lapic.writeCr8(9n)).toBe(true);
     expect(vcpu.read(MSR.TPR)).toBe(0x90n);
     expect(vcpu.lapic.writeCr8(16n)).toBe(false);

@@ -11,9 +11,9 @@
 import { IO_PORT_SHIFT, IO_QUALIFICATION, PAGE_MASK } from '../../x86/names/paging.ts';
 import { EXIT } from '../exit.ts';
 import { exitSignal, stop } from '../fault.ts';
-import { EXIT_INFO, fillExit } from './memoryExits.ts';
+import { EXIT_INFO } from '../vmexit.ts';
 import { FRAGMENT_SIZE, FRAGMENTS, OFFSET, type CpuState } from '../state.ts';
-import { joinWords } from '../words.ts';
+import { highWord, joinWords, lowWord } from '../words.ts';
 
 /** Word offsets in a fragment: gva u64, gpa u64 (or port), value u64, info u32 (size, WRITE), kind u32. */
 const WORD = { GVA: 0, GPA: 2, VALUE: 4, INFO: 6, KIND: 7 } as const;
@@ -50,7 +50,7 @@ export class Fragments {
     return this.#u32[this.#count] !== 0;
   }
 
-  /** Serves the fragment that exited last; `value` is what a read returns and is ignored for a write. */
+  /** Serves the fragment that exited last; `value` is what a read returns (a number: of 32 bits) and is ignored for a write. */
   complete(value: bigint | number): void {
     const u32 = this.#u32;
     const index = u32[this.#done]!;
@@ -61,9 +61,8 @@ export class Fragments {
     }
     const at = this.#first + index * WORDS;
     if ((u32[at + WORD.INFO]! & EXIT_INFO.WRITE) === 0) {
-      const wide = BigInt.asUintN(64, BigInt(value));
-      u32[at + WORD.VALUE] = Number(wide & 0xffffffffn);
-      u32[at + WORD.VALUE + 1] = Number(wide >> 32n);
+      u32[at + WORD.VALUE] = typeof value === 'number' ? value : lowWord(value);
+      u32[at + WORD.VALUE + 1] = typeof value === 'number' ? 0 : highWord(value);
     }
     u32[this.#done] = index + 1;
   }
@@ -189,20 +188,27 @@ export class Fragments {
     const info = u32[at + WORD.INFO]!;
     const port = u32[at + WORD.KIND] === KIND.PORT;
     const write = (info & EXIT_INFO.WRITE) !== 0;
-    const qualification = port
-      ? (((u32[at + WORD.GPA]! << IO_PORT_SHIFT) >>> 0) |
-          (((info & EXIT_INFO.SIZE) - 1) & IO_QUALIFICATION.SIZE_MINUS_ONE) |
-          (write ? 0 : IO_QUALIFICATION.IN) |
-          u32[at + WORD.GVA]!) >>>
-        0
-      : 0;
-    fillExit(this.#state, port ? EXIT.IO_INSTRUCTION : EXIT.EPT_MISCONFIG, {
-      gva: port ? 0n : joinWords(u32[at + WORD.GVA]!, u32[at + WORD.GVA + 1]!),
-      gpa: port ? 0n : joinWords(u32[at + WORD.GPA]!, u32[at + WORD.GPA + 1]!),
-      qualification,
-      info,
-      value: write ? joinWords(u32[at + WORD.VALUE]!, u32[at + WORD.VALUE + 1]!) : 0n,
-    });
+    const qualification =
+      ((u32[at + WORD.GPA]! << IO_PORT_SHIFT) >>> 0) |
+      (((info & EXIT_INFO.SIZE) - 1) & IO_QUALIFICATION.SIZE_MINUS_ONE) |
+      (write ? 0 : IO_QUALIFICATION.IN) |
+      u32[at + WORD.GVA]!;
+    const state = this.#state;
+    state.exitReason = port ? EXIT.IO_INSTRUCTION : EXIT.EPT_MISCONFIG;
+    if (!port) state.exitLength = 0; // the instruction runs again; microcode gave that of IN and OUT
+    state.exitInfo = info;
+    // By words: accesses of devices are frequent, and a bigint for each field would cost more than the rest.
+    state.setLow(OFFSET.exitQualification, port ? qualification : 0);
+    this.#tell(OFFSET.exitGva, at + WORD.GVA, !port);
+    this.#tell(OFFSET.exitGpa, at + WORD.GPA, !port);
+    this.#tell(OFFSET.exitValue, at + WORD.VALUE, write);
+  }
+
+  /** Copies 64 bits of a fragment to an exit field, or 0 if they mean nothing there. */
+  #tell(offset: number, from: number, means: boolean): void {
+    const to = (this.#state.base + offset) >>> 2;
+    this.#u32[to] = means ? this.#u32[from]! : 0;
+    this.#u32[to + 1] = means ? this.#u32[from + 1]! : 0;
   }
 
   #mismatch(at: number, kind: number, gpaLow: number, gpaHigh: number, info: number): never {

@@ -1,37 +1,16 @@
-// The exits that an access to memory or to a port causes: fills in the exit fields of the state block and leaves.
+// The exits that an access to memory causes where the second stage does not allow it: fills in the exit fields and leaves.
 
 import { EPT_QUALIFICATION } from '../../x86/names/paging.ts';
 import { ACCESS } from './access.ts';
-import { EXIT, type ExitReason } from '../exit.ts';
-import { exitSignal } from '../fault.ts';
+import { EXIT } from '../exit.ts';
 import type { CpuState } from '../state.ts';
-
-/** `exitInfo` of EPT_VIOLATION, EPT_MISCONFIG and IO_INSTRUCTION: bytes and direction of the access. */
-export const EXIT_INFO = { SIZE: 0xff, WRITE: 1 << 8, FETCH: 1 << 9 } as const;
-
-export interface AccessExit {
-  readonly gva: bigint;
-  readonly gpa: bigint;
-  readonly qualification: number;
-  readonly info: number;
-  readonly value: bigint;
-}
-
-/** Fills in the exit fields. */
-export function fillExit(state: CpuState, reason: ExitReason, exit: AccessExit): void {
-  state.exitReason = reason;
-  if (reason !== EXIT.IO_INSTRUCTION) state.exitLength = 0; // the instruction runs again; microcode gave that of IN and OUT
-  state.exitGva = exit.gva;
-  state.exitGpa = exit.gpa;
-  state.exitQualification = BigInt(exit.qualification);
-  state.exitInfo = exit.info;
-  state.exitValue = exit.value;
-}
+import { EXIT_INFO, vmExit } from '../vmexit.ts';
 
 /** Leaves guest mode in the middle of the instruction, which is undone. */
-function leave(state: CpuState, reason: ExitReason, exit: AccessExit): never {
-  fillExit(state, reason, exit);
-  throw exitSignal;
+function leave(state: CpuState, gva: bigint, gpa: bigint, qualification: number, info: number): never {
+  state.exitGva = gva;
+  state.exitGpa = gpa;
+  return vmExit(state, EXIT.EPT_VIOLATION, 0, qualification, 0n, info);
 }
 
 /** `exitInfo` of an access word. */
@@ -53,8 +32,7 @@ function eptQualification(access: number, permitted: number, onWalk: boolean): n
 
 /** Leaves with EPT_VIOLATION of a load of the PDPTE registers: for no linear address. */
 export function eptViolationOfPdptes(state: CpuState, gpa: bigint, bytes: number): never {
-  const qualification = EPT_QUALIFICATION.READ;
-  return leave(state, EXIT.EPT_VIOLATION, { gva: 0n, gpa, qualification, info: exitInfo(bytes), value: 0n });
+  return leave(state, 0n, gpa, EPT_QUALIFICATION.READ, exitInfo(bytes));
 }
 
 /** Leaves with EPT_VIOLATION: the second stage has no page at `gpa`, or one that must not be written. */
@@ -67,6 +45,5 @@ export function eptViolation(
   onWalk: boolean,
 ): never {
   const permitted = present ? EPT_QUALIFICATION.READABLE | EPT_QUALIFICATION.EXECUTABLE : 0;
-  const qualification = eptQualification(access, permitted, onWalk);
-  return leave(state, EXIT.EPT_VIOLATION, { gva, gpa, qualification, info: exitInfo(access), value: 0n });
+  return leave(state, gva, gpa, eptQualification(access, permitted, onWalk), exitInfo(access));
 }

@@ -65,6 +65,16 @@ export function writeGpr(state: CpuState, register: number, bytes: number, value
   state.setGpr(register, bytes >= 4 ? value & mask : (state.gpr(register) & ~mask) | (value & mask));
 }
 
+/** The same for values of at most 32 bits, without a bigint. */
+export const truncate32 = (value: number, bytes: number): number =>
+  bytes >= 4 ? value >>> 0 : value & ((1 << (8 * bytes)) - 1);
+export function writeGpr32(state: CpuState, register: number, bytes: 1 | 2 | 4, value: number): void {
+  const at = state.at('gpr', register);
+  if (bytes === 4) state.setGpr32(register, value);
+  else if (bytes === 2) state.views.u16[at >> 1] = value;
+  else state.views.u8[at] = value;
+}
+
 /** A general register as MOV to and from control and debug registers has it: 64 bits in 64-bit mode, 32 elsewhere, whatever the prefixes. */
 export const readNaturalGpr = (state: CpuState, register: number): bigint =>
   is64BitMode(state) ? state.gpr(register) : BigInt(state.gpr32(register));

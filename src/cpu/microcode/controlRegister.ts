@@ -7,7 +7,7 @@ import { setCr0, setCr3, setCr4, setCr8 } from '../controlRegisters.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
 import { readVirtualCr8, writeVirtualCr8 } from '../virtualApic.ts';
-import { CR_QUALIFICATION, leaveGuest, vmExit } from '../vmexit.ts';
+import { CR_QUALIFICATION, leaveGuest } from '../vmexit.ts';
 import {
   readNaturalGpr,
   readWordOperand,
@@ -16,15 +16,17 @@ import {
   storeWord,
   writeNaturalGpr,
 } from './checks.ts';
-import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
+import type { Microcode, MicrocodeCpu, Operands, Outcome } from './microcode.ts';
 
 const asGuestSees = (real: bigint, { mask, shadow }: OwnedBits): bigint => (shadow & mask) | (real & ~mask);
 const changesOwned = (value: bigint, { mask, shadow }: OwnedBits): boolean => ((value ^ shadow) & mask) !== 0n;
 const keepOwned = (value: bigint, real: bigint, { mask }: OwnedBits): bigint => (value & ~mask) | (real & mask);
 
-function exitCr(cpu: MicrocodeCpu, insn: Operands, cr: number, type: number, gpr: number, value: bigint): never {
-  const qualification = cr | (type << CR_QUALIFICATION.TYPE_SHIFT) | (gpr << CR_QUALIFICATION.GPR_SHIFT);
-  return vmExit(cpu.state, EXIT.CR_ACCESS, insn.length, BigInt(qualification), value);
+const qualificationOf = (cr: number, type: number, gpr: number): number =>
+  cr | (type << CR_QUALIFICATION.TYPE_SHIFT) | (gpr << CR_QUALIFICATION.GPR_SHIFT);
+
+function exitCr(cpu: MicrocodeCpu, insn: Operands, cr: number, type: number, gpr: number, value: bigint): Outcome {
+  return leaveGuest(cpu.state, EXIT.CR_ACCESS, insn.length, qualificationOf(cr, type, gpr), value);
 }
 
 /** MOV CRn, r64; r32 outside 64-bit mode. */
@@ -32,28 +34,28 @@ export const movToCr: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   const { reg0: cr, reg1: gpr } = insn;
   const value = readNaturalGpr(state, gpr);
-  const exit = (): never => exitCr(cpu, insn, cr, CR_QUALIFICATION.WRITE, gpr, value);
+  const exit = (): Outcome => exitCr(cpu, insn, cr, CR_QUALIFICATION.WRITE, gpr, value);
   const commit = (accepted: boolean): void => void (accepted || raise.gp(0));
   requireExisting(cr);
   requireRing0(state);
   switch (cr) {
     case 0:
-      if (changesOwned(value, controls.cr0)) exit();
+      if (changesOwned(value, controls.cr0)) return exit();
       commit(setCr0(cpu, keepOwned(value, state.cr0, controls.cr0)));
       break;
     case 2:
       state.cr2 = value;
       break;
     case 3:
-      if (controls.cr3LoadExiting) exit();
+      if (controls.cr3LoadExiting) return exit();
       commit(setCr3(cpu, value));
       break;
     case 4:
-      if (changesOwned(value, controls.cr4)) exit();
+      if (changesOwned(value, controls.cr4)) return exit();
       commit(setCr4(cpu, keepOwned(value, state.cr4, controls.cr4)));
       break;
     default:
-      if (controls.cr8LoadExiting) exit();
+      if (controls.cr8LoadExiting) return exit();
       commit(setCr8(cpu, value));
       if (controls.virtualApic !== null) return writeVirtualCr8(state, controls.virtualApic, value);
   }
@@ -67,7 +69,7 @@ export const movFromCr: Microcode = (cpu, insn) => {
   requireExisting(cr);
   requireRing0(state);
   if ((cr === 3 && controls.cr3StoreExiting) || (cr === 8 && controls.cr8StoreExiting)) {
-    exitCr(cpu, insn, cr, CR_QUALIFICATION.READ, gpr, 0n);
+    return exitCr(cpu, insn, cr, CR_QUALIFICATION.READ, gpr, 0n);
   }
   writeNaturalGpr(state, gpr, readCr(cpu, cr));
   return 'next';
@@ -98,7 +100,7 @@ export const clts: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
   requireRing0(state);
   if ((controls.cr0.mask & CR0.TS) !== 0n) {
-    if ((controls.cr0.shadow & CR0.TS) !== 0n) exitCr(cpu, insn, 0, CR_QUALIFICATION.CLTS, 0, 0n);
+    if ((controls.cr0.shadow & CR0.TS) !== 0n) return exitCr(cpu, insn, 0, CR_QUALIFICATION.CLTS, 0, 0n);
   } else state.cr0 &= ~CR0.TS;
   return 'end';
 };

@@ -8,7 +8,7 @@ import { linearAddress } from '../segments/segmentation.ts';
 import { segmentBase, segmentLimit } from '../segments/segments.ts';
 import type { CpuState } from '../state.ts';
 import { is16BitTss } from '../events/taskState.ts';
-import { operandAccess, truncate, writeGpr } from './checks.ts';
+import { operandAccess, truncate, truncate32, writeGpr, writeGpr32 } from './checks.ts';
 import type { Microcode, MicrocodeCpu, Operands, Outcome } from './microcode.ts';
 
 type Size = 1 | 2 | 4;
@@ -60,7 +60,7 @@ const input: Microcode = (cpu, insn) => {
   checkPermission(cpu, port, sizeOf(insn));
   const value = access(cpu, insn, 'in', port, 0, qualificationOf(insn));
   if (value === null) return 'exit';
-  writeGpr(cpu.state, GPR.RAX, sizeOf(insn), BigInt(value));
+  writeGpr32(cpu.state, GPR.RAX, sizeOf(insn), value);
   return 'next';
 };
 
@@ -68,7 +68,7 @@ const output: Microcode = (cpu, insn) => {
   const { state } = cpu;
   const port = portOf(state, insn);
   checkPermission(cpu, port, sizeOf(insn));
-  const value = Number(truncate(state.gpr(GPR.RAX), sizeOf(insn)));
+  const value = truncate32(state.gpr32(GPR.RAX), sizeOf(insn));
   return access(cpu, insn, 'out', port, value, qualificationOf(insn)) === null ? 'exit' : 'next';
 };
 

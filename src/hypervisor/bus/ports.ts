@@ -62,6 +62,7 @@ export class PortBus {
       return { value: value >>> 0, unclaimed: false };
     }
     if (size === 1) return { value: BYTE, unclaimed: register === undefined };
+    if (!this.#isClaimed(port, size)) return { value: allOnes(size), unclaimed: true };
     const bytes = this.#bytes(port, size).map((at) => this.read(at, 1));
     return {
       value: bytes.reduce((value, byte, i) => value | (byte.value << (8 * i)), 0) >>> 0,
@@ -79,6 +80,11 @@ export class PortBus {
     if (size === 1) return register === undefined;
     const unclaimed = this.#bytes(port, size).map((at, i) => this.write(at, 1, (value >>> (8 * i)) & BYTE));
     return unclaimed.every(Boolean);
+  }
+
+  #isClaimed(port: number, size: PortSize): boolean {
+    for (let i = 0; i < size; i++) if (this.#registers.has((port + i) & 0xffff)) return true;
+    return false;
   }
 
   /** Ports are 16 bits wide and wrap. */

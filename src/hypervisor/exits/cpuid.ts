@@ -16,13 +16,14 @@ export function handleCpuid(vcpu: Vcpu): Disposition {
     return CONTINUE;
   }
   const subleaf = state.gpr32(GPR.RCX);
-  const { eax, ebx, ecx, edx, found } = vcpu.vm.cpuid.answer(leaf, subleaf, vcpu.cpuidAsker);
+  const { eax, ebx, ecx, edx } = vcpu.vm.cpuid.answer(leaf, subleaf, vcpu.cpuidAsker);
   vcpu.cpu.charge(COST.cpuidLookup);
   state.setGpr32(GPR.RAX, eax);
   state.setGpr32(GPR.RBX, ebx);
   state.setGpr32(GPR.RCX, ecx);
   state.setGpr32(GPR.RDX, edx);
   if (vcpu.probes.active) {
+    const found = vcpu.vm.cpuid.has(leaf);
     const event = { vcpu: vcpu.id, leaf, subleaf, rax: eax, rbx: ebx, rcx: ecx, rdx: edx, found };
     vcpu.probes.fire('kvm_cpuid', event, vcpu.cpu.now);
     const registers = Object.entries({ eax, ebx, ecx, edx }).map(([name, value]) => `${name} 0x${value.toString(16)}`);

@@ -1,11 +1,12 @@
 // IO_INSTRUCTION: handle_io. Ports of devices in the kernel are served here; all others are userspace's.
 
+import { ioAccess } from '../../cpu/vmexit.ts';
 import { COST } from '../../host/costs.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { CONTINUE, exitAs, say, TO_USERSPACE, type Disposition } from './handler.ts';
+import { CONTINUE, say, TO_USERSPACE, type Disposition } from './handler.ts';
 
 export function handleIo(vcpu: Vcpu): Disposition {
-  const { port, size, direction, value } = exitAs(vcpu, 'IO_INSTRUCTION');
+  const { port, size, direction, value } = ioAccess(vcpu.guest.state);
   const { ports } = vcpu.vm;
   const inKernel = ports.has(port);
   vcpu.stat.ioExits++;
@@ -21,11 +22,11 @@ export function handleIo(vcpu: Vcpu): Disposition {
   vcpu.cpu.charge(COST.deviceAccess);
   if (direction === 'out') {
     ports.write(port, size, value);
-    vcpu.guest.complete(0n);
+    vcpu.guest.complete(0);
     return CONTINUE;
   }
   const { value: answer } = ports.read(port, size);
-  vcpu.guest.complete(BigInt(answer));
+  vcpu.guest.complete(answer);
   if (vcpu.probes.active) tracePio(vcpu, port, size, answer, false);
   return CONTINUE;
 }

@@ -145,8 +145,8 @@ export class Lapic {
   }
 
   /** CR8, the task priority by class. */
-  get cr8(): bigint {
-    return BigInt((this.register(APIC.TASKPRI) & 0xf0) >> CR8_SHIFT);
+  get cr8(): number {
+    return (this.register(APIC.TASKPRI) & 0xf0) >> CR8_SHIFT;
   }
   /** MOV to CR8; false is #GP. */
   writeCr8(value: bigint): boolean {

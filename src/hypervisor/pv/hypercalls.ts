@@ -8,11 +8,14 @@ import { KVM_HC, KVM_HC_ERROR } from '../names.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { guestPvHas, type PvFeature } from './features.ts';
 
+/** RBX, RCX, RDX, RSI, 32 bits of each outside of 64-bit mode. */
+export type HypercallArguments = readonly [bigint, bigint, bigint, bigint];
+
 export interface Hypercall {
   /** What must be offered, where KVM is strict. */
   readonly feature?: PvFeature;
-  /** RAX afterwards. Arguments are RBX, RCX, RDX, RSI, 32 bits of each outside of 64-bit mode. */
-  run(vcpu: Vcpu, args: readonly [bigint, bigint, bigint, bigint], is64Bit: boolean): bigint;
+  /** RAX afterwards. */
+  run(vcpu: Vcpu, args: HypercallArguments, is64Bit: boolean): bigint;
 }
 
 /** struct kvm_clock_pairing: byte offsets. */
@@ -68,9 +71,9 @@ function schedYield(vcpu: Vcpu, apicId: bigint): void {
 }
 
 /* prettier-ignore */
-export const HYPERCALLS: ReadonlyMap<bigint, Hypercall> = new Map<bigint, Hypercall>([
-  [BigInt(KVM_HC.VAPIC_POLL_IRQ), { run: () => 0n }],
-  [BigInt(KVM_HC.KICK_CPU), {
+const HYPERCALLS: ReadonlyMap<number, Hypercall> = new Map<number, Hypercall>([
+  [KVM_HC.VAPIC_POLL_IRQ, { run: () => 0n }],
+  [KVM_HC.KICK_CPU, {
     feature: 'kvm-pv-unhalt',
     run: (vcpu, [, apicId]) => {
       kickCpu(vcpu, apicId);
@@ -78,12 +81,12 @@ export const HYPERCALLS: ReadonlyMap<bigint, Hypercall> = new Map<bigint, Hyperc
       return 0n;
     },
   }],
-  [BigInt(KVM_HC.CLOCK_PAIRING), { run: (vcpu, [address, type]) => pairClocks(vcpu, address, type) }],
-  [BigInt(KVM_HC.SEND_IPI), {
+  [KVM_HC.CLOCK_PAIRING, { run: (vcpu, [address, type]) => pairClocks(vcpu, address, type) }],
+  [KVM_HC.SEND_IPI, {
     feature: 'kvm-pv-ipi',
     run: (vcpu, [low, high, min, icr], is64Bit) => sendIpis(vcpu, low, high, BigInt.asUintN(32, min), Number(BigInt.asIntN(32, icr)), is64Bit ? 64 : 32),
   }],
-  [BigInt(KVM_HC.SCHED_YIELD), {
+  [KVM_HC.SCHED_YIELD, {
     feature: 'kvm-pv-sched-yield',
     run: (vcpu, [apicId]) => {
       schedYield(vcpu, apicId);
@@ -93,7 +96,7 @@ export const HYPERCALLS: ReadonlyMap<bigint, Hypercall> = new Map<bigint, Hyperc
 ]);
 
 /** The hypercall of that number, if this guest may make it. */
-export function hypercallFor(vcpu: Vcpu, nr: bigint): Hypercall | undefined {
+export function hypercallFor(vcpu: Vcpu, nr: number): Hypercall | undefined {
   const found = HYPERCALLS.get(nr);
   return found?.feature === undefined || guestPvHas(vcpu.vm, found.feature) ? found : undefined;
 }

@@ -72,7 +72,7 @@ export function getSregs(vcpu: Vcpu): Sregs {
       ...segments,
       gdt: { base: state.gdtrBase, limit: state.gdtrLimit },
       idt: { base: state.idtrBase, limit: state.idtrLimit },
-      ...{ cr0, cr2, cr3, cr4, cr8: lapic.cr8, efer },
+      ...{ cr0, cr2, cr3, cr4, cr8: BigInt(lapic.cr8), efer },
       apicBase: lapic.base,
       interruptBitmap: bitmapOf(injected && !soft ? 1n << BigInt(vector) : 0n),
       pdptrs: meansPaePaging(cr0, cr4, efer) ? getPdptes(state) : [],
