@@ -1,5 +1,5 @@
 // Every guest of guests/ keeps what its directives promise, and every run of it is the same run: again, watched, in slices,
-// with or without the hot forms, it ends in one state. Adding a guest takes a file in guests/ and nothing here.
+// with or without the hot forms and exits in place, it ends in one state. Adding a guest takes a file in guests/ and nothing here.
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -108,13 +108,12 @@ describe.each(FILES)('%s', (file) => {
       expect(brokenPromises(machine, result, guest)).toEqual([]);
     });
 
-    it(`${guest.name} ends in one state: again, watched and without hot forms, in slices`, async () => {
+    it(`${guest.name} ends in one state: again, watched without hot forms and exits in place, in slices`, async () => {
       const small: GuestOptions = { memory: guest.directives.memory ?? SMALL };
       const once = ran(await image, guest, small);
       expect(ran(await image, guest, small), 'again').toBe(once);
-      expect(ran(await image, guest, { ...small, probes: watched(), noHot: true }), 'watched, without hot forms').toBe(
-        once,
-      );
+      const plain: GuestOptions = { ...small, probes: watched(), noHot: true, noInPlace: true };
+      expect(ran(await image, guest, plain), 'watched, without hot forms, every exit out of generated code').toBe(once);
       const machine = bootCase(await image, guest, small);
       runInSlices(machine, guest, SLICE);
       expect(trace(machine), `in slices of ${SLICE}`).toBe(once);

@@ -139,6 +139,7 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     help: 'other than 0: vCPUs start at chance distances, so that each seed tries another interleaving',
   },
   { name: 'no-hot', help: 'run each instruction form by its own function: slower, and profiles name every form' },
+  { name: 'no-in-place', help: 'leave generated code at every exit: slower, and nothing else may differ' },
 ];
 
 /** What a source file asks for in its directives (docs/guests.md). */
@@ -212,6 +213,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(rtc !== undefined && { startTime: date(rtc) }),
     ...(swap !== undefined && { swap: { limit: size('swap', swap) } }),
     ...(args.given('no-hot') && { noHot: true }),
+    ...(args.given('no-in-place') && { noInPlace: true }),
   };
 }
 

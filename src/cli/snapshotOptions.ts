@@ -22,7 +22,7 @@ export const SNAPSHOT_OPTIONS: readonly Option[] = [
 ];
 
 /** Options of a machine that a restored one may be given anew. */
-const ANEW = new Set(['max-cycles', 'no-hot', 'boot']);
+const ANEW = new Set(['max-cycles', 'no-hot', 'no-in-place', 'boot']);
 
 /** The machine of --restore; null: there is no such option. Throws SnapshotError, UsageError or what loading a guest throws. */
 export async function restoredMachine(args: Arguments, probes: Probes): Promise<Machine | null> {
@@ -37,7 +37,12 @@ export async function restoredMachine(args: Arguments, probes: Probes): Promise<
   if (args.files.length > 1)
     throw new UsageError(`trapline run takes one file, not also ${args.files.slice(1).join(' ')}`);
   const image = args.files[0] === undefined ? {} : { image: await loadGuest(args.files[0], askedProtocol(args)) };
-  return Machine.restore(readSnapshot(file), { probes, noHot: args.given('no-hot'), ...image });
+  return Machine.restore(readSnapshot(file), {
+    probes,
+    noHot: args.given('no-hot'),
+    noInPlace: args.given('no-in-place'),
+    ...image,
+  });
 }
 
 export interface SnapshotWish {

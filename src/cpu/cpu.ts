@@ -7,7 +7,7 @@ import type { Arena } from './memory/arena.ts';
 import type { Blocks } from './code/blocks.ts';
 import { is64BitMode, selectCodeMode } from './segments/codeMode.ts';
 import { Controls } from './controls.ts';
-import { type Exit, type ExitReason } from './exit.ts';
+import { EXIT, type Exit, type ExitReason } from './exit.ts';
 import { guestFault } from './fault.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
@@ -59,9 +59,11 @@ export class Cpu implements Runnable, MemoryContext {
   controls = new Controls();
   readonly mmu: Mmu;
   readonly guestMode: GuestMode;
-  /** Units used by the last `enter`. */
+  /** Units used since the last `grant`, as `run` and an exit in place tell them. */
   used = 0;
-  /** Why `enter` last returned STOPPED. */
+  /** Serves exits in place (guestMode.ts); null: each ends `run`. */
+  serveExit: ((reason: ExitReason) => boolean) | null = null;
+  /** Why `run` last returned STOPPED. */
   stopped: Stopped | null = null;
   /** The record under execution, while a slow path or microcode runs. */
   record = 0;
@@ -70,6 +72,7 @@ export class Cpu implements Runnable, MemoryContext {
   /** Answers CPUID where it does not exit. */
   cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   readonly #shared: Shared;
+  #granted = 0;
   #features: Features = featuresOf([]);
 
   constructor(id: number, base: number, shared: Shared) {
@@ -116,12 +119,16 @@ export class Cpu implements Runnable, MemoryContext {
 
   // What a hypervisor does with it
 
-  /**
-   * Runs guest code until exactly `budget` units are used, a VM exit, or (AHEAD) an instruction that observes time once more
-   * than `horizon` units are used. Returns the reason; `used` and `state.tsc` tell the units.
-   */
+  /** `grant` and `run`. */
   enter(budget: number, horizon: number): ExitReason {
+    this.grant(budget, horizon);
+    return this.run();
+  }
+
+  /** VM entry: `run` may use `budget` units, and observe time until more than `horizon` of them are used. */
+  grant(budget: number, horizon: number): void {
     const { state } = this;
+    this.#granted = budget;
     state.budget = budget;
     state.aheadBelow = Math.max(budget - horizon, -0x8000_0000);
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
@@ -129,11 +136,25 @@ export class Cpu implements Runnable, MemoryContext {
     state.vectoringEvent = 0;
     const { virtualApic } = this.controls;
     if (virtualApic !== null) virtualizePpr(state, virtualApic);
+  }
+
+  /**
+   * Runs guest code until exactly the units granted are used, a VM exit, or (AHEAD) an instruction that observes time past
+   * the horizon. Returns the reason; `used` and `state.tsc` tell the units.
+   */
+  run(): ExitReason {
     const reason = this.guestMode.run();
-    this.used = budget - state.budget;
+    if (reason === EXIT.SERVED) this.used = 0;
+    else this.leave(reason);
+    return reason;
+  }
+
+  /** Guest mode ends here: tells the units used since `grant`. */
+  leave(reason: ExitReason): void {
+    const { state } = this;
+    this.used = this.#granted - state.budget;
     addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -state.budget);
     state.exitReason = reason;
-    return reason;
   }
 
   exit(): Exit {

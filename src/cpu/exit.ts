@@ -37,6 +37,8 @@ export const EXIT = {
   AHEAD: -2,
   /** Something that trapline does not implement, named in `processor.stopped`. */
   STOPPED: -3,
+  /** An exit was served in place (guestMode.ts), up to where whoever serves it knows. */
+  SERVED: -4,
 } as const;
 
 export type ExitName = keyof typeof EXIT;

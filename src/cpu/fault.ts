@@ -51,6 +51,10 @@ export const raise = {
 export class ExitSignal {}
 export const exitSignal = new ExitSignal();
 
+/** In place of the exit signal of an access whose exit was served in place: guest mode ends, or goes on by looking RIP up. */
+export const servedSignal = new ExitSignal();
+export const resumedSignal = new ExitSignal();
+
 /** Thrown by an access that meets a data breakpoint: its instruction is left undone, and run by itself (breakpoints.ts). */
 export class WatchSignal {}
 export const watchSignal = new WatchSignal();

@@ -4,15 +4,32 @@
 // Theory. A block is paid for at its head: `budget` is what is left behind it, and a record's `remaining` what it and those
 // behind it in the block cost. Whoever leaves in the middle gives back the record's `remaining`. Nothing is thrown through
 // WebAssembly: signals are kept (`keep`), generated code leaves with STATUS.RAISED, and then they are acted on here.
+//
+// Most exits need not leave generated code at all: while that waits for the call of microcode or of a slow access to return,
+// `serveExit` does what the hypervisor does between an exit and the next entry, and grants units anew. The instruction is then
+// done, or runs again with the answer; and where that is not all (an event waits, RIP is elsewhere, too few units) generated
+// code is left as at any other point, and RIP is looked up. An instruction that runs by itself (`#runOne`) exits in the old way.
 
 import { ACTIVITY, DR6, RFLAGS, SHADOW } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Blocks } from './code/blocks.ts';
 import type { Breakpoints } from './breakpoints.ts';
 import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverVirtualInterrupt } from './events/delivery.ts';
+import { ACCESS } from './memory/access.ts';
+import { EXIT_INFO } from './vmexit.ts';
+import { operandsOf } from '../x86/forms.ts';
 import { STATUS } from './code/status.ts';
 import { EXIT, type ExitReason } from './exit.ts';
-import { exitSignal, guestFault, raise, setFault, stopSignal, watchSignal } from './fault.ts';
+import {
+  exitSignal,
+  guestFault,
+  raise,
+  resumedSignal,
+  servedSignal,
+  setFault,
+  stopSignal,
+  watchSignal,
+} from './fault.ts';
 import { Fetch } from './code/fetch.ts';
 import { HANDLERS } from './code/handlers.ts';
 import { isValid } from './events/interruption.ts';
@@ -30,6 +47,12 @@ const SHADOW_AGEING = 0x40;
 const SINGLE_STEP = Number(DR6.BS);
 /** Handlers that a REP prefix repeats. */
 const IS_REPEATED = Uint8Array.from(HANDLERS, ({ form }) => (form !== null && form.rep !== '' ? 1 : 0));
+/** Handlers that touch memory in one piece, if it does not cross a page. */
+const ACCESSES_ONCE = Uint8Array.from(HANDLERS, ({ form }) => {
+  if (form === null || form.rep !== '' || form.row.stack === true) return 0;
+  const accessed = operandsOf(form).filter(({ kind }) => kind === 'memory');
+  return accessed.length === 1 && accessed[0]!.operand.access !== 'rw' ? 1 : 0;
+});
 /** What running goes on with. */
 const CONTINUE = null;
 /** Generated code left because something was raised: see `keep`. No exit reason. */
@@ -49,6 +72,10 @@ export interface Runnable extends MicrocodeCpu {
   record: number;
   /** Why it last left with STOPPED. */
   stopped: Stopped | null;
+  /** Serves an exit in place: true when units were granted anew. */
+  serveExit: ((reason: ExitReason) => boolean) | null;
+  /** Guest mode ends for an exit in place. */
+  leave(reason: ExitReason): void;
   /** An external interrupt could be delivered now. */
   interruptible(): boolean;
 }
@@ -61,6 +88,8 @@ export class GuestMode {
   readonly #breakpoints: Breakpoints;
   /** The next instruction meets a data breakpoint, and is to be run by itself. */
   #watched = false;
+  /** The block under execution was entered as a whole, so that its exits can be served in place. */
+  #inBlock = false;
   /** What `keep` was given last. */
   #raised: unknown = null;
 
@@ -177,7 +206,12 @@ export class GuestMode {
     const left = state.budget;
     const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
     state.budget = left - this.#remaining(block);
-    if (resume === 0) return this.#run(block);
+    if (resume === 0) {
+      this.#inBlock = true;
+      const step = this.#run(block);
+      this.#inBlock = false;
+      return step;
+    }
     state.rflags &= ~RFLAGS.RF;
     const step = this.#run(block);
     if (state.budget === left) state.rflags |= RFLAGS.RF;
@@ -192,6 +226,7 @@ export class GuestMode {
     const held = state.pendingDb; // by MOV SS
     const resume = state.rflags & RFLAGS.RF;
     this.#watched = false;
+    this.#inBlock = false;
     state.rflags &= ~RFLAGS.RF;
     if (state.shadow !== 0) state.shadow |= SHADOW_AGEING;
     if ((state.rflags & RFLAGS.TF) !== 0) state.pendingDb |= SINGLE_STEP; // a delivery clears it: INT n does not trap
@@ -244,6 +279,8 @@ export class GuestMode {
         return state.exitReason as ExitReason;
       case STATUS.TRAP:
         return state.exitReason as ExitReason;
+      case STATUS.SERVED:
+        return EXIT.SERVED;
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);
         return CONTINUE;
@@ -284,6 +321,8 @@ export class GuestMode {
     }
     state.shadow &= ~SHADOW_AGEING;
     if (thrown === exitSignal) return state.exitReason as ExitReason;
+    if (thrown === servedSignal) return EXIT.SERVED;
+    if (thrown === resumedSignal) return CONTINUE;
     if (thrown === watchSignal) {
       this.#watched = true;
       return CONTINUE;
@@ -291,6 +330,63 @@ export class GuestMode {
     if (thrown !== stopSignal) throw thrown;
     this.#cpu.stopped = { what: stopSignal.what, hint: stopSignal.hint };
     return EXIT.STOPPED;
+  }
+
+  /** Has an exit at a record served in place: RIP is the record's, and what was paid for the rest of the block given back. */
+  #serve(record: number): boolean {
+    const { state } = this.#cpu;
+    this.#giveBack(record);
+    this.#cpu.leave(state.exitReason as ExitReason);
+    return this.#cpu.serveExit!(state.exitReason as ExitReason);
+  }
+
+  /** Pays for a record and those behind it, for the first time since units were granted; false: there are too few. */
+  #payAgain(record: number): boolean {
+    const { state } = this.#cpu;
+    const left = state.budget - this.#remaining(record);
+    if (left < 0) return false;
+    state.budget = left;
+    return true;
+  }
+
+  /** Behind a microcoded instruction whose exit was served: 0, the next record follows; else a status to leave with. */
+  #goOnBehind(record: number, length: number): number {
+    const { state } = this.#cpu;
+    const left = state.budget - this.#remaining(record) + 1;
+    if (left < 0 || this.#somethingWaits() || !this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
+    state.budget = left;
+    return 0;
+  }
+
+  /** An event is due, or may be due, before the next instruction. */
+  #somethingWaits(): boolean {
+    const { state, controls } = this.#cpu;
+    if (isValid(state.entryEvent) || state.activity !== 0 || state.pendingDb !== 0) return true;
+    return (
+      controls.interruptWindow || controls.nmiWindow || controls.virtualApic !== null || this.#breakpoints.executing
+    );
+  }
+
+  /** An access of generated code threw: true, its exit was served in place and it is to be tried again; false, it is kept. */
+  triesAgain(thrown: unknown, access: number, record: number): boolean {
+    const { fragments } = this.#cpu.mmu;
+    const { exitInfo, views } = this.#cpu.state;
+    // An instruction with several accesses has to find all of their fragments when one of them is not served in place.
+    const isWhole = (exitInfo & EXIT_INFO.SIZE) === (access & ACCESS.SIZE);
+    const isAlone = !fragments.pending || (isWhole && ACCESSES_ONCE[views.u16[record >> 1]!] !== 0);
+    if (thrown !== exitSignal || !isAlone || !this.#inBlock || this.#cpu.serveExit === null) {
+      this.keep(thrown);
+      return false;
+    }
+    this.#fetch.setRip(record, 0);
+    const goesOn = this.#serve(record);
+    if (goesOn && !this.#somethingWaits() && this.#fetch.standsAt(record, 0) && this.#payAgain(record)) {
+      fragments.once = true;
+      return true;
+    }
+    this.#raised = goesOn ? resumedSignal : servedSignal;
+    this.#cpu.state.budget -= this.#remaining(record); // leaving gives it back
+    return false;
   }
 
   /** Keeps a signal that was thrown below generated code until that has left, with STATUS.RAISED. Always 0. */
@@ -326,9 +422,16 @@ export class GuestMode {
     if (shape.observesTime)
       addUnits(this.#cpu.state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
     const operands = readOperands(state, record, shape, this.#operands);
-    const outcome = shape.run(this.#cpu, operands);
+    let outcome = shape.run(this.#cpu, operands);
     if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
-    if (outcome === 'exit') return STATUS.EXIT;
+    while (outcome === 'exit') {
+      if (!this.#inBlock || this.#cpu.serveExit === null) return STATUS.EXIT;
+      if (!this.#serve(record)) return STATUS.SERVED;
+      if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
+      if (!this.#payAgain(record)) return STATUS.MICROCODE;
+      outcome = shape.run(this.#cpu, operands);
+      if (outcome !== 'exit') this.#cpu.mmu.fragments.drop();
+    }
     this.#noteHits();
     if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
     else if (shape.rep) state.rflags |= RFLAGS.RF; // as above, in `#run`

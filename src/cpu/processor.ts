@@ -72,25 +72,31 @@ export class Processor implements Shared {
 function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
   return {
     slowRead(low, high, access, record) {
-      try {
-        return running.cpu.mmu.slowRead(low, high, access, record);
-      } catch (thrown) {
-        return running.cpu.guestMode.keep(thrown);
+      for (;;) {
+        try {
+          return running.cpu.mmu.slowRead(low, high, access, record);
+        } catch (thrown) {
+          if (!running.cpu.guestMode.triesAgain(thrown, access, record)) return 0;
+        }
       }
     },
     slowOpen(low, high, access, record) {
-      try {
-        return running.cpu.mmu.slowOpen(low, high, access, record);
-      } catch (thrown) {
-        return running.cpu.guestMode.keep(thrown);
+      for (;;) {
+        try {
+          return running.cpu.mmu.slowOpen(low, high, access, record);
+        } catch (thrown) {
+          if (!running.cpu.guestMode.triesAgain(thrown, access, record)) return 0;
+        }
       }
     },
     slowWrite(low, high, access, record, valueLow, valueHigh) {
-      try {
-        running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh);
-        return 1;
-      } catch (thrown) {
-        return running.cpu.guestMode.keep(thrown);
+      for (;;) {
+        try {
+          running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh);
+          return 1;
+        } catch (thrown) {
+          if (!running.cpu.guestMode.triesAgain(thrown, access, record)) return 0;
+        }
       }
     },
     checkSegment(register, offset, access, record) {

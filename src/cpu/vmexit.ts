@@ -67,7 +67,7 @@ export function exitName(reason: number): ExitName {
   return name;
 }
 
-/** Builds the union from the exit fields. Not for BUDGET, AHEAD and STOPPED, which are no VM exits. */
+/** Builds the union from the exit fields. Not for BUDGET, AHEAD, STOPPED and SERVED, which are no VM exits. */
 export function readExit(state: CpuState): Exit {
   const reason = exitName(state.exitReason);
   const place = { rip: state.rip, length: state.exitLength };
@@ -125,6 +125,7 @@ export function readExit(state: CpuState): Exit {
     case 'BUDGET':
     case 'AHEAD':
     case 'STOPPED':
+    case 'SERVED':
       throw new RangeError(`${reason} is no VM exit: it has a reason and nothing more`);
     case 'EXTERNAL_INTERRUPT':
     case 'INTERRUPT_WINDOW':

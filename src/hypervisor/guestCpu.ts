@@ -15,19 +15,26 @@ export interface Injection {
 
 export interface GuestCpu {
   readonly state: CpuState;
-  /** Units used by the last `enter`. */
+  /** Units used since the last `grant`. */
   readonly used: number;
+  /**
+   * Serves an exit while its instruction is under way, with `used` and the exit as behind `run`. True: `grant` was called, the
+   * guest goes on. False: `run` returns SERVED. Null: each exit ends `run`.
+   */
+  serveExit: ((reason: ExitReason) => boolean) | null;
   readonly controls: Controls;
   /** What guest code reaches of the physical CPU, where the MSR bitmaps let it; a write of it ends the run with BUDGET. */
   physicalMsrs: PhysicalMsrs | null;
-  /** Why `enter` last returned STOPPED. */
+  /** Why `run` last returned STOPPED. */
   readonly stopped: { readonly what: string; readonly hint: string } | null;
 
+  /** VM entry: `run` may use `budget` units, and observe time until more than `horizon` of them are used. */
+  grant(budget: number, horizon: number): void;
   /**
-   * Runs guest code: until exactly `budget` units are used, at a VM exit, or (AHEAD) at an instruction that observes time
-   * once more than `horizon` units are used. Advances `state.tsc` by the units used.
+   * Runs guest code: until exactly the units granted are used, at a VM exit, or (AHEAD) at an instruction that observes time
+   * past the horizon. Advances `state.tsc` by the units used.
    */
-  enter(budget: number, horizon: number): ExitReason;
+  run(): ExitReason;
   /** The last exit as data. */
   exit(): Exit;
   /** Steps over the exited instruction: RIP, interrupt shadow, one unit of time. */

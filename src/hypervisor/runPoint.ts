@@ -6,6 +6,8 @@
 // at that point, and charges and does from there on exactly what the other one would have. The order is that of the run loop.
 
 import type { SavedFields } from '../cpu/savedFields.ts';
+import type { SleepRequest } from '../host/sleep.ts';
+import { CONTINUE, type Disposition } from './exits/handler.ts';
 
 export const RUN_POINT = {
   /** Not begun: userspace is about to call KVM_RUN. */
@@ -40,6 +42,10 @@ export class RunPlace {
   /** EXITED and HANDLING: the exit's reason, and what a fast path has made of it. */
   reason = 0;
   fastpath = 0;
+  /** At the end of an exit's handler: what came of it. */
+  disposition: Disposition = CONTINUE;
+  /** What the thread waits for at its point, after an exit that was served in place; null: nothing. */
+  pause: SleepRequest | null = null;
   /** POLLING and BLOCKED: position at which the vCPU halted, */
   haltedAt = 0;
   /** ... until when it polls, */

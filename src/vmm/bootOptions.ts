@@ -55,6 +55,8 @@ export interface BootOptions {
   readonly probes?: Probes;
   /** Run every instruction form by call (see ProcessorOptions). */
   readonly noHot?: boolean;
+  /** Every exit leaves generated code; slower, and no different. */
+  readonly noInPlace?: boolean;
   /** What executes the semantics (see ProcessorOptions). */
   readonly engine?: NonNullable<ProcessorOptions['engine']>;
 }

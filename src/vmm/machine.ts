@@ -39,6 +39,7 @@ import { apply, checkImage, collect, type Snapshot, type ThreadOwner } from './s
 import { identityOf, restoredImage } from './snapshot/savedImage.ts';
 import type { RestoreOptions } from './snapshot/savedOptions.ts';
 import { SnapshotError } from './snapshot/snapshotError.ts';
+import { serveExit } from '../hypervisor/run.ts';
 import { vcpuThread, type Userspace } from './userspace.ts';
 import { reportVcpu } from './vcpuReport.ts';
 
@@ -341,6 +342,8 @@ export class Machine implements Userspace {
       cpu.features = features;
       for (const { index, direction } of PASSTHROUGH) cpu.controls.allowMsr(index, direction);
     }
+    if (this.options.noInPlace !== true)
+      for (const vcpu of vcpus) vcpu.guest.serveExit = (reason) => serveExit(vcpu, reason);
   }
 
   /** A thread that the restored host has. */

@@ -89,12 +89,12 @@ describe('an NMI for a vCPU on its way into the guest', () => {
 
   it('would be lost if the vCPU read its requests and then set its mode', async () => {
     const turned = await load({
-      file: 'src/hypervisor/run.ts',
+      file: 'src/hypervisor/entry.ts',
       from: /(\n *vcpu\.mode = VCPU_MODE\.IN_GUEST;)([^]*?)(\n {2}return null;)/,
       to: '$2$1$3',
     });
     expect(preemptVcpu(turned).lost).toContainEqual(
-      expect.stringMatching(/^write Vcpu\.mode in prepareEntry \(src\/hypervisor\/run\.ts:/),
+      expect.stringMatching(/^write Vcpu\.mode in prepareEntry \(src\/hypervisor\/entry\.ts:/),
     );
   });
 

@@ -272,11 +272,11 @@ describe('timer interrupts', () => {
     const rig = rigOf([[...enableTimer, sti, wrmsr(MSR.TSC_DEADLINE, deadline), { run: 100_000 }, shutdown]]);
     const vcpu = rig.vm.vcpus[0]!;
     let at = 0n;
-    const { enter } = rig.guests[0]!;
-    rig.guests[0]!.enter = function (budget, horizon) {
+    const { run } = rig.guests[0]!;
+    rig.guests[0]!.run = function () {
       const before = this.delivered.length;
       const tsc = this.state.tsc;
-      const reason = enter.call(this, budget, horizon);
+      const reason = run.call(this);
       if (this.delivered.length > before) at = tsc;
       return reason;
     };

@@ -33,7 +33,11 @@ export class ScriptedCpu implements GuestCpu {
   readonly state: CpuState = stateAt(new Views(new ArrayBuffer(STATE_SIZE)), 0);
   readonly controls = new Controls();
   physicalMsrs: GuestCpu['physicalMsrs'] = null;
+  /** Exits of a script are never served in place. */
+  serveExit = null;
   used = 0;
+  #budget = 0;
+  #horizon = 0;
   stopped: { what: string; hint: string } | null = null;
   halfway = false;
   /** What is left of the script; when it is empty the guest spins for ever. */
@@ -60,11 +64,16 @@ export class ScriptedCpu implements GuestCpu {
     this.script = script;
   }
 
-  enter(budget: number, horizon: number): ExitReason {
+  grant(budget: number, horizon: number): void {
+    this.#budget = budget;
+    this.#horizon = horizon;
+  }
+
+  run(): ExitReason {
     this.used = 0;
     this.state.vectoringEvent = 0;
     if (this.controls.virtualApic !== null) virtualizePpr(this.state, this.controls.virtualApic);
-    const reason = this.#run(budget, horizon);
+    const reason = this.#run(this.#budget, this.#horizon);
     this.state.tsc += BigInt(this.used);
     this.state.exitReason = reason;
     return reason;

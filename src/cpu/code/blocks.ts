@@ -82,6 +82,9 @@ export class Blocks implements CodeCache {
   /** The page that the scratch records were last decoded from, and how many they are. */
   #scratchPage = 0;
   #scratchRecords = 0;
+  /** The block that they are a copy of, NO_KEY if of none, and the most of it that was asked for. */
+  #scratchKey = NO_KEY;
+  #scratchMost = 0;
   /** Counts drops of the whole cache: jump caches filled before are void. */
   generation = 0;
 
@@ -134,13 +137,20 @@ export class Blocks implements CodeCache {
   scratch(page: number, offset: number, mode: CodeMode, count: number, end = PAGE_SIZE): number {
     const at = this.#map.scratch;
     const most = Math.min(count, SCRATCH_SIZE / RECORD_SIZE - 1, LONGEST_BLOCK);
+    const key = keyOf(page, offset, mode);
+    if (key === this.#scratchKey && most === this.#scratchMost) return at;
     this.#scratchPage = page;
     this.#scratchRecords = this.#decodeRun(at, page, offset, mode, most, 'STOP', end);
+    // What a block marks and nobody has written since needs no second decoding: waits and device accesses repeat themselves.
+    const isCopy = end === PAGE_SIZE && this.#scratchRecords > 0 && this.#blocks.has(key);
+    this.#scratchKey = isCopy ? key : NO_KEY;
+    this.#scratchMost = most;
     return this.#scratchRecords === 0 ? 0 : at;
   }
 
   /** The same for one straddling instruction. */
   scratchStraddling(page: number, offset: number, next: number, mode: CodeMode): number {
+    this.#scratchKey = NO_KEY;
     this.#decodeStraddling(this.#map.scratch, page, offset, next, mode, 'STOP');
     return this.#map.scratch;
   }
@@ -152,7 +162,10 @@ export class Blocks implements CodeCache {
 
   invalidate(page: number, first: number, last: number): void {
     // The block that the scratch records are a copy of marks their lines: once it is dropped, nothing else would tell.
-    if (page === this.#scratchPage) this.#resync(this.#map.scratch, this.#scratchRecords);
+    if (page === this.#scratchPage) {
+      this.#resync(this.#map.scratch, this.#scratchRecords);
+      this.#scratchKey = NO_KEY;
+    }
     const blocks = this.#inPage.get(page);
     if (!blocks) return;
     for (const block of [...blocks]) {
@@ -166,6 +179,7 @@ export class Blocks implements CodeCache {
     this.#blocks.clear();
     this.#inPage.clear();
     this.#top = this.#map.codeCache;
+    this.#scratchKey = NO_KEY;
     this.generation++;
   }
 
@@ -290,6 +304,7 @@ function environmentFor({ form, segment, addressSize }: Decoded, mode: CodeMode)
 
 /** Keys of straddling blocks lie above those of the others. */
 const KEYS = 2 ** 40;
+const NO_KEY = -1;
 const keyOf = (page: number, offset: number, mode: CodeMode): number => (page + offset) * 16 + mode;
 
 /** A record that is no instruction: nothing remains, no link is known. */

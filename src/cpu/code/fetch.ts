@@ -175,6 +175,14 @@ export class Fetch {
     if (next === offset) views.i32[(record + RECORD.fallThrough) >> 2] = block;
   }
 
+  /** Whether RIP is what `setRip` would make it (false also where the page ends), and decoded code still what it was. */
+  standsAt(record: number, extra: number): boolean {
+    const offset = this.#state.views.u16[(record + RECORD.ripOffset) >> 1]! + extra;
+    const distance = (this.#u32[this.#rip]! - this.#u32[this.#ripPage]!) >>> 0;
+    if (distance !== offset || this.#u32[this.#rip + 1] !== this.#u32[this.#ripPage + 1]) return false;
+    return this.#blocks.generation === this.#generation;
+  }
+
   /** RIP = the record's address + `extra`. */
   setRip(record: number, extra: number): void {
     const low = this.#u32[this.#ripPage]! + this.#state.views.u16[(record + RECORD.ripOffset) >> 1]! + extra;

@@ -17,4 +17,6 @@ export const STATUS = {
   RAISED: 7,
   /** The record's microcode is done, and then exits: the exit fields are filled. */
   TRAP: 8,
+  /** The record's exit was served in place, and guest mode ends: everything is set. */
+  SERVED: 9,
 } as const;

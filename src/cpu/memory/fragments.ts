@@ -26,6 +26,8 @@ export class Fragments {
   /** Value of the last fragment that was replayed as a read. */
   valueLow = 0;
   valueHigh = 0;
+  /** The access under way is all that its instruction asks of devices: its fragment is used up with it. */
+  once = false;
   /** Guest physical page that `pendingPage` found, in halves. */
   gpaLow = 0;
   gpaHigh = 0;
@@ -80,6 +82,7 @@ export class Fragments {
     u32[this.#next] = 0;
     u32[this.#done] = 0;
     u32[this.#count] = 0;
+    this.once = false;
   }
 
   /**
@@ -162,6 +165,7 @@ export class Fragments {
         u32[at + WORD.KIND] === kind;
       if (!same) this.#mismatch(at, kind, gpaLow, gpaHigh, info);
       u32[this.#next] = index + 1;
+      if (this.once) this.drop();
       return at;
     }
     if (index >= FRAGMENTS) {

@@ -6,7 +6,7 @@ import { is64BitMode, isRealMode } from '../segments/codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
 import { accessThrough, linearAddress } from '../segments/segmentation.ts';
-import type { CpuState } from '../state.ts';
+import { OFFSET, type CpuState } from '../state.ts';
 import type { MicrocodeCpu, Operands } from './microcode.ts';
 
 /** #GP(0) outside of ring 0. */
@@ -69,7 +69,7 @@ export function writeGpr(state: CpuState, register: number, bytes: number, value
 export const truncate32 = (value: number, bytes: number): number =>
   bytes >= 4 ? value >>> 0 : value & ((1 << (8 * bytes)) - 1);
 export function writeGpr32(state: CpuState, register: number, bytes: 1 | 2 | 4, value: number): void {
-  const at = state.at('gpr', register);
+  const at = state.base + OFFSET.gpr + 8 * register;
   if (bytes === 4) state.setGpr32(register, value);
   else if (bytes === 2) state.views.u16[at >> 1] = value;
   else state.views.u8[at] = value;

@@ -31,4 +31,4 @@ export function say(vcpu: Vcpu, action: string): void {
   vcpu.action = action;
 }
 
-export type VmxExitName = Exclude<ExitName, 'BUDGET' | 'AHEAD' | 'STOPPED'>;
+export type VmxExitName = Exclude<ExitName, 'BUDGET' | 'AHEAD' | 'STOPPED' | 'SERVED'>;

@@ -11,6 +11,7 @@ const KEPT = {
   costs: 'by name',
   probes: 'anew',
   noHot: 'anew',
+  noInPlace: 'anew',
   engine: 'anew',
   host: 'never',
   swap: 'never',
@@ -37,7 +38,7 @@ type Kept = { [K in keyof typeof KEPT]: (typeof KEPT)[K] extends 'kept' ? K : ne
 export type SavedOptions = Pick<BootOptions, Kept> & { readonly costs?: string };
 
 /** How a restored machine is watched and executed. */
-export type RestoreOptions = Pick<BootOptions, 'probes' | 'noHot' | 'engine'>;
+export type RestoreOptions = Pick<BootOptions, 'probes' | 'noHot' | 'noInPlace' | 'engine'>;
 
 export function saveOptions(options: BootOptions, presets: ReadonlySet<string>): SavedOptions {
   const kept = Object.entries(options).filter(
