@@ -97,6 +97,7 @@ const derived = {
   bounds: array(u64, 6, 16),    // of each segment: {readEnd u64, writeEnd u64}, see codeMode.ts
   budget: i32,                  // units left after the block being run
   aheadBelow: i32,              // a time-observing instruction leaves when budget + its remaining units is below this
+  processorControls: u32,       // PROCESSOR_CONTROLS as of the last entry
   tscEnd: u64,                  // guest TSC when the budget is used up: TSC = tscEnd - budget - record.remaining
   status: i32,                  // why generated code returned (interpreter.ts)
   lastRecord: i32,              // the record that asked to leave

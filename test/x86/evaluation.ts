@@ -90,6 +90,7 @@ export function evaluateForm(
     branch: unused,
     repeatIf: unused,
     skipIf: unused,
+    microcodeIf: unused,
   };
   try {
     describe(form, backEnd);

@@ -6,7 +6,7 @@ import { constant, i32, i64, type Expr } from '../../wasm/expr.ts';
 import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
 import { describe } from '../../x86/places.ts';
-import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../../x86/backEnd.ts';
+import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
 import { SEGMENT } from '../../x86/names/registers.ts';
 import { RSP } from '../../x86/semantics.ts';
 import { ACCESS, type AccessKind } from '../memory/access.ts';
@@ -24,8 +24,8 @@ import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE } from '../state.ts';
 import { highWord, lowWord } from '../words.ts';
 
 const LEAVE = 0;
-/** Thrown where an instruction ends before anything is done. */
-const skipped = {};
+/** Thrown where an instruction ends before its description does: `#next` is set. */
+const ended = {};
 const PAGE_MASK = 0xfffn;
 const MASK32 = 0xffff_ffffn;
 
@@ -79,8 +79,8 @@ class Evaluator implements BackEnd {
     try {
       describe(form, this);
     } catch (thrown) {
-      if (thrown !== skipped) throw thrown;
-      return this.#record + RECORD_SIZE;
+      if (thrown !== ended) throw thrown;
+      return this.#next!;
     }
     if (this.#next !== null) return this.#next;
     this.#commit();
@@ -165,7 +165,7 @@ class Evaluator implements BackEnd {
   immediate2(): Expr<'i32'> {
     return i32(this.#u16(RECORD.slot2));
   }
-  stateField(name: 'tscAux'): Expr<'i64'> {
+  stateField(name: StateField): Expr<'i64'> {
     return i64(this.#cpu.state[name]);
   }
 
@@ -259,6 +259,11 @@ class Evaluator implements BackEnd {
   tsc(): Expr<'i64'> {
     return i64(this.#cpu.state.tscEnd - BigInt(this.#unitsLeft()));
   }
+  microcodeIf(when: Expr<'i32'>): void {
+    if (evaluate(when) === 0n) return;
+    this.#next = this.#microcode();
+    throw ended;
+  }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     if (evaluate(when) === 0n) return;
     if (fault === 'de') raise.de();
@@ -301,7 +306,9 @@ class Evaluator implements BackEnd {
     }
   }
   skipIf(when: Expr<'i32'>): void {
-    if (evaluate(when) !== 0n) throw skipped;
+    if (evaluate(when) === 0n) return;
+    this.#next = this.#record + RECORD_SIZE;
+    throw ended;
   }
 
   #commit(): void {
