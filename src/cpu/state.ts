@@ -185,6 +185,10 @@ class StateBlock {
   gpr32(index: number): number {
     return this.views.u32[((this.base + OFFSET.gpr) >> 2) + 2 * index]!;
   }
+  /** High half of a general register, likewise. */
+  gprHigh(index: number): number {
+    return this.views.u32[((this.base + OFFSET.gpr) >> 2) + 2 * index + 1]!;
+  }
   /** Writes a 32-bit value and zeroes the upper half, as a 32-bit instruction does. */
   setGpr32(index: number, value: number): void {
     const at = ((this.base + OFFSET.gpr) >> 2) + 2 * index;

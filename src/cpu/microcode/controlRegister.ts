@@ -39,13 +39,15 @@ export const movToCr: Microcode = (cpu, insn) => {
   requireExisting(cr);
   requireRing0(state);
   switch (cr) {
-    case 0:
+    case 0: {
       if (changesOwned(value, controls.cr0)) return exit();
-      commit(setCr0(cpu, keepOwned(value, state.cr0, controls.cr0)));
-      break;
+      const old = state.cr0;
+      commit(setCr0(cpu, keepOwned(value, old, controls.cr0)));
+      return ((state.cr0 ^ old) & (CR0.PE | CR0.PG)) === 0n ? 'next' : 'end';
+    }
     case 2:
       state.cr2 = value;
-      break;
+      return 'next';
     case 3:
       if (controls.cr3LoadExiting) return exit();
       commit(setCr3(cpu, value));
@@ -57,7 +59,7 @@ export const movToCr: Microcode = (cpu, insn) => {
     default:
       if (controls.cr8LoadExiting) return exit();
       commit(setCr8(cpu, value));
-      if (controls.virtualApic !== null) return writeVirtualCr8(state, controls.virtualApic, value);
+      return controls.virtualApic === null ? 'next' : writeVirtualCr8(state, controls.virtualApic, value);
   }
   return 'end';
 };
