@@ -143,6 +143,7 @@ export class Controls {
   /** PROCESSOR_CONTROLS, for generated code. */
   get processorControls(): number {
     return (
+      (this.interruptWindow ? PROCESSOR_CONTROLS.INTERRUPT_WINDOW : 0) |
       (this.rdtscExiting ? PROCESSOR_CONTROLS.RDTSC_EXITING : 0) |
       (this.pauseExiting ? PROCESSOR_CONTROLS.PAUSE_EXITING : 0)
     );

@@ -21,7 +21,7 @@ import type { Mmu } from './memory/mmu.ts';
 import { nameInstruction } from './code/nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands } from './code/operands.ts';
 import { RECORD } from './code/records.ts';
-import { OFFSET } from './state.ts';
+import { OFFSET, SHADOW_TIMED } from './state.ts';
 import { addUnits } from './units.ts';
 import { isVirtualInterruptPending, takeVirtualInterrupt, type VirtualApic } from './virtualApic.ts';
 
@@ -232,6 +232,25 @@ export class GuestMode {
     const { state } = this.#cpu;
     this.#fetch.enterPage();
     this.#engine(record);
+    try {
+      return this.#left();
+    } finally {
+      if (state.shadow !== 0) {
+        this.#ageShadow(state.budget);
+        state.shadow &= ~SHADOW_TIMED;
+      }
+    }
+  }
+
+  /** A shadow that was cast in running code is over once its instruction has retired. */
+  #ageShadow(left: number): void {
+    const { state } = this.#cpu;
+    if ((state.shadow & SHADOW_TIMED) !== 0 && left < state.shadowEnd) state.shadow = 0;
+  }
+
+  /** Generated code has left: what for? */
+  #left(): Step {
+    const { state, mmu } = this.#cpu;
     switch (state.status) {
       case STATUS.JUMP:
         this.#fetch.link(state.lastRecord);
@@ -244,6 +263,11 @@ export class GuestMode {
         return state.exitReason as ExitReason;
       case STATUS.TRAP:
         return state.exitReason as ExitReason;
+      case STATUS.END:
+        state.budget += this.#remaining(state.lastRecord) - 1;
+        this.#fetch.setRip(state.lastRecord, state.views.u8[state.lastRecord + RECORD.length]!);
+        mmu.selectViews();
+        return CONTINUE;
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);
         return CONTINUE;
@@ -322,6 +346,7 @@ export class GuestMode {
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
+    if (state.shadow !== 0) this.#ageShadow(state.budget + this.#remaining(record));
     if (shape === null) return nameInstruction(state, this.#cpu.mmu);
     if (shape.observesTime)
       addUnits(this.#cpu.state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));

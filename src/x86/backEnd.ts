@@ -19,7 +19,7 @@ export type Place =
   | { readonly kind: 'immediate'; readonly value?: bigint };
 
 /** `processorControls`: PROCESSOR_CONTROLS. */
-export type StateField = 'tscAux' | 'cr4' | 'cpl' | 'processorControls';
+export type StateField = 'tscAux' | 'cr4' | 'cpl' | 'rvi' | 'processorControls';
 
 export type FaultName = 'de' | 'br' | 'ud' | 'gp';
 
@@ -71,6 +71,10 @@ export interface BackEnd {
   stateField(name: StateField): Expr<'i64'>;
   /** The row's microcode executes the instruction, with nothing done yet, if `when`: what is rare of it. */
   microcodeIf(when: Expr<'i32'>): void;
+  /** Interrupts stay blocked for one more instruction, if `when`. Held until the instruction commits. */
+  shadowIf(when: Expr<'i32'>): void;
+  /** Behind the instruction the CPU looks what it runs under, if `when`: events, views, single steps. Last. */
+  attendIf(when: Expr<'i32'>): void;
   faultIf(when: Expr<'i32'>, fault: FaultName): void;
   /** Raises #GP unless the target is canonical, or within the limit of CS. Before anything is stored. */
   checkTarget(target: Expr<'i64'>): void;

@@ -2,7 +2,7 @@
 // cache control, virtualisation, time. Nearly all are microcode.
 
 import { i32, i64 } from '../wasm/expr.ts';
-import { CR4, PROCESSOR_CONTROLS } from './names/registers.ts';
+import { CR4, PROCESSOR_CONTROLS, RFLAGS } from './names/registers.ts';
 import { row, type InstructionExit, type RowOptions } from './row.ts';
 import { dst, RAX, RCX, RDX, type Semantics } from './semantics.ts';
 
@@ -45,6 +45,28 @@ const readTscAndAux: Semantics = (op) => {
   op.setReg(RCX, op.low(op.stateField('tscAux')));
 };
 
+const cli: RowOptions = {
+  written: 'i',
+  semantics: (op) => {
+    op.microcodeIf(op.isInterruptFlagForbidden());
+    op.setSystemFlags(op.systemFlags().and(i32(~RFLAGS.IF)));
+  },
+  microcode: 'refusedByIopl',
+};
+/** Interrupts stay blocked for one more instruction if they were. */
+const sti: RowOptions = {
+  written: 'i',
+  semantics: (op) => {
+    op.microcodeIf(op.isInterruptFlagForbidden());
+    const flags = op.systemFlags();
+    const enables = op.let(flags.and(i32(RFLAGS.IF)).eqz());
+    op.setSystemFlags(flags.or(i32(RFLAGS.IF)));
+    op.shadowIf(enables);
+    op.attendIf(enables.and(op.isInterruptAwaited()));
+  },
+  microcode: 'refusedByIopl',
+};
+
 /** A signed index, and memory with its lower and its upper limit, both inclusive. */
 const bound: RowOptions = {
   access: 'r',
@@ -63,8 +85,8 @@ export const SYSTEM = [
   row('62 /r',           'bound',     'Gz,Ma',  bound),
   row('9B',              'fwait',     '',       { cpuid: 'FPU', microcode: 'fwait' }),
   row('F4',              'hlt',       '',       ring0('hlt', 'HLT')),
-  row('FA',              'cli',       '',       { written: 'i', endsBlock: true, microcode: 'cli' }),
-  row('FB',              'sti',       '',       { written: 'i', endsBlock: true, microcode: 'sti' }),
+  row('FA',              'cli',       '',       cli),
+  row('FB',              'sti',       '',       sti),
   row('0F 00 /0',        'sldt',      'Rv/Mw',  { access: 'w', microcode: 'sldt', exits: 'LDTR_TR' }),
   row('0F 00 /1',        'str',       'Rv/Mw',  { access: 'w', microcode: 'str', exits: 'LDTR_TR' }),
   row('0F 00 /2',        'lldt',      'Ew',     ring0('lldt', 'LDTR_TR')),

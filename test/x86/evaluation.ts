@@ -91,6 +91,8 @@ export function evaluateForm(
     repeatIf: unused,
     skipIf: unused,
     microcodeIf: unused,
+    shadowIf: unused,
+    attendIf: unused,
   };
   try {
     describe(form, backEnd);

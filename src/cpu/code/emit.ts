@@ -8,14 +8,14 @@ import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
 import { RSP } from '../../x86/semantics.ts';
-import { CR0 } from '../../x86/names/registers.ts';
+import { CR0, SHADOW } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
 import type { Environment } from '../segments/codeMode.ts';
 import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
 import { ControlEmitter, type Flow } from './emitControl.ts';
 import type { HandlerImports } from './imports.ts';
 import { RECORD, SLOT_OFFSETS, registerOffset } from './records.ts';
-import { FIELDS, OFFSET } from '../state.ts';
+import { FIELDS, OFFSET, SHADOW_TIMED } from '../state.ts';
 import { STATUS } from './status.ts';
 import { emitManyIterations } from './manyIterations.ts';
 import { ViewAccess } from './viewAccess.ts';
@@ -193,6 +193,23 @@ export class HandlerBackEnd implements BackEnd {
   }
   microcodeIf(when: Expr<'i32'>): void {
     this.#fn.if(when, () => this.#callMicrocode());
+  }
+  shadowIf(when: Expr<'i32'>): void {
+    const held = this.let(when);
+    const shadow = this.#field('i32', 1, OFFSET.shadow).or(i32(SHADOW.STI | SHADOW_TIMED));
+    this.#pending.push(() =>
+      this.#fn.if(held, () => {
+        this.#fn.store(1, this.#state, shadow, OFFSET.shadow);
+        this.#fn.store(4, this.#state, this.#unitsLeft().sub(i32(1)), OFFSET.shadowEnd);
+      }),
+    );
+  }
+  attendIf(when: Expr<'i32'>): void {
+    const held = this.let(when);
+    this.#commit();
+    this.#ended = true;
+    this.#fn.if(held, () => this.#control.leave(STATUS.END));
+    this.#control.next();
   }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     const vector = { de: VECTOR.DE, br: VECTOR.BR, ud: VECTOR.UD, gp: VECTOR.GP }[fault];

@@ -7,7 +7,7 @@ import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
 import { describe } from '../../x86/places.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
-import { SEGMENT } from '../../x86/names/registers.ts';
+import { SEGMENT, SHADOW } from '../../x86/names/registers.ts';
 import { RSP } from '../../x86/semantics.ts';
 import { ACCESS, type AccessKind } from '../memory/access.ts';
 import { isCanonicalAddress } from '../canonical.ts';
@@ -20,7 +20,7 @@ import { CLOSING, HANDLERS, SPECIAL, type Closing, type Handler } from './handle
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { linearAddress } from '../segments/segmentation.ts';
 import { segmentBase, segmentLimit } from '../segments/segments.ts';
-import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE } from '../state.ts';
+import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE, SHADOW_TIMED } from '../state.ts';
 import { highWord, lowWord } from '../words.ts';
 
 const LEAVE = 0;
@@ -263,6 +263,19 @@ class Evaluator implements BackEnd {
     if (evaluate(when) === 0n) return;
     this.#next = this.#microcode();
     throw ended;
+  }
+  shadowIf(when: Expr<'i32'>): void {
+    if (evaluate(when) === 0n) return;
+    const { state } = this.#cpu;
+    this.#pending.push(() => {
+      state.shadow |= SHADOW.STI | SHADOW_TIMED;
+      state.shadowEnd = this.#unitsLeft() - 1;
+    });
+  }
+  attendIf(when: Expr<'i32'>): void {
+    const attends = evaluate(when) !== 0n;
+    this.#commit();
+    this.#next = attends ? this.#leave(STATUS.END) : this.#record + RECORD_SIZE;
   }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     if (evaluate(when) === 0n) return;

@@ -17,4 +17,6 @@ export const STATUS = {
   RAISED: 7,
   /** The record's microcode is done, and then exits: the exit fields are filled. */
   TRAP: 8,
+  /** The record is done, and what the CPU runs under has changed: look again. */
+  END: 9,
 } as const;
