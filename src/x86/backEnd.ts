@@ -19,7 +19,7 @@ export type Place =
   | { readonly kind: 'immediate'; readonly value?: bigint };
 
 /** `processorControls`: PROCESSOR_CONTROLS. */
-export type StateField = 'tscAux' | 'cr4' | 'cpl' | 'rvi' | 'processorControls';
+export type StateField = 'tscAux' | 'cr4' | 'cpl' | 'rvi' | 'kernelGsBase' | 'gsBase' | 'processorControls';
 
 export type FaultName = 'de' | 'br' | 'ud' | 'gp';
 
@@ -69,6 +69,8 @@ export interface BackEnd {
   tsc(): Expr<'i64'>;
   /** A field of the CPU's state by name, zero-extended, for the few instructions that ask for one. */
   stateField(name: StateField): Expr<'i64'>;
+  /** Held until the instruction commits. */
+  setStateField(name: StateField, value: Expr<'i64'>): void;
   /** The row's microcode executes the instruction, with nothing done yet, if `when`: what is rare of it. */
   microcodeIf(when: Expr<'i32'>): void;
   /** Interrupts stay blocked for one more instruction, if `when`. Held until the instruction commits. */

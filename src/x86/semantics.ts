@@ -328,7 +328,10 @@ export class Op<T extends Int> {
     return this.let(this.#backEnd.tsc());
   }
   stateField(name: StateField): Expr<'i64'> {
-    return this.#backEnd.stateField(name);
+    return this.let(this.#backEnd.stateField(name));
+  }
+  setStateField(name: StateField, value: Expr<'i64'>): void {
+    this.#backEnd.setStateField(name, value);
   }
   /** 1 outside of ring 0 while these bits of CR4 are set. */
   isUserUnder(cr4: bigint): Expr<'i32'> {

@@ -67,6 +67,17 @@ const sti: RowOptions = {
   microcode: 'refusedByIopl',
 };
 
+const swapgs: RowOptions = {
+  ...only64,
+  cpl0: true,
+  semantics: (op) => {
+    op.faultIf(op.stateField('cpl').ne(i64(0)), 'gp');
+    const base = op.stateField('gsBase');
+    op.setStateField('gsBase', op.stateField('kernelGsBase'));
+    op.setStateField('kernelGsBase', base);
+  },
+};
+
 /** A signed index, and memory with its lower and its upper limit, both inclusive. */
 const bound: RowOptions = {
   access: 'r',
@@ -143,7 +154,7 @@ export const SYSTEM = [
   row('F3 0F 01 /ED',    'testui',    '',       { ...only64, cpuid: 'UINTR' }),
   row('F3 0F 01 /EE',    'clui',      '',       { ...only64, cpuid: 'UINTR' }),
   row('F3 0F 01 /EF',    'stui',      '',       { ...only64, cpuid: 'UINTR' }),
-  row('0F 01 /F8',       'swapgs',    '',       { ...only64, ...ring0('swapgs') }),
+  row('0F 01 /F8',       'swapgs',    '',       swapgs),
   row('0F 01 /F9',       'rdtscp',    '',       { ...time, cpuid: 'RDTSCP', exits: 'RDTSCP', semantics: readTscAndAux, microcode: 'rdtscp' }),
   row('NP 0F 01 /FA',    'monitorx',  '',       { addressed: 'memory', cpuid: 'MONITORX' }),
   row('F3 0F 01 /FA',    'mcommit',   '',       { cpuid: 'MCOMMIT', written: 'oszapc' }),

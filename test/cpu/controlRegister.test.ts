@@ -56,7 +56,8 @@ describe('which values are legal', () => {
     ['CR8, 16', 8, 16n, null],
   ])('%s', (_, cr, value, stored) => {
     const before = read(cr);
-    expect(write(cr, value)).toEqual(stored === null ? GP0 : cr === 3 || cr === 4 ? END : NEXT);
+    const ends = cr === 3 || cr === 4 || (cr === 0 && ((value ^ before) & CR0.CD) !== 0n);
+    expect(write(cr, value)).toEqual(stored === null ? GP0 : ends ? END : NEXT);
     expect(read(cr)).toBe(stored ?? before);
   });
 
@@ -238,7 +239,7 @@ describe('bits that the hypervisor owns', () => {
     expect(cpu.exit()).toMatchObject({ cr: 0, access: 'clts' });
     cpu.controls.cr0.shadow = CR0.PE;
     state.cr0 |= CR0.TS;
-    expect(system.execute('clts')).toEqual(END);
+    expect(system.execute('clts')).toEqual(NEXT);
     expect(state.cr0 & CR0.TS).toBe(CR0.TS);
   });
   it.each([
@@ -258,7 +259,7 @@ describe('LMSW and CLTS without a hypervisor', () => {
     state.setGpr(GPR.RAX, 0xffffn & ~CR0.PE & ~CR0.EM);
     expect(system.execute('lmsw', { reg0: GPR.RAX })).toEqual(END);
     expect(state.cr0).toBe(RUNNING | CR0.MP | CR0.TS);
-    expect(system.execute('clts')).toEqual(END);
+    expect(system.execute('clts')).toEqual(NEXT);
     expect(state.cr0).toBe(RUNNING | CR0.MP);
   });
 });

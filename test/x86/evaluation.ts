@@ -85,6 +85,7 @@ export function evaluateForm(
     relativeTarget: unused,
     tsc: unused,
     stateField: unused,
+    setStateField: unused,
     checkTarget: unused,
     jump: unused,
     branch: unused,

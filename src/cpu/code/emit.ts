@@ -15,7 +15,8 @@ import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
 import { ControlEmitter, type Flow } from './emitControl.ts';
 import type { HandlerImports } from './imports.ts';
 import { RECORD, SLOT_OFFSETS, registerOffset } from './records.ts';
-import { FIELDS, OFFSET, SHADOW_TIMED } from '../state.ts';
+import { OFFSET, SHADOW_TIMED } from '../state.ts';
+import { STATE_FIELDS } from './stateFields.ts';
 import { STATUS } from './status.ts';
 import { emitManyIterations } from './manyIterations.ts';
 import { ViewAccess } from './viewAccess.ts';
@@ -96,7 +97,13 @@ export class HandlerBackEnd implements BackEnd {
     return this.#u16(RECORD.slot2);
   }
   stateField(name: StateField): Expr<'i64'> {
-    return this.#field('i64', FIELDS[name].stride, OFFSET[name]);
+    const { offset, bytes } = STATE_FIELDS[name];
+    return this.#field('i64', bytes, offset);
+  }
+  setStateField(name: StateField, value: Expr<'i64'>): void {
+    const { offset, bytes } = STATE_FIELDS[name];
+    const held = this.let(value);
+    this.#pending.push(() => this.#fn.store(bytes, this.#state, held, offset));
   }
 
   // Addresses and memory

@@ -18,6 +18,7 @@ import { evaluate } from './evaluate.ts';
 import { raise } from '../fault.ts';
 import { CLOSING, HANDLERS, SPECIAL, type Closing, type Handler } from './handlers.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
+import { STATE_FIELDS } from './stateFields.ts';
 import { linearAddress } from '../segments/segmentation.ts';
 import { segmentBase, segmentLimit } from '../segments/segments.ts';
 import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE, SHADOW_TIMED } from '../state.ts';
@@ -150,13 +151,14 @@ class Evaluator implements BackEnd {
     return width === 64 ? i64(value) : constant('i32', value);
   }
   setRegister(register: Register, width: Width, value: Expr<Int>): void {
+    this.#hold(this.#offsetOf(register), width >= 32 ? 8 : width / 8, BigInt.asUintN(width, evaluate(value)));
+  }
+  /** Stores the low bytes of a value in the state block, once the instruction commits. */
+  #hold(offset: number, bytes: number, value: bigint): void {
     const { views, base } = this.#cpu.state;
-    const at = base + this.#offsetOf(register);
-    const stored = BigInt.asUintN(width, evaluate(value));
+    const at = base + offset;
     this.#pending.push(() => {
-      if (width >= 32) views.data.setBigUint64(at, stored, true);
-      else
-        for (let byte = 0; byte < width / 8; byte++) views.u8[at + byte] = Number((stored >> BigInt(8 * byte)) & 0xffn);
+      for (let byte = 0; byte < bytes; byte++) views.u8[at + byte] = Number((value >> BigInt(8 * byte)) & 0xffn);
     });
   }
   immediate(): Expr<'i64'> {
@@ -166,7 +168,12 @@ class Evaluator implements BackEnd {
     return i32(this.#u16(RECORD.slot2));
   }
   stateField(name: StateField): Expr<'i64'> {
-    return i64(this.#cpu.state[name]);
+    const { offset, bytes } = STATE_FIELDS[name];
+    return i64(BigInt.asUintN(8 * bytes, this.#field(offset)));
+  }
+  setStateField(name: StateField, value: Expr<'i64'>): void {
+    const { offset, bytes } = STATE_FIELDS[name];
+    this.#hold(offset, bytes, evaluate(value));
   }
 
   // Memory

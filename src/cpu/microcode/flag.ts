@@ -2,7 +2,6 @@
 
 import { CR4, RFLAGS } from '../../x86/names/registers.ts';
 import { raise, stop } from '../fault.ts';
-import { changeFlags } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
 const USER_CPL = 3;
@@ -18,14 +17,14 @@ export const refusedByIopl: Microcode = ({ state }) => {
 /** #UD, not #GP, outside of ring 0. */
 export const stac: Microcode = ({ state, mmu }) => {
   if (state.cpl !== 0) raise.ud();
-  changeFlags(state, RFLAGS.AC, 0);
+  state.rflags |= RFLAGS.AC;
   mmu.selectViews();
   return 'next';
 };
 
 export const clac: Microcode = ({ state, mmu }) => {
   if (state.cpl !== 0) raise.ud();
-  changeFlags(state, 0, RFLAGS.AC);
+  state.rflags &= ~RFLAGS.AC;
   mmu.selectViews();
   return 'next';
 };
