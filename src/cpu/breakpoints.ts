@@ -13,7 +13,7 @@ import { CR4, DR7 } from '../x86/names/registers.ts';
 import { PAGE_MASK } from '../x86/names/paging.ts';
 import { ACCESS } from './memory/access.ts';
 import { watchSignal } from './fault.ts';
-import type { CpuState } from './state.ts';
+import { OFFSET, type CpuState } from './state.ts';
 import { TAGS } from './memory/views.ts';
 import { joinWords } from './words.ts';
 
@@ -21,7 +21,9 @@ const COUNT = 4;
 /** R/W of a breakpoint. */
 const ON = { EXECUTION: 0, WRITE: 1, PORT: 2, ACCESS: 3 } as const;
 /** Bytes that a breakpoint covers, less one, by LEN. The address is aligned to it. */
-const LAST_BYTE: readonly bigint[] = [0n, 1n, 7n, 3n];
+const LAST_BYTE: readonly number[] = [0, 1, 7, 3];
+const ENABLES = Number(DR7.ENABLES);
+const DR7_AT = OFFSET.dr + 8 * 7;
 const PORTS = 0xffffn;
 
 export class Breakpoints {
@@ -38,7 +40,7 @@ export class Breakpoints {
   readonly #low = new Int32Array(COUNT);
   readonly #high = new Int32Array(COUNT);
   readonly #on = new Uint8Array(COUNT);
-  readonly #lastByte: bigint[] = [0n, 0n, 0n, 0n];
+  readonly #lastByte = new Uint8Array(COUNT);
   readonly #enabled = new Uint8Array(COUNT);
 
   constructor(state: CpuState) {
@@ -47,17 +49,22 @@ export class Breakpoints {
 
   /** DR0 to DR3 or DR7 have changed. Returns whether generated code may meet a breakpoint now. */
   refresh(): boolean {
-    const dr = (index: number): bigint => this.#state.views.u64[this.#state.at('dr', index) >> 3]!;
-    const dr7 = Number(dr(7));
+    const { views, base } = this.#state;
+    const dr7 = this.#state.low(DR7_AT);
     this.executing = this.watching = false;
+    // Guests without breakpoints write DR7 at each switch of tasks and each #DB.
+    if ((dr7 & ENABLES) === 0) {
+      this.#enabled.fill(0);
+      return false;
+    }
+    const registers = (base + OFFSET.dr) >> 2;
     for (let i = 0; i < COUNT; i++) {
       const fields = dr7 >>> (DR7.FIELDS_SHIFT + 4 * i);
       const on = (this.#on[i] = fields & 3);
-      const lastByte = on === ON.EXECUTION ? 0n : LAST_BYTE[(fields >> 2) & 3]!;
-      const address = dr(i) & ~lastByte;
+      const lastByte = on === ON.EXECUTION ? 0 : LAST_BYTE[(fields >> 2) & 3]!;
       this.#lastByte[i] = lastByte;
-      this.#low[i] = Number(address & 0xffff_ffffn);
-      this.#high[i] = Number(address >> 32n);
+      this.#low[i] = views.u32[registers + 2 * i]! & ~lastByte;
+      this.#high[i] = views.u32[registers + 2 * i + 1]!;
       const enabled = ((dr7 >> (2 * i)) & 3) !== 0;
       this.#enabled[i] = enabled ? 1 : 0;
       if (enabled && on === ON.EXECUTION) this.executing = true;
@@ -123,7 +130,7 @@ export class Breakpoints {
       if (port ? on !== ON.PORT : on !== ON.ACCESS && !(write && on === ON.WRITE)) continue;
       const full = joinWords(this.#low[i]!, this.#high[i]!);
       const first = mask === null ? full : full & mask;
-      const within = BigInt.asUintN(64, address - first) <= this.#lastByte[i]!;
+      const within = BigInt.asUintN(64, address - first) <= BigInt(this.#lastByte[i]!);
       if (within || BigInt.asUintN(64, first - address) < size) matching |= 1 << i;
     }
     return this.#enabledOf(matching);

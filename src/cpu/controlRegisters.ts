@@ -65,11 +65,21 @@ const CR4_FEATURES: readonly (readonly [bit: bigint, feature: CpuidFeature])[] =
   [CR4.PCIDE, 'PCID'], [CR4.OSXSAVE, 'XSAVE'], [CR4.SMEP, 'SMEP'], [CR4.SMAP, 'SMAP'],
 ];
 
-/** Why a processor with these features does not have this value in CR4; null: it may. */
-export function illegalCr4(value: bigint, longMode: boolean, features: Features): string | null {
+const reservedCr4 = new WeakMap<Features, bigint>();
+
+/** Bits that CR4 of a processor with these features does not have. */
+function reservedOfCr4(features: Features): bigint {
+  const known = reservedCr4.get(features);
+  if (known !== undefined) return known;
   let defined = CR4.PCE;
   for (const [bit, feature] of CR4_FEATURES) if (features.has(feature)) defined |= bit;
-  const reserved = value & ~defined;
+  reservedCr4.set(features, ~defined);
+  return ~defined;
+}
+
+/** Why a processor with these features does not have this value in CR4; null: it may. */
+export function illegalCr4(value: bigint, longMode: boolean, features: Features): string | null {
+  const reserved = value & reservedOfCr4(features);
   if (reserved !== 0n) return `CR4 has ${cr4Bits(reserved)}, which the processor model does not offer`;
   return longMode && !isSet(value, CR4.PAE) ? 'CR4.PAE is clear in long mode' : null;
 }

@@ -1,6 +1,7 @@
 // VM-execution controls: what a guest does that makes the CPU exit (SDM vol. 3, 24.6). The hypervisor owns and sets them;
 // microcode and event delivery ask them. Nothing here acts.
 
+import { PROCESSOR_CONTROLS } from '../x86/names/registers.ts';
 import type { SavedFields } from './savedFields.ts';
 import type { VirtualApic } from './virtualApic.ts';
 
@@ -137,6 +138,15 @@ export class Controls {
       if ((this.#io[byte >> 3]! >> (byte & 7)) & 1) return true;
     }
     return false;
+  }
+
+  /** PROCESSOR_CONTROLS, for generated code. */
+  get processorControls(): number {
+    return (
+      (this.interruptWindow ? PROCESSOR_CONTROLS.INTERRUPT_WINDOW : 0) |
+      (this.rdtscExiting ? PROCESSOR_CONTROLS.RDTSC_EXITING : 0) |
+      (this.pauseExiting ? PROCESSOR_CONTROLS.PAUSE_EXITING : 0)
+    );
   }
 
   /** What a snapshot keeps; `virtualApic` is its owner's business. */

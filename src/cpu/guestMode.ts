@@ -38,7 +38,7 @@ import type { Mmu } from './memory/mmu.ts';
 import { nameInstruction } from './code/nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands } from './code/operands.ts';
 import { RECORD } from './code/records.ts';
-import { OFFSET } from './state.ts';
+import { OFFSET, SHADOW_TIMED } from './state.ts';
 import { addUnits } from './units.ts';
 import { isVirtualInterruptPending, takeVirtualInterrupt, type VirtualApic } from './virtualApic.ts';
 
@@ -267,6 +267,25 @@ export class GuestMode {
     const { state } = this.#cpu;
     this.#fetch.enterPage();
     this.#engine(record);
+    try {
+      return this.#left();
+    } finally {
+      if (state.shadow !== 0) {
+        this.#ageShadow(state.budget);
+        state.shadow &= ~SHADOW_TIMED;
+      }
+    }
+  }
+
+  /** A shadow that was cast in running code is over once its instruction has retired. */
+  #ageShadow(left: number): void {
+    const { state } = this.#cpu;
+    if ((state.shadow & SHADOW_TIMED) !== 0 && left < state.shadowEnd) state.shadow = 0;
+  }
+
+  /** Generated code has left: what for? */
+  #left(): Step {
+    const { state, mmu } = this.#cpu;
     switch (state.status) {
       case STATUS.JUMP:
         this.#fetch.link(state.lastRecord);
@@ -281,6 +300,11 @@ export class GuestMode {
         return state.exitReason as ExitReason;
       case STATUS.SERVED:
         return EXIT.SERVED;
+      case STATUS.END:
+        state.budget += this.#remaining(state.lastRecord) - 1;
+        this.#fetch.setRip(state.lastRecord, state.views.u8[state.lastRecord + RECORD.length]!);
+        mmu.selectViews();
+        return CONTINUE;
       case STATUS.RESYNC:
         this.#undo(state.lastRecord);
         return CONTINUE;
@@ -332,6 +356,11 @@ export class GuestMode {
     return EXIT.STOPPED;
   }
 
+  /** An exit can be served in place: its instruction is one of a block's, and nothing is special about it. */
+  get #servesInPlace(): boolean {
+    return this.#inBlock && this.#cpu.serveExit !== null && this.#cpu.state.shadow === 0;
+  }
+
   /** Has an exit at a record served in place: RIP is the record's, and what was paid for the rest of the block given back. */
   #serve(record: number): boolean {
     const { state } = this.#cpu;
@@ -370,11 +399,12 @@ export class GuestMode {
   /** An access of generated code threw: true, its exit was served in place and it is to be tried again; false, it is kept. */
   triesAgain(thrown: unknown, access: number, record: number): boolean {
     const { fragments } = this.#cpu.mmu;
-    const { exitInfo, views } = this.#cpu.state;
+    const { state } = this.#cpu;
     // An instruction with several accesses has to find all of their fragments when one of them is not served in place.
-    const isWhole = (exitInfo & EXIT_INFO.SIZE) === (access & ACCESS.SIZE);
-    const isAlone = !fragments.pending || (isWhole && ACCESSES_ONCE[views.u16[record >> 1]!] !== 0);
-    if (thrown !== exitSignal || !isAlone || !this.#inBlock || this.#cpu.serveExit === null) {
+    const isWhole = (state.exitInfo & EXIT_INFO.SIZE) === (access & ACCESS.SIZE);
+    const isAlone = !fragments.pending || (isWhole && ACCESSES_ONCE[state.views.u16[record >> 1]!] !== 0);
+    if (state.shadow !== 0) this.#ageShadow(state.budget + this.#remaining(record));
+    if (thrown !== exitSignal || !isAlone || !this.#servesInPlace) {
       this.keep(thrown);
       return false;
     }
@@ -418,6 +448,7 @@ export class GuestMode {
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
+    if (state.shadow !== 0) this.#ageShadow(state.budget + this.#remaining(record));
     if (shape === null) return nameInstruction(state, this.#cpu.mmu);
     if (shape.observesTime)
       addUnits(this.#cpu.state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
@@ -425,7 +456,7 @@ export class GuestMode {
     let outcome = shape.run(this.#cpu, operands);
     if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
     while (outcome === 'exit') {
-      if (!this.#inBlock || this.#cpu.serveExit === null) return STATUS.EXIT;
+      if (!this.#servesInPlace) return STATUS.EXIT;
       if (!this.#serve(record)) return STATUS.SERVED;
       if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
       if (!this.#payAgain(record)) return STATUS.MICROCODE;

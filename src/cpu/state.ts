@@ -45,6 +45,9 @@ export const TLB_ENTRY_SIZE = 24;
 export const FRAGMENTS = 16;
 export const FRAGMENT_SIZE = 40;
 
+/** In `shadow` while code runs: it covers the instruction that begins with `shadowEnd` units left, none behind it. */
+export const SHADOW_TIMED = 0x80;
+
 /** Segment registers in the machine's order. */
 export const SEGMENTS = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'] as const;
 /** Each segment cache: base u64 @0, limit u32 @8 (bytes, expanded), attributes u16 @12 (VMX access-rights layout), selector u16 @14. */
@@ -97,6 +100,8 @@ const derived = {
   bounds: array(u64, 6, 16),    // of each segment: {readEnd u64, writeEnd u64}, see codeMode.ts
   budget: i32,                  // units left after the block being run
   aheadBelow: i32,              // a time-observing instruction leaves when budget + its remaining units is below this
+  shadowEnd: i32,               // units left when the instruction under a shadow that is SHADOW_TIMED has begun
+  processorControls: u32,       // PROCESSOR_CONTROLS as of the last entry
   tscEnd: u64,                  // guest TSC when the budget is used up: TSC = tscEnd - budget - record.remaining
   status: i32,                  // why generated code returned (interpreter.ts)
   lastRecord: i32,              // the record that asked to leave
@@ -183,6 +188,10 @@ class StateBlock {
   /** Low half of a general register, as an unsigned number: what most of the hypervisor wants, without a bigint. */
   gpr32(index: number): number {
     return this.views.u32[((this.base + OFFSET.gpr) >> 2) + 2 * index]!;
+  }
+  /** High half of a general register, likewise. */
+  gprHigh(index: number): number {
+    return this.views.u32[((this.base + OFFSET.gpr) >> 2) + 2 * index + 1]!;
   }
   /** Writes a 32-bit value and zeroes the upper half, as a 32-bit instruction does. */
   setGpr32(index: number, value: number): void {

@@ -120,13 +120,17 @@ export function processPostedInterrupts(
   state.rvi = Math.max(state.rvi, highestVector(page, IRR));
 }
 
+/** Behind what may have made a virtual interrupt deliverable. */
+const evaluated = (state: CpuState, apic: VirtualApic): Outcome =>
+  isVirtualInterruptPending(state, apic) ? 'end' : 'next';
+
 /** TPR virtualisation (29.1.2). */
 function virtualizeTpr(state: CpuState, apic: VirtualApic): Outcome {
   if (apic.virtualInterruptDelivery) {
     virtualizePpr(state, apic);
-    return 'end';
+    return evaluated(state, apic);
   }
-  if (apic.page[TPR]! >> CLASS_SHIFT >= apic.tprThreshold) return 'end';
+  if (apic.page[TPR]! >> CLASS_SHIFT >= apic.tprThreshold) return 'next';
   return trap(state, EXIT.TPR_BELOW_THRESHOLD);
 }
 
@@ -137,15 +141,15 @@ function virtualizeEoi(state: CpuState, apic: VirtualApic): Outcome {
   clearVector(page, ISR, vector);
   state.svi = highestVector(page, ISR);
   virtualizePpr(state, apic);
-  if (((eoiExitBitmap[vector >> 5]! >>> (vector & 31)) & 1) === 0) return 'end';
+  if (((eoiExitBitmap[vector >> 5]! >>> (vector & 31)) & 1) === 0) return evaluated(state, apic);
   return trap(state, EXIT.EOI_INDUCED, BigInt(vector));
 }
 
 /** Self-IPI virtualisation (29.1.5). */
-function virtualizeSelfIpi(state: CpuState, { page }: VirtualApic, vector: number): Outcome {
-  setVector(page, IRR, vector);
+function virtualizeSelfIpi(state: CpuState, apic: VirtualApic, vector: number): Outcome {
+  setVector(apic.page, IRR, vector);
   state.rvi = Math.max(state.rvi, vector);
-  return 'end';
+  return evaluated(state, apic);
 }
 
 function trap(

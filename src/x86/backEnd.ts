@@ -18,6 +18,9 @@ export type Place =
   /** `stored`: the immediate is in the record; otherwise it is the constant `value`. */
   | { readonly kind: 'immediate'; readonly value?: bigint };
 
+/** `processorControls`: PROCESSOR_CONTROLS. */
+export type StateField = 'tscAux' | 'cr4' | 'cpl' | 'rvi' | 'kernelGsBase' | 'gsBase' | 'processorControls';
+
 export type FaultName = 'de' | 'br' | 'ud' | 'gp';
 
 /** A memory operand that is read and then perhaps written: the write was probed for when it was opened. */
@@ -64,8 +67,16 @@ export interface BackEnd {
   relativeTarget(): Expr<'i64'>;
   /** The guest's time stamp counter at this instruction. */
   tsc(): Expr<'i64'>;
-  /** A field of the CPU's state by name, for the few instructions that read one (RDTSCP, RDPID). */
-  stateField(name: 'tscAux'): Expr<'i64'>;
+  /** A field of the CPU's state by name, zero-extended, for the few instructions that ask for one. */
+  stateField(name: StateField): Expr<'i64'>;
+  /** Held until the instruction commits. */
+  setStateField(name: StateField, value: Expr<'i64'>): void;
+  /** The row's microcode executes the instruction, with nothing done yet, if `when`: what is rare of it. */
+  microcodeIf(when: Expr<'i32'>): void;
+  /** Interrupts stay blocked for one more instruction, if `when`. Held until the instruction commits. */
+  shadowIf(when: Expr<'i32'>): void;
+  /** Behind the instruction the CPU looks what it runs under, if `when`: events, views, single steps. Last. */
+  attendIf(when: Expr<'i32'>): void;
   faultIf(when: Expr<'i32'>, fault: FaultName): void;
   /** Raises #GP unless the target is canonical, or within the limit of CS. Before anything is stored. */
   checkTarget(target: Expr<'i64'>): void;

@@ -1,12 +1,18 @@
 // Rows that change nothing a program can see: NOPs, prefetches, fences, cache-line hints, branch markers.
 // Encodings that the manuals reserve as NOPs (0F 0D, 0F 18 to 0F 1F) are NOPs wherever nothing else claims them.
 
+import { PROCESSOR_CONTROLS } from './names/registers.ts';
 import { row, type RowOptions } from './row.ts';
 import { dst, type Semantics } from './semantics.ts';
 
 const nothing: Semantics = () => {};
 
 const nop: RowOptions = { access: 'n', semantics: nothing };
+const pause: RowOptions = {
+  exits: 'PAUSE_INSTRUCTION',
+  semantics: (op) => op.exitUnder(PROCESSOR_CONTROLS.PAUSE_EXITING),
+  microcode: 'pause',
+};
 const prefetch: RowOptions = { access: 'n', cpuid: 'SSE', semantics: nothing };
 const prefetchw: RowOptions = { ...prefetch, cpuid: 'PREFETCHW', without: 'nop' };
 const fence: RowOptions = { cpuid: 'SSE2', semantics: nothing };
@@ -16,7 +22,7 @@ const cacheLine: RowOptions = { access: 'n', semantics: (op) => void op.readZext
 // prettier-ignore
 export const HINT = [
   row('REX.B0 90',          'nop',         '',   { semantics: nothing }),
-  row('F3 90',              'pause',       '',   { exits: 'PAUSE_INSTRUCTION', endsBlock: true, microcode: 'pause' }),
+  row('F3 90',              'pause',       '',   pause),
   row('0F 0D /r',           'nop',         'Ev,Gv', { access: 'n n', semantics: nothing }),
   row('0F 0D /0',           'prefetch',    'Mb', prefetchw),
   row('0F 0D /1',           'prefetchw',   'Mb', prefetchw),

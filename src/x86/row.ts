@@ -76,7 +76,7 @@ export interface RowOptions {
   /** What the encoding is on processors without that bit, by mnemonic: an older instruction, whose prefix they ignore. #UD if left out. */
   readonly without?: string;
   readonly semantics?: Semantics;
-  /** Executed by the TypeScript microcode of this name. */
+  /** Executed by the TypeScript microcode of this name; beside semantics: where these say so (`microcodeIf`). */
   readonly microcode?: string;
 }
 

@@ -8,8 +8,8 @@ import { constant, i64, select, type Expr } from '../wasm/expr.ts';
 import type { Int, Type } from '../wasm/types.ts';
 import * as arithmetic from './flags.ts';
 import type { Width } from './flags.ts';
-import type { BackEnd, FaultName, MemoryCell, Place, Register, Segment } from './backEnd.ts';
-import { GPR } from './names/registers.ts';
+import type { BackEnd, FaultName, MemoryCell, Place, Register, Segment, StateField } from './backEnd.ts';
+import { GPR, IOPL_SHIFT, PROCESSOR_CONTROLS } from './names/registers.ts';
 
 /** What an instruction does. Generic in the type that holds its operands: i32 for 8 to 32 bits, i64 for 64. */
 export type Semantics = <T extends Int>(op: Op<T>) => void;
@@ -327,8 +327,41 @@ export class Op<T extends Int> {
   tsc(): Expr<'i64'> {
     return this.let(this.#backEnd.tsc());
   }
-  stateField(name: 'tscAux'): Expr<'i64'> {
-    return this.#backEnd.stateField(name);
+  stateField(name: StateField): Expr<'i64'> {
+    return this.let(this.#backEnd.stateField(name));
+  }
+  setStateField(name: StateField, value: Expr<'i64'>): void {
+    this.#backEnd.setStateField(name, value);
+  }
+  /** 1 outside of ring 0 while these bits of CR4 are set. */
+  isUserUnder(cr4: bigint): Expr<'i32'> {
+    const inForce = this.stateField('cr4').and(i64(cr4)).ne(i64(0));
+    return this.stateField('cpl').ne(i64(0)).and(inForce);
+  }
+  /** 1 where IOPL keeps IF from being changed. */
+  isInterruptFlagForbidden(): Expr<'i32'> {
+    const iopl = this.systemFlags().shrU(constant('i32', IOPL_SHIFT)).and(constant('i32', 3));
+    return this.stateField('cpl').wrap().gtU(iopl);
+  }
+  /** 1 if something waits for IF: an interrupt window, a virtual interrupt. */
+  isInterruptAwaited(): Expr<'i32'> {
+    const window = this.stateField('processorControls')
+      .wrap()
+      .and(constant('i32', PROCESSOR_CONTROLS.INTERRUPT_WINDOW));
+    return window.or(this.stateField('rvi').wrap()).ne(constant('i32', 0));
+  }
+  microcodeIf(when: Expr<'i32'>): void {
+    this.#backEnd.microcodeIf(when);
+  }
+  shadowIf(when: Expr<'i32'>): void {
+    this.#backEnd.shadowIf(when);
+  }
+  attendIf(when: Expr<'i32'>): void {
+    this.#backEnd.attendIf(when);
+  }
+  /** The row's microcode exits, with nothing done yet, if the hypervisor has set this one of PROCESSOR_CONTROLS. */
+  exitUnder(control: number): void {
+    this.#backEnd.microcodeIf(this.stateField('processorControls').wrap().and(constant('i32', control)));
   }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     this.#backEnd.faultIf(when, fault);

@@ -20,13 +20,38 @@ const pushFlags: Semantics = (op) => {
   op.push(op.fit(system.or(op.packedFlags())));
 };
 
+/** What POPF loads at any privilege, of the flags that are not arithmetic; AC and ID only where it pops 32 bits of them. */
+const ALWAYS = RFLAGS.TF | RFLAGS.DF | RFLAGS.NT;
+const ALWAYS_WIDE = ALWAYS | RFLAGS.AC | RFLAGS.ID;
+
+/** VM, VIF and VIP stay, RF is cleared (SDM vol. 2, POPF). */
+const popFlags: Semantics = (op) => {
+  const image = op.let(op.pop().wrap());
+  const always = i32(op.width === 16 ? ALWAYS : ALWAYS_WIDE);
+  const ofIopl = select(op.isInterruptFlagForbidden(), i32(0), i32(RFLAGS.IF));
+  const ofRing0 = select(op.stateField('cpl').eqz(), i32(RFLAGS.IOPL), i32(0));
+  const loaded = op.let(always.or(ofIopl).or(ofRing0));
+  const before = op.systemFlags();
+  const kept = before.and(loaded.or(i32(RFLAGS.RF)).xor(i32(-1)));
+  const after = op.let(kept.or(image.and(loaded)));
+  op.setPackedFlags(image);
+  op.setSystemFlags(after);
+  const changed = op.let(before.xor(after));
+  const enables = changed.and(after).and(i32(RFLAGS.IF)).ne(i32(0));
+  const steps = after
+    .and(i32(RFLAGS.TF))
+    .or(changed.and(i32(RFLAGS.AC)))
+    .ne(i32(0));
+  op.attendIf(steps.or(enables.and(op.isInterruptAwaited())));
+};
+
 const stack: RowOptions = { d64: true, stack: true };
 const push: RowOptions = { ...stack, access: 'r', semantics: (op) => op.push(op.read(dst)) };
 const pop: RowOptions = { ...stack, access: 'w', semantics: popInto };
 const pusha: RowOptions = { stack: true, modes: 'no64', size: 'v', microcode: 'pusha' };
 const popa: RowOptions = { stack: true, modes: 'no64', size: 'v', microcode: 'popa' };
 const pushf: RowOptions = { ...stack, access: 'r', read: 'oszapcditrvx', semantics: pushFlags };
-const popf: RowOptions = { ...stack, access: 'w', written: 'oszapcditrvx', endsBlock: true, microcode: 'popf' };
+const popf: RowOptions = { ...stack, access: 'w', written: 'oszapcditrvx', semantics: popFlags };
 const enter: RowOptions = { ...stack, size: 'v', microcode: 'enter' };
 const leave: RowOptions = { ...stack, size: 'v', semantics: unwindFrame };
 

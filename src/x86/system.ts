@@ -2,8 +2,9 @@
 // cache control, virtualisation, time. Nearly all are microcode.
 
 import { i32, i64 } from '../wasm/expr.ts';
+import { CR4, PROCESSOR_CONTROLS, RFLAGS } from './names/registers.ts';
 import { row, type InstructionExit, type RowOptions } from './row.ts';
-import { dst } from './semantics.ts';
+import { dst, RAX, RCX, RDX, type Semantics } from './semantics.ts';
 
 /** Privileged microcode that ends its block. */
 const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
@@ -24,12 +25,58 @@ const table = (microcode: string): RowOptions => ({
 });
 const vmx: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'VMX', exits: 'VMX_INSTRUCTION', microcode: 'vmx' };
 const svm: RowOptions = { cpl0: true, endsBlock: true, cpuid: 'SVM', microcode: 'svm' };
-const time: RowOptions = { observesTime: true, endsBlock: true };
+const time: RowOptions = { observesTime: true };
 const invalid: RowOptions = { endsBlock: true, semantics: (op) => op.faultIf(i32(1), 'ud') };
 const wait: RowOptions = { endsBlock: true, access: 'r', written: 'oszapc', cpuid: 'WAITPKG' };
 const base: RowOptions = { modes: 'only64', cpuid: 'FSGSBASE' };
 const shadow: RowOptions = { cpuid: 'CET_SS' };
 const only64 = { modes: 'only64' } as const;
+
+/** EDX:EAX = TSC. */
+const readTsc: Semantics = (op) => {
+  op.faultIf(op.isUserUnder(CR4.TSD), 'gp');
+  op.exitUnder(PROCESSOR_CONTROLS.RDTSC_EXITING);
+  const tsc = op.tsc();
+  op.setReg(RAX, op.low(tsc));
+  op.setReg(RDX, op.low(tsc.shrU(i64(32))));
+};
+const readTscAndAux: Semantics = (op) => {
+  readTsc(op);
+  op.setReg(RCX, op.low(op.stateField('tscAux')));
+};
+
+const cli: RowOptions = {
+  written: 'i',
+  semantics: (op) => {
+    op.microcodeIf(op.isInterruptFlagForbidden());
+    op.setSystemFlags(op.systemFlags().and(i32(~RFLAGS.IF)));
+  },
+  microcode: 'refusedByIopl',
+};
+/** Interrupts stay blocked for one more instruction if they were. */
+const sti: RowOptions = {
+  written: 'i',
+  semantics: (op) => {
+    op.microcodeIf(op.isInterruptFlagForbidden());
+    const flags = op.systemFlags();
+    const enables = op.let(flags.and(i32(RFLAGS.IF)).eqz());
+    op.setSystemFlags(flags.or(i32(RFLAGS.IF)));
+    op.shadowIf(enables);
+    op.attendIf(enables.and(op.isInterruptAwaited()));
+  },
+  microcode: 'refusedByIopl',
+};
+
+const swapgs: RowOptions = {
+  ...only64,
+  cpl0: true,
+  semantics: (op) => {
+    op.faultIf(op.stateField('cpl').ne(i64(0)), 'gp');
+    const base = op.stateField('gsBase');
+    op.setStateField('gsBase', op.stateField('kernelGsBase'));
+    op.setStateField('kernelGsBase', base);
+  },
+};
 
 /** A signed index, and memory with its lower and its upper limit, both inclusive. */
 const bound: RowOptions = {
@@ -49,8 +96,8 @@ export const SYSTEM = [
   row('62 /r',           'bound',     'Gz,Ma',  bound),
   row('9B',              'fwait',     '',       { cpuid: 'FPU', microcode: 'fwait' }),
   row('F4',              'hlt',       '',       ring0('hlt', 'HLT')),
-  row('FA',              'cli',       '',       { written: 'i', endsBlock: true, microcode: 'cli' }),
-  row('FB',              'sti',       '',       { written: 'i', endsBlock: true, microcode: 'sti' }),
+  row('FA',              'cli',       '',       cli),
+  row('FB',              'sti',       '',       sti),
   row('0F 00 /0',        'sldt',      'Rv/Mw',  { access: 'w', microcode: 'sldt', exits: 'LDTR_TR' }),
   row('0F 00 /1',        'str',       'Rv/Mw',  { access: 'w', microcode: 'str', exits: 'LDTR_TR' }),
   row('0F 00 /2',        'lldt',      'Ew',     ring0('lldt', 'LDTR_TR')),
@@ -107,8 +154,8 @@ export const SYSTEM = [
   row('F3 0F 01 /ED',    'testui',    '',       { ...only64, cpuid: 'UINTR' }),
   row('F3 0F 01 /EE',    'clui',      '',       { ...only64, cpuid: 'UINTR' }),
   row('F3 0F 01 /EF',    'stui',      '',       { ...only64, cpuid: 'UINTR' }),
-  row('0F 01 /F8',       'swapgs',    '',       { ...only64, ...ring0('swapgs') }),
-  row('0F 01 /F9',       'rdtscp',    '',       { ...time, cpuid: 'RDTSCP', exits: 'RDTSCP', microcode: 'rdtscp' }),
+  row('0F 01 /F8',       'swapgs',    '',       swapgs),
+  row('0F 01 /F9',       'rdtscp',    '',       { ...time, cpuid: 'RDTSCP', exits: 'RDTSCP', semantics: readTscAndAux, microcode: 'rdtscp' }),
   row('NP 0F 01 /FA',    'monitorx',  '',       { addressed: 'memory', cpuid: 'MONITORX' }),
   row('F3 0F 01 /FA',    'mcommit',   '',       { cpuid: 'MCOMMIT', written: 'oszapc' }),
   row('NP 0F 01 /FB',    'mwaitx',    '',       { endsBlock: true, cpuid: 'MONITORX' }),
@@ -130,7 +177,7 @@ export const SYSTEM = [
   row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true }),
   row('0F 23 /r',        'mov',       'Dn,Rn',  { ...ring0('movToDr', 'DR_ACCESS'), ignoresMod: true }),
   row('0F 30',           'wrmsr',     '',       ring0('wrmsr', 'MSR_WRITE')),
-  row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC', microcode: 'rdtsc' }),
+  row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC', semantics: readTsc, microcode: 'rdtsc' }),
   row('0F 32',           'rdmsr',     '',       { ...ring0('rdmsr', 'MSR_READ'), observesTime: true }),
   row('0F 33',           'rdpmc',     '',       { ...time, exits: 'RDPMC', microcode: 'rdpmc' }),
   row('0F 34',           'sysenter',  '',       { endsBlock: true, cpuid: 'SEP', written: 'ir', microcode: 'sysenter' }),

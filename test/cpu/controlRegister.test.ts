@@ -56,7 +56,8 @@ describe('which values are legal', () => {
     ['CR8, 16', 8, 16n, null],
   ])('%s', (_, cr, value, stored) => {
     const before = read(cr);
-    expect(write(cr, value)).toEqual(stored === null ? GP0 : END);
+    const ends = cr === 3 || cr === 4 || (cr === 0 && ((value ^ before) & CR0.CD) !== 0n);
+    expect(write(cr, value)).toEqual(stored === null ? GP0 : ends ? END : NEXT);
     expect(read(cr)).toBe(stored ?? before);
   });
 
@@ -214,7 +215,7 @@ describe('bits that the hypervisor owns', () => {
     expect(system.gpr(GPR.RCX)).toBe((RUNNING & ~CR0.NE) | CR0.TS);
   });
   it('keep their real value when the guest writes what it sees', () => {
-    expect(write(0, ((RUNNING & ~CR0.NE) | CR0.TS) & ~CR0.WP)).toEqual(END);
+    expect(write(0, ((RUNNING & ~CR0.NE) | CR0.TS) & ~CR0.WP)).toEqual(NEXT);
     expect(state.cr0).toBe(RUNNING & ~CR0.WP);
     expect(write(4, LONG | CR4.PCE | CR4.TSD)).toEqual(END);
     expect(state.cr4).toBe(LONG | CR4.TSD);
@@ -238,7 +239,7 @@ describe('bits that the hypervisor owns', () => {
     expect(cpu.exit()).toMatchObject({ cr: 0, access: 'clts' });
     cpu.controls.cr0.shadow = CR0.PE;
     state.cr0 |= CR0.TS;
-    expect(system.execute('clts')).toEqual(END);
+    expect(system.execute('clts')).toEqual(NEXT);
     expect(state.cr0 & CR0.TS).toBe(CR0.TS);
   });
   it.each([
@@ -258,7 +259,7 @@ describe('LMSW and CLTS without a hypervisor', () => {
     state.setGpr(GPR.RAX, 0xffffn & ~CR0.PE & ~CR0.EM);
     expect(system.execute('lmsw', { reg0: GPR.RAX })).toEqual(END);
     expect(state.cr0).toBe(RUNNING | CR0.MP | CR0.TS);
-    expect(system.execute('clts')).toEqual(END);
+    expect(system.execute('clts')).toEqual(NEXT);
     expect(state.cr0).toBe(RUNNING | CR0.MP);
   });
 });
@@ -274,15 +275,15 @@ describe('debug registers', () => {
     return system.gpr(GPR.RDX);
   };
   it('hold addresses; DR6 and DR7 have fixed bits', () => {
-    expect(set(1, 0x1234n)).toEqual(END);
+    expect(set(1, 0x1234n)).toEqual(NEXT);
     expect(get(1)).toBe(0x1234n);
-    expect(set(6, 0xffff_ffffn)).toEqual(END);
+    expect(set(6, 0xffff_ffffn)).toEqual(NEXT);
     expect(get(6)).toBe(DR6.FIXED | 0xe00fn);
-    expect(set(7, 0xffff_dc00n & ~0x2000n)).toEqual(END);
+    expect(set(7, 0xffff_dc00n & ~0x2000n)).toEqual(NEXT);
     expect(get(7)).toBe(0xffff_0400n);
   });
   it('DR4 and DR5 are DR6 and DR7, or #UD with CR4.DE', () => {
-    expect(set(5, 0x400n)).toEqual(END);
+    expect(set(5, 0x400n)).toEqual(NEXT);
     expect(dr(7)).toBe(0x400n);
     expect(get(4)).toBe(get(6));
     state.cr4 |= CR4.DE;
@@ -292,7 +293,13 @@ describe('debug registers', () => {
   it('DR6 and DR7 are #GP(0) beyond 32 bits, DR0 to DR3 take any address', () => {
     expect(set(6, 1n << 32n)).toEqual(GP0);
     expect(set(7, 1n << 63n)).toEqual(GP0);
-    expect(set(0, 1n << 47n)).toEqual(END);
+    expect(set(0, 1n << 47n)).toEqual(NEXT);
+  });
+  it('end the block where a breakpoint may be met from then on, and no longer once none is enabled', () => {
+    expect(set(0, 0x1234n)).toEqual(NEXT);
+    expect(set(7, 0x401n)).toEqual(END);
+    expect(set(0, 0x5678n)).toEqual(END);
+    expect(set(7, 0x400n)).toEqual(NEXT);
   });
   it('DR7.GD makes the next access a #DB', () => {
     set(7, DR7.GD);

@@ -14,6 +14,7 @@ import { TestSystem, type Ending } from './system.ts';
 const system = new TestSystem();
 const { cpu, state } = system;
 const END = { outcome: 'end' } as const;
+const NEXT = { outcome: 'next' } as const;
 const GP0 = { fault: VECTOR.GP, code: 0 } as const;
 const { L, DB, G, P, S } = SEGMENT_ATTRIBUTE;
 const REAL = CR0.ET;
@@ -124,9 +125,9 @@ describe('CR0.PG', () => {
     system.write(Number(DIRECTORY), 0x83n);
     setRegisters(PROTECTED, CR4.PSE, 0n);
     const beyond = 0x40_0000n;
-    expect(system.attempt(() => void cpu.mmu.read(0x1234n, 4, 'data'))).toEqual({ outcome: 'next' });
+    expect(system.attempt(() => void cpu.mmu.read(0x1234n, 4, 'data'))).toEqual(NEXT);
     writeCr(0, PAGED);
-    expect(system.attempt(() => void cpu.mmu.read(0x1234n, 4, 'data'))).toEqual({ outcome: 'next' });
+    expect(system.attempt(() => void cpu.mmu.read(0x1234n, 4, 'data'))).toEqual(NEXT);
     expect(system.attempt(() => void cpu.mmu.read(beyond, 4, 'data'))).toEqual({ fault: VECTOR.PF, code: 0 });
   });
 });
@@ -178,15 +179,15 @@ describe('CR4.PAE', () => {
     system.write(Number(DIRECTORY), 0x83n);
     setRegisters(PAGED, CR4.PSE, 0n);
     const look = (): Ending => system.attempt(() => void cpu.mmu.read(0x1234n, 4, 'data'));
-    expect(look()).toEqual({ outcome: 'next' });
+    expect(look()).toEqual(NEXT);
     expect(writeCr(4, CR4.PSE | CR4.PAE)).toEqual(GP0); // a PDPTE with bit 1
     system.write(Number(DIRECTORY), DIRECTORY | 1n);
     expect(writeCr(4, CR4.PSE | CR4.PAE)).toEqual(END);
     expect(look()).toEqual({ fault: VECTOR.PF, code: 0 }); // no longer a page of 4 MiB, but a table with nothing in entry 1
     system.write(Number(DIRECTORY), 0x83n);
-    expect(look()).toEqual({ outcome: 'next' });
+    expect(look()).toEqual(NEXT);
     expect(writeCr(4, CR4.PSE)).toEqual(END);
-    expect(look()).toEqual({ outcome: 'next' });
+    expect(look()).toEqual(NEXT);
   });
 
   it('decides nothing while paging is off', () => {
@@ -259,26 +260,26 @@ describe('a whole way', () => {
 describe('outside 64-bit mode', () => {
   it('MOV to and from control registers moves 32 bits, whatever the upper halves hold', () => {
     setRegisters(PAGED, 0n, 0n);
-    expect(writeCr(0, 0xdead_0000_0000_0000n | PAGED | CR0.WP)).toEqual(END);
+    expect(writeCr(0, 0xdead_0000_0000_0000n | PAGED | CR0.WP)).toEqual(NEXT);
     expect(state.cr0).toBe(PAGED | CR0.WP);
     expect(writeCr(3, 0xdead_0000_0000_0000n | DIRECTORY)).toEqual(END);
     expect(state.cr3).toBe(DIRECTORY);
-    expect(writeCr(2, 0xdead_0000_8000_1234n)).toEqual(END);
+    expect(writeCr(2, 0xdead_0000_8000_1234n)).toEqual(NEXT);
     expect(state.cr2).toBe(0x8000_1234n);
     state.cr2 = 0xffff_ffff_8000_0000n;
     state.setGpr(GPR.RDX, ~0n & 0xffff_ffff_ffff_ffffn);
-    expect(system.execute('movFromCr', { reg0: GPR.RDX, reg1: 2 })).toEqual({ outcome: 'next' });
+    expect(system.execute('movFromCr', { reg0: GPR.RDX, reg1: 2 })).toEqual(NEXT);
     expect(system.gpr(GPR.RDX)).toBe(0x8000_0000n);
   });
 
   it('MOV to and from debug registers too', () => {
     setRegisters(PAGED, 0n, 0n);
     state.setGpr(GPR.RAX, 0xdead_0000_0000_0400n);
-    expect(system.execute('movToDr', { reg0: 7, reg1: GPR.RAX })).toEqual(END);
-    expect(system.execute('movToDr', { reg0: 1, reg1: GPR.RAX })).toEqual(END);
+    expect(system.execute('movToDr', { reg0: 7, reg1: GPR.RAX })).toEqual(NEXT);
+    expect(system.execute('movToDr', { reg0: 1, reg1: GPR.RAX })).toEqual(NEXT);
     state.views.u64[state.at('dr', 2) >> 3] = 0xffff_8000_0000_1234n;
     const read = (dr: number): bigint => {
-      expect(system.execute('movFromDr', { reg0: GPR.RDX, reg1: dr })).toEqual({ outcome: 'next' });
+      expect(system.execute('movFromDr', { reg0: GPR.RDX, reg1: dr })).toEqual(NEXT);
       return system.gpr(GPR.RDX);
     };
     expect([read(1), read(2), read(7)]).toEqual([0x400n, 0x1234n, 0x400n]);
@@ -287,7 +288,7 @@ describe('outside 64-bit mode', () => {
   it('CLTS and SMSW are as everywhere', () => {
     setRegisters(REAL | CR0.TS, 0n, 0n, '16-bit');
     state.setGpr(GPR.RAX, 0xffff_ffff_ffff_ffffn);
-    expect(system.execute('smsw', { reg0: GPR.RAX, width: 2 })).toEqual({ outcome: 'next' });
+    expect(system.execute('smsw', { reg0: GPR.RAX, width: 2 })).toEqual(NEXT);
     expect(system.gpr(GPR.RAX)).toBe(0xffff_ffff_ffff_0018n);
     expect(system.execute('clts')).toEqual(END);
     expect(state.cr0).toBe(REAL);

@@ -104,7 +104,7 @@ describe('RDMSR and WRMSR', () => {
     return system.execute('wrmsr', { length: 2 });
   };
   it('use ECX and EDX:EAX, whose upper halves are zeroed', () => {
-    expect(wrmsr(MSR.FS_BASE, HIGH + 0x1234n)).toEqual({ outcome: 'end' });
+    expect(wrmsr(MSR.FS_BASE, HIGH + 0x1234n)).toEqual({ outcome: 'next' });
     expect(segmentBase(state, SEGMENT.FS)).toBe(HIGH + 0x1234n);
     expect(rdmsr(MSR.FS_BASE)).toEqual({ outcome: 'next' });
     expect([system.gpr(GPR.RAX), system.gpr(GPR.RDX)]).toEqual([0x1234n, 0xffff_8000n]);
@@ -138,7 +138,7 @@ describe('RDMSR and WRMSR', () => {
     expect(rdmsr(MSR.STAR)).toEqual({ outcome: 'next' });
     expect(wrmsr(MSR.STAR, 5n)).toEqual({ exit: 'MSR_WRITE' });
     cpu.controls.allowMsr(MSR.STAR, 'both');
-    expect(wrmsr(MSR.STAR, 5n)).toEqual({ outcome: 'end' });
+    expect(wrmsr(MSR.STAR, 5n)).toEqual({ outcome: 'next' });
     cpu.controls.trapMsr(MSR.STAR, 'read');
     expect(rdmsr(MSR.STAR)).toEqual({ exit: 'MSR_READ' });
     for (const index of [0x2000, 0x4b56_4d00, 0xc000_2000]) {

@@ -1,6 +1,7 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT and SWAPGS.
 
 import { beforeEach, describe, expect, it } from 'vitest';
+import { EXIT } from '../../src/cpu/exit.ts';
 import { featuresOf } from '../../src/cpu/features.ts';
 import { is64BitMode, selectCodeMode } from '../../src/cpu/segments/codeMode.ts';
 import { readRflags, writeRflags } from '../../src/cpu/rflags.ts';
@@ -159,11 +160,21 @@ describe('SYSENTER and SYSEXIT', () => {
   });
 });
 
-it('SWAPGS exchanges GS_BASE and KERNEL_GS_BASE in ring 0', () => {
-  setSegmentBase(state, SEGMENT.GS, 1n);
-  state.kernelGsBase = KERNEL;
-  expect(system.execute('swapgs')).toEqual({ outcome: 'next' });
-  expect([segmentBase(state, SEGMENT.GS), state.kernelGsBase]).toEqual([KERNEL, 1n]);
-  system.reset(3);
-  expect(system.execute('swapgs')).toEqual(GP0);
-});
+it.each(['wasm', 'bigint'] as const)(
+  'SWAPGS exchanges GS_BASE and KERNEL_GS_BASE in ring 0 on the %s engine',
+  (engine) => {
+    const other = new TestSystem(engine);
+    for (const [cpl, reason, bases] of [
+      [0, EXIT.BUDGET, [KERNEL, 1n]],
+      [3, EXIT.EXCEPTION_NMI, [1n, KERNEL]],
+    ] as const) {
+      other.reset(cpl);
+      other.cpu.controls.exceptionBitmap = 1 << VECTOR.GP;
+      other.writeBytes(AT.CODE, [0x0f, 0x01, 0xf8]);
+      setSegmentBase(other.state, SEGMENT.GS, 1n);
+      other.state.kernelGsBase = KERNEL;
+      expect(other.cpu.enter(1, Infinity)).toBe(reason);
+      expect([segmentBase(other.state, SEGMENT.GS), other.state.kernelGsBase]).toEqual(bases);
+    }
+  },
+);

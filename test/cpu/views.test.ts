@@ -66,11 +66,19 @@ describe('tags', () => {
     cpu.load(GVA, 1);
     expect(tags()).toBe('r--');
     cpu.change('cr0', 0n, CR0.WP);
-    cpu.load(GVA, 1);
+    cpu.store(GVA, 1, 0n);
     expect(tags()).toBe('rw-');
     cpu.change('cr0', CR0.WP);
     expect(tags()).toBe('---');
     expect(cpu.attempt(() => cpu.store(GVA, 1, 0n))).toMatchObject({ fault: VECTOR.PF, errorCode: 3 });
+  });
+
+  it('a page that may be written stays in the view whatever CR0.WP is', () => {
+    const { cpu, tags } = setUp(PWU | BIT.D);
+    cpu.load(GVA, 1);
+    cpu.change('cr0', 0n, CR0.WP);
+    cpu.change('cr0', CR0.WP);
+    expect(tags()).toBe('rw-');
   });
 
   it('device memory is in no view', () => {

@@ -85,11 +85,15 @@ export function evaluateForm(
     relativeTarget: unused,
     tsc: unused,
     stateField: unused,
+    setStateField: unused,
     checkTarget: unused,
     jump: unused,
     branch: unused,
     repeatIf: unused,
     skipIf: unused,
+    microcodeIf: unused,
+    shadowIf: unused,
+    attendIf: unused,
   };
   try {
     describe(form, backEnd);

@@ -6,16 +6,17 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import { call } from '../../wasm/module.ts';
 import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
-import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../../x86/backEnd.ts';
+import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
 import { RSP } from '../../x86/semantics.ts';
-import { CR0 } from '../../x86/names/registers.ts';
+import { CR0, SHADOW } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
 import type { Environment } from '../segments/codeMode.ts';
 import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
 import { ControlEmitter, type Flow } from './emitControl.ts';
 import type { HandlerImports } from './imports.ts';
 import { RECORD, SLOT_OFFSETS, registerOffset } from './records.ts';
-import { OFFSET } from '../state.ts';
+import { OFFSET, SHADOW_TIMED } from '../state.ts';
+import { STATE_FIELDS } from './stateFields.ts';
 import { STATUS } from './status.ts';
 import { emitManyIterations } from './manyIterations.ts';
 import { ViewAccess } from './viewAccess.ts';
@@ -95,8 +96,14 @@ export class HandlerBackEnd implements BackEnd {
   immediate2(): Expr<'i32'> {
     return this.#u16(RECORD.slot2);
   }
-  stateField(name: 'tscAux'): Expr<'i64'> {
-    return this.#field('i64', 8, OFFSET[name]);
+  stateField(name: StateField): Expr<'i64'> {
+    const { offset, bytes } = STATE_FIELDS[name];
+    return this.#field('i64', bytes, offset);
+  }
+  setStateField(name: StateField, value: Expr<'i64'>): void {
+    const { offset, bytes } = STATE_FIELDS[name];
+    const held = this.let(value);
+    this.#pending.push(() => this.#fn.store(bytes, this.#state, held, offset));
   }
 
   // Addresses and memory
@@ -191,6 +198,26 @@ export class HandlerBackEnd implements BackEnd {
     const protectedMode = this.#field('i32', 4, OFFSET.cr0).and(i32(Number(CR0.PE)));
     this.faultIf(protectedMode.eqz(), 'ud');
   }
+  microcodeIf(when: Expr<'i32'>): void {
+    this.#fn.if(when, () => this.#callMicrocode());
+  }
+  shadowIf(when: Expr<'i32'>): void {
+    const held = this.let(when);
+    const shadow = this.#field('i32', 1, OFFSET.shadow).or(i32(SHADOW.STI | SHADOW_TIMED));
+    this.#pending.push(() =>
+      this.#fn.if(held, () => {
+        this.#fn.store(1, this.#state, shadow, OFFSET.shadow);
+        this.#fn.store(4, this.#state, this.#unitsLeft().sub(i32(1)), OFFSET.shadowEnd);
+      }),
+    );
+  }
+  attendIf(when: Expr<'i32'>): void {
+    const held = this.let(when);
+    this.#commit();
+    this.#ended = true;
+    this.#fn.if(held, () => this.#control.leave(STATUS.END));
+    this.#control.next();
+  }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     const vector = { de: VECTOR.DE, br: VECTOR.BR, ud: VECTOR.UD, gp: VECTOR.GP }[fault];
     this.#fn.if(when, () => this.#raise(vector));
@@ -260,6 +287,9 @@ export class HandlerBackEnd implements BackEnd {
   /** Runs the row's microcode in TypeScript. */
   microcode(): void {
     this.#ended = true;
+    this.#callMicrocode();
+  }
+  #callMicrocode(): void {
     const status = this.#fn.let(call(this.#imports.microcode, 'i32', [this.#record]));
     this.#fn.if(status, () => this.#control.leave(status));
     this.#control.next();

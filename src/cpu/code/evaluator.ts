@@ -6,8 +6,8 @@ import { constant, i32, i64, type Expr } from '../../wasm/expr.ts';
 import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
 import { describe } from '../../x86/places.ts';
-import type { BackEnd, FaultName, MemoryCell, Register, Segment } from '../../x86/backEnd.ts';
-import { SEGMENT } from '../../x86/names/registers.ts';
+import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
+import { SEGMENT, SHADOW } from '../../x86/names/registers.ts';
 import { RSP } from '../../x86/semantics.ts';
 import { ACCESS, type AccessKind } from '../memory/access.ts';
 import { isCanonicalAddress } from '../canonical.ts';
@@ -18,14 +18,15 @@ import { evaluate } from './evaluate.ts';
 import { raise } from '../fault.ts';
 import { CLOSING, HANDLERS, SPECIAL, type Closing, type Handler } from './handlers.ts';
 import { RECORD, RECORD_SIZE, SLOT_OFFSETS, registerOffset } from './records.ts';
+import { STATE_FIELDS } from './stateFields.ts';
 import { linearAddress } from '../segments/segmentation.ts';
 import { segmentBase, segmentLimit } from '../segments/segments.ts';
-import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE } from '../state.ts';
+import { JUMP_ENTRIES, LEGACY_JUMP, OFFSET, SEGMENT_SIZE, SHADOW_TIMED } from '../state.ts';
 import { highWord, lowWord } from '../words.ts';
 
 const LEAVE = 0;
-/** Thrown where an instruction ends before anything is done. */
-const skipped = {};
+/** Thrown where an instruction ends before its description does: `#next` is set. */
+const ended = {};
 const PAGE_MASK = 0xfffn;
 const MASK32 = 0xffff_ffffn;
 
@@ -79,8 +80,8 @@ class Evaluator implements BackEnd {
     try {
       describe(form, this);
     } catch (thrown) {
-      if (thrown !== skipped) throw thrown;
-      return this.#record + RECORD_SIZE;
+      if (thrown !== ended) throw thrown;
+      return this.#next!;
     }
     if (this.#next !== null) return this.#next;
     this.#commit();
@@ -150,13 +151,14 @@ class Evaluator implements BackEnd {
     return width === 64 ? i64(value) : constant('i32', value);
   }
   setRegister(register: Register, width: Width, value: Expr<Int>): void {
+    this.#hold(this.#offsetOf(register), width >= 32 ? 8 : width / 8, BigInt.asUintN(width, evaluate(value)));
+  }
+  /** Stores the low bytes of a value in the state block, once the instruction commits. */
+  #hold(offset: number, bytes: number, value: bigint): void {
     const { views, base } = this.#cpu.state;
-    const at = base + this.#offsetOf(register);
-    const stored = BigInt.asUintN(width, evaluate(value));
+    const at = base + offset;
     this.#pending.push(() => {
-      if (width >= 32) views.data.setBigUint64(at, stored, true);
-      else
-        for (let byte = 0; byte < width / 8; byte++) views.u8[at + byte] = Number((stored >> BigInt(8 * byte)) & 0xffn);
+      for (let byte = 0; byte < bytes; byte++) views.u8[at + byte] = Number((value >> BigInt(8 * byte)) & 0xffn);
     });
   }
   immediate(): Expr<'i64'> {
@@ -165,8 +167,13 @@ class Evaluator implements BackEnd {
   immediate2(): Expr<'i32'> {
     return i32(this.#u16(RECORD.slot2));
   }
-  stateField(name: 'tscAux'): Expr<'i64'> {
-    return i64(this.#cpu.state[name]);
+  stateField(name: StateField): Expr<'i64'> {
+    const { offset, bytes } = STATE_FIELDS[name];
+    return i64(BigInt.asUintN(8 * bytes, this.#field(offset)));
+  }
+  setStateField(name: StateField, value: Expr<'i64'>): void {
+    const { offset, bytes } = STATE_FIELDS[name];
+    this.#hold(offset, bytes, evaluate(value));
   }
 
   // Memory
@@ -259,6 +266,24 @@ class Evaluator implements BackEnd {
   tsc(): Expr<'i64'> {
     return i64(this.#cpu.state.tscEnd - BigInt(this.#unitsLeft()));
   }
+  microcodeIf(when: Expr<'i32'>): void {
+    if (evaluate(when) === 0n) return;
+    this.#next = this.#microcode();
+    throw ended;
+  }
+  shadowIf(when: Expr<'i32'>): void {
+    if (evaluate(when) === 0n) return;
+    const { state } = this.#cpu;
+    this.#pending.push(() => {
+      state.shadow |= SHADOW.STI | SHADOW_TIMED;
+      state.shadowEnd = this.#unitsLeft() - 1;
+    });
+  }
+  attendIf(when: Expr<'i32'>): void {
+    const attends = evaluate(when) !== 0n;
+    this.#commit();
+    this.#next = attends ? this.#leave(STATUS.END) : this.#record + RECORD_SIZE;
+  }
   faultIf(when: Expr<'i32'>, fault: FaultName): void {
     if (evaluate(when) === 0n) return;
     if (fault === 'de') raise.de();
@@ -301,7 +326,9 @@ class Evaluator implements BackEnd {
     }
   }
   skipIf(when: Expr<'i32'>): void {
-    if (evaluate(when) !== 0n) throw skipped;
+    if (evaluate(when) === 0n) return;
+    this.#next = this.#record + RECORD_SIZE;
+    throw ended;
   }
 
   #commit(): void {

@@ -19,6 +19,8 @@ const LONG: readonly string[] = [
   // Kin of these that larger programs compiled by gcc -O2 execute all the time, and the guests do not.
   'movzx.32.r.mw', 'add.32.r.m', 'add.64.m.r', 'add.32.m.i', 'and.64.r.i', 'xor.64.r.r', 'or.32.r.r', 'dec.64.r', 'shr.32.r.i',
   'shl.32.r.1', 'imul.32.r.r', 'imul.64.r.r.i', 'jl.64.j',
+  // What waiting is made of.
+  'pause', 'rdtsc',
 ];
 
 /** The same as 32-bit code has them: no guest of ours is 32-bit code. Segmented code is short, and runs by call. */
@@ -36,7 +38,7 @@ const FLAT: readonly string[] = [
   'cmovne.32.r.r', 'xor.32.r.i', 'setae.8.r', 'and.32.r.r', 'jmp.32.s.flat', 'push.32.i.ss.flat', 'jge.32.j.flat',
   'add.32.r.s.flat', 'sete.8.r', 'jle.32.j.flat', 'nop', 'cdq.32', 'idiv.32.r', 'cmovs.32.r.r', 'mov.8.r.i',
   'rep.movs.8.s32.flat', 'jg.32.j.flat', 'cmp.8.r.r', 'or.8.r.r', 'movzx.32.r.sw.flat', 'add.32.s.r.flat', 'shl.32.r.1',
-  'jl.32.j.flat',
+  'jl.32.j.flat', 'pause', 'rdtsc',
 ];
 
 export const HOT_FORMS: Readonly<Record<Environment, readonly string[]>> = { long: LONG, flat: FLAT, segmented: [] };

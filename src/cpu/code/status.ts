@@ -19,4 +19,6 @@ export const STATUS = {
   TRAP: 8,
   /** The record's exit was served in place, and guest mode ends: everything is set. */
   SERVED: 9,
+  /** The record is done, and what the CPU runs under has changed: look again. */
+  END: 10,
 } as const;

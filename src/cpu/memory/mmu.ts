@@ -19,6 +19,9 @@ import { highWord, lowWord } from '../words.ts';
 /** INVPCID types (SDM vol. 2, INVPCID). */
 export const INVPCID = { ADDRESS: 0, CONTEXT: 1, ALL: 2, ALL_BUT_GLOBAL: 3 } as const;
 
+/** Bits of CR4 that translations or rights depend on. */
+const PAGING_CR4 = CR4.PSE | CR4.PAE | CR4.PGE | CR4.LA57 | CR4.PCIDE | CR4.SMEP | CR4.SMAP;
+
 export class Mmu {
   readonly translation: Translation;
   readonly fragments: Fragments;
@@ -149,7 +152,7 @@ export class Mmu {
     if ((changed & CR0.PG) !== 0n) {
       this.translation.flushAll(false);
       this.translation.selectViews();
-    } else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.dataRightsChanged();
+    } else if ((changed & (CR0.WP | CR0.AM)) !== 0n) this.translation.protectionChanged();
   }
 
   /** `keep`: bit 63 of the source was set, so the new PCID's translations stay. */
@@ -164,7 +167,7 @@ export class Mmu {
     const flushing = CR4.PGE | CR4.PAE | CR4.LA57;
     if ((changed & flushing) !== 0n || (old & ~now & CR4.PCIDE) !== 0n) this.translation.flushAll(false);
     else if ((changed & now & CR4.SMEP) !== 0n) this.translation.flushPcid(this.#pcid, false);
-    if (changed !== 0n) this.translation.rightsChanged();
+    if ((changed & PAGING_CR4) !== 0n) this.translation.rightsChanged();
   }
 
   /** Rights hold NX as the walk saw it, so a change of NXE invalidates everything. */
@@ -172,9 +175,11 @@ export class Mmu {
     if (((old ^ this.#context.state.efer) & (EFER.NXE | EFER.LMA)) !== 0n) this.translation.flushAll(false);
   }
 
-  /** DR0 to DR3 or DR7 changed: views and jump caches must not lead past an enabled breakpoint. */
-  breakpointsChanged(): void {
-    if (this.breakpoints.refresh()) this.translation.dropDerived();
+  /** DR0 to DR3 or DR7 changed: views and jump caches must not lead past an enabled breakpoint. Whether one may be met. */
+  breakpointsChanged(): boolean {
+    const may = this.breakpoints.refresh();
+    if (may) this.translation.dropDerived();
+    return may;
   }
 
   invlpg(gva: bigint): void {

@@ -24,6 +24,8 @@ export class Translation {
   gpaHigh = 0;
   /** Whether #AC is in force. Then no user access is direct: the views of the user stay empty. */
   #alignmentChecked = false;
+  /** A view lets writes through that CR0.WP would refuse. */
+  #unprotected = false;
   readonly #context: MemoryContext;
   readonly #fragments: Fragments;
   readonly #breakpoints: Breakpoints;
@@ -154,13 +156,16 @@ export class Translation {
     this.#views.drop();
   }
 
-  /** CR0.WP, CR0.AM or CR4.SMAP changed: translations hold, what they permit to accesses of data does not. */
-  dataRightsChanged(): void {
-    this.#views.dropData();
+  /** CR0.WP or CR0.AM changed: what views permit still holds, but where WP was clear and had to be. */
+  protectionChanged(): void {
+    if (this.#unprotected && this.#registers.wp) {
+      this.#views.dropData();
+      this.#unprotected = false;
+    }
     this.selectViews();
   }
 
-  /** CR4.SMEP changed, or what else views were filled by. */
+  /** CR4.SMEP or SMAP changed, or what else views were filled by. */
   rightsChanged(): void {
     this.#views.drop();
     this.selectViews();
@@ -214,6 +219,7 @@ export class Translation {
     if (writable) {
       tags |= arena.hasCode(page) ? TAGS.CODE : TAGS.WRITE;
       arena.noteWriteTag(page);
+      if ((rights & RIGHTS.WRITE) === 0) this.#unprotected = true;
     }
     if (this.#breakpoints.watching) tags &= ~this.#breakpoints.hiddenTags(low, high);
     this.#views.fillData(mode, low, high, page, tags);

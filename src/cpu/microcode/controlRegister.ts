@@ -6,6 +6,7 @@ import type { OwnedBits } from '../controls.ts';
 import { setCr0, setCr3, setCr4, setCr8 } from '../controlRegisters.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
+import { LOADING } from '../memory/pdptes.ts';
 import { readVirtualCr8, writeVirtualCr8 } from '../virtualApic.ts';
 import { CR_QUALIFICATION, leaveGuest } from '../vmexit.ts';
 import {
@@ -29,6 +30,9 @@ function exitCr(cpu: MicrocodeCpu, insn: Operands, cr: number, type: number, gpr
   return leaveGuest(cpu.state, EXIT.CR_ACCESS, insn.length, qualificationOf(cr, type, gpr), value);
 }
 
+/** Changes of CR0 behind which code may be other code. */
+const ENDING_CR0 = CR0.PE | LOADING.CR0;
+
 /** MOV CRn, r64; r32 outside 64-bit mode. */
 export const movToCr: Microcode = (cpu, insn) => {
   const { state, controls } = cpu;
@@ -39,13 +43,15 @@ export const movToCr: Microcode = (cpu, insn) => {
   requireExisting(cr);
   requireRing0(state);
   switch (cr) {
-    case 0:
+    case 0: {
       if (changesOwned(value, controls.cr0)) return exit();
-      commit(setCr0(cpu, keepOwned(value, state.cr0, controls.cr0)));
-      break;
+      const old = state.cr0;
+      commit(setCr0(cpu, keepOwned(value, old, controls.cr0)));
+      return ((state.cr0 ^ old) & ENDING_CR0) === 0n ? 'next' : 'end';
+    }
     case 2:
       state.cr2 = value;
-      break;
+      return 'next';
     case 3:
       if (controls.cr3LoadExiting) return exit();
       commit(setCr3(cpu, value));
@@ -57,7 +63,7 @@ export const movToCr: Microcode = (cpu, insn) => {
     default:
       if (controls.cr8LoadExiting) return exit();
       commit(setCr8(cpu, value));
-      if (controls.virtualApic !== null) return writeVirtualCr8(state, controls.virtualApic, value);
+      return controls.virtualApic === null ? 'next' : writeVirtualCr8(state, controls.virtualApic, value);
   }
   return 'end';
 };
@@ -102,7 +108,7 @@ export const clts: Microcode = (cpu, insn) => {
   if ((controls.cr0.mask & CR0.TS) !== 0n) {
     if ((controls.cr0.shadow & CR0.TS) !== 0n) return exitCr(cpu, insn, 0, CR_QUALIFICATION.CLTS, 0, 0n);
   } else state.cr0 &= ~CR0.TS;
-  return 'end';
+  return 'next';
 };
 
 const LMSW_BITS = CR0.PE | CR0.MP | CR0.EM | CR0.TS;

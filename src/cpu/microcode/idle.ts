@@ -15,10 +15,8 @@ export const hlt: Microcode = ({ state, controls }, insn) => {
   return 'end';
 };
 
-export const pause: Microcode = ({ state, controls }, insn) => {
-  if (controls.pauseExiting) return leaveGuest(state, EXIT.PAUSE_INSTRUCTION, insn.length);
-  return 'next';
-};
+/** Where it exits: else it does nothing (x86/hint.ts). */
+export const pause: Microcode = ({ state }, insn) => leaveGuest(state, EXIT.PAUSE_INSTRUCTION, insn.length);
 
 /** MONITOR and MWAIT are #UD, not #GP, outside of ring 0. Without an exit they do nothing: MWAIT may always return at once. */
 export const monitor: Microcode = (cpu, insn) => {

@@ -28,8 +28,8 @@ export interface MicrocodeMmu {
   cr3Changed(keep: boolean): void;
   cr4Changed(old: bigint): void;
   eferChanged(old: bigint): void;
-  /** DR0 to DR3 or DR7 changed. */
-  breakpointsChanged(): void;
+  /** DR0 to DR3 or DR7 changed. Whether generated code may meet a breakpoint now. */
+  breakpointsChanged(): boolean;
   invlpg(gva: bigint): void;
   invpcid(type: number, pcid: number, gva: bigint): void;
 }

@@ -33,7 +33,7 @@ export const wrmsr: Microcode = (cpu, insn) => {
   const value = readEdxEax(state);
   const physical = cpu.physicalMsrs?.write(index, value) ?? null;
   if (!(physical ?? writeMsr(cpu, index, value))) raise.gp(0);
-  if (physical === null) return 'end';
+  if (physical === null) return index === MSR.EFER ? 'end' : 'next';
   // The host may have to interrupt the guest sooner than it knew: it looks again.
   state.exitReason = EXIT.BUDGET;
   return 'trap';

@@ -1,11 +1,11 @@
-// Fast system calls: SYSCALL, SYSRET, SYSENTER, SYSEXIT, and SWAPGS, which comes with them.
+// Fast system calls: SYSCALL, SYSRET, SYSENTER, SYSEXIT.
 
 import { DR6, EFER, GPR, RFLAGS, SEGMENT, SELECTOR } from '../../x86/names/registers.ts';
 import { isCanonicalAddress } from '../canonical.ts';
 import { is64BitMode, isLongMode, isRealMode } from '../segments/codeMode.ts';
 import { raise } from '../fault.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
-import { flatCode32, flatCode64, flatData, segmentBase, setSegmentBase, writeSegment } from '../segments/segments.ts';
+import { flatCode32, flatCode64, flatData, writeSegment } from '../segments/segments.ts';
 import type { CpuState } from '../state.ts';
 import { nextRip, requireRing0, truncate } from './checks.ts';
 import type { Microcode, MicrocodeCpu } from './microcode.ts';
@@ -136,12 +136,4 @@ export const sysexit: Microcode = (cpu, insn) => {
   const cs = base + (to64Bit ? SYSEXIT64_CS : SYSEXIT32_CS);
   enter(cpu, cs, cs + NEXT, RPL_USER, to64Bit);
   return 'jump';
-};
-
-export const swapgs: Microcode = ({ state }) => {
-  requireRing0(state);
-  const base = segmentBase(state, SEGMENT.GS);
-  setSegmentBase(state, SEGMENT.GS, state.kernelGsBase);
-  state.kernelGsBase = base;
-  return 'next';
 };

@@ -74,14 +74,17 @@ function beginsAndEnds({ views, base }: CpuState, segment: number): boolean {
   return views.u64[at >> 3] === 0n && views.u32[(at + LIMIT) >> 2] === FLAT_LIMIT;
 }
 const isFlat = (state: CpuState, segment: number): boolean =>
-  beginsAndEnds(state, segment) && state.views.u64[(state.at('bounds', segment) + 8) >> 3] === END32;
+  beginsAndEnds(state, segment) && state.views.u64[boundsOf(state, segment) + 1] === END32;
+
+/** Index of a segment's `bounds` among 64-bit words. */
+const boundsOf = (state: CpuState, segment: number): number => ((state.base + OFFSET.bounds) >> 3) + 2 * segment;
 
 function setBounds(state: CpuState, segment: number, real: boolean): void {
   const { u16, u32, u64 } = state.views;
   const at = state.base + OFFSET.segments + SEGMENT_SIZE * segment;
   const attributes = u16[(at + ATTRIBUTES) >> 1]!;
   const end = BigInt(u32[(at + LIMIT) >> 2]!) + 1n;
-  const bounds = state.at('bounds', segment) >> 3;
+  const bounds = boundsOf(state, segment);
   u64[bounds] = real || isPlainlyReadable(attributes) ? end : 0n;
   u64[bounds + 1] = real || isPlainlyWritable(attributes) ? end : 0n;
 }

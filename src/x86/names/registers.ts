@@ -215,6 +215,9 @@ export const TSS16 = {
   SP0: 2,
 } as const;
 
+/** Primary processor-based VM-execution controls (SDM vol. 3, 24.6.2): those that generated code asks for. */
+export const PROCESSOR_CONTROLS = { INTERRUPT_WINDOW: 1 << 2, RDTSC_EXITING: 1 << 12, PAUSE_EXITING: 1 << 30 } as const;
+
 /** Interrupt shadows, as in the state block and in VMX interruptibility state (SDM vol. 3, 24.4.2). */
 export const SHADOW = { STI: 1, MOV_SS: 2 } as const;
 
