@@ -2,7 +2,7 @@
 // gates of 16 and 32 bits, which decide the width of the frame. SS:ESP is part of it only if the privilege changes.
 
 import { SEGMENT, SYSTEM_TYPE } from '../../x86/names/registers.ts';
-import { readGate } from '../segments/descriptors.ts';
+import { decodeGate } from '../segments/descriptors.ts';
 import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, savedFlags } from './event.ts';
 import type { Event, GateLayout } from './event.ts';
 import { goThrough } from './gate.ts';
@@ -12,7 +12,7 @@ import { readRflags, writeRflags } from '../rflags.ts';
 import { isCode, segmentSelector, systemType } from '../segments/segments.ts';
 import { switchThrough } from './taskSwitch.ts';
 
-const GATES: GateLayout = { bytes: 8, read: (cpu, address) => readGate(cpu, BigInt.asUintN(32, address)) };
+const GATES: GateLayout = { words: 1, decode: decodeGate };
 const TYPES =
   (1 << SYSTEM_TYPE.TASK_GATE) |
   (1 << SYSTEM_TYPE.INTERRUPT_GATE16) |
@@ -29,7 +29,7 @@ export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
   }
   const code = readHandlerCode(cpu, gate, isCode, ext);
   const rflags = readRflags(state);
-  const frame = [savedFlags(event, rflags), BigInt(segmentSelector(state, SEGMENT.CS)), event.returnRip];
+  const frame = [BigInt(savedFlags(event, rflags)), BigInt(segmentSelector(state, SEGMENT.CS)), event.returnRip];
   if (hasErrorCode(event.info)) frame.push(BigInt(event.errorCode));
 
   goThrough(cpu, gate, code, frame, ext);

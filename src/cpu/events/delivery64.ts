@@ -5,7 +5,7 @@ import { PAGE_MASK } from '../../x86/names/paging.ts';
 import { GPR, SEGMENT, SYSTEM_TYPE, TSS64 } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../memory/access.ts';
 import { isCanonicalAddress } from '../canonical.ts';
-import { markAccessed, readLongGate, segmentOf, type Gate } from '../segments/descriptors.ts';
+import { decodeLongGate, markAccessed, segmentOf, type Gate } from '../segments/descriptors.ts';
 import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, savedFlags } from './event.ts';
 import type { Event, GateLayout } from './event.ts';
 import { raise } from '../fault.ts';
@@ -14,9 +14,10 @@ import { hasErrorCode } from './interruption.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
 import { readRflags, writeRflags } from '../rflags.ts';
 import { is64BitCode, nullSegment, segmentSelector, writeSegment } from '../segments/segments.ts';
+import { highWord, lowWord } from '../words.ts';
 import { stackFromTss } from './taskState.ts';
 
-const GATES: GateLayout = { bytes: 16, read: (cpu, address) => readLongGate(cpu, BigInt.asUintN(64, address)) };
+const GATES: GateLayout = { words: 2, decode: decodeLongGate };
 const STACK_ALIGNMENT = 15n;
 const WORD = 8n;
 const FRAME_WORDS = 5;
@@ -39,18 +40,15 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   probeFrame(cpu, top, rsp, stack);
   markAccessed(cpu, code);
 
-  let at = rsp;
-  const push = (value: bigint): void => {
-    cpu.mmu.write(at, 8, value, stack);
-    at += WORD;
-  };
   const rflags = readRflags(state);
-  if (words > FRAME_WORDS) push(BigInt(event.errorCode));
-  push(event.returnRip);
-  push(BigInt(segmentSelector(state, SEGMENT.CS)));
-  push(savedFlags(event, rflags));
-  push(state.gpr(GPR.RSP));
-  push(BigInt(segmentSelector(state, SEGMENT.SS)));
+  frame[0] = event.errorCode;
+  whole[1] = event.returnRip;
+  frame[4] = segmentSelector(state, SEGMENT.CS);
+  frame[6] = savedFlags(event, rflags);
+  frame[8] = state.gpr32(GPR.RSP);
+  frame[9] = state.gprHigh(GPR.RSP);
+  frame[10] = segmentSelector(state, SEGMENT.SS);
+  writeFrame(cpu, rsp, words, stack);
 
   writeSegment(state, SEGMENT.CS, segmentOf(code, gate.selector, cpl));
   if (inner) writeSegment(state, SEGMENT.SS, nullSegment(cpl, cpl));
@@ -61,6 +59,22 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   if (inner) {
     state.cpl = cpl;
     cpu.mmu.selectViews();
+  }
+}
+
+/** The words of a frame, from the error code on, in halves; what is always 0 stays so. */
+const whole = new BigUint64Array(FRAME_WORDS + 1);
+const frame = new Uint32Array(whole.buffer);
+
+/** Writes the last `words` words of the frame, which was probed, upwards from `rsp`. */
+function writeFrame({ mmu }: MicrocodeCpu, rsp: bigint, words: number, stack: AccessKind): void {
+  const low = lowWord(rsp);
+  const high = highWord(rsp);
+  for (let word = 0; word < words; word++) {
+    const from = 2 * (FRAME_WORDS + 1 - words + word);
+    const at = low + 8 * word;
+    const carry = at > 0xffff_ffff ? 1 : 0;
+    mmu.writeWords(at >>> 0, (high + carry) >>> 0, 8, frame[from]!, frame[from + 1]!, stack);
   }
 }
 

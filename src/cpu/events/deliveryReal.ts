@@ -23,7 +23,7 @@ export function deliverReal(cpu: MicrocodeCpu, event: Event): void {
   const rflags = readRflags(state);
   const stack = Stack.current(cpu);
   stack.probe(3, WORD);
-  stack.push(WORD, savedFlags(event, rflags));
+  stack.push(WORD, BigInt(savedFlags(event, rflags)));
   stack.push(WORD, BigInt(segmentSelector(state, SEGMENT.CS)));
   stack.push(WORD, event.returnRip);
   writeSegment(state, SEGMENT.CS, realModeSegment(readSegment(state, SEGMENT.CS), pointer >>> 16));

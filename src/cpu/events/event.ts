@@ -1,12 +1,13 @@
 // An event being delivered, and what all ways of delivering it have in common.
 
 import { ACTIVITY, DR6, ERROR_CODE, RFLAGS, SYSTEM_TYPE } from '../../x86/names/registers.ts';
-import { gateDpl, isNull, readDescriptor, selectorError, type Descriptor, type Gate } from '../segments/descriptors.ts';
+import { gateDpl, isNull, readDescriptor, readEntry, selectorError } from '../segments/descriptors.ts';
+import type { Descriptor, Gate } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
 import { EVENT_TYPE, typeOf, vectorOf } from './interruption.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
 import { dplOf, isPresent, systemType } from '../segments/segments.ts';
-import type { CpuState } from '../state.ts';
+import { OFFSET, type CpuState } from '../state.ts';
 
 export interface Event {
   readonly info: number;
@@ -37,21 +38,20 @@ const isAmong = (types: number, { attributes }: Gate): boolean => {
   return type >= 0 && ((types >> type) & 1) !== 0;
 };
 
-/** What an IDT is made of: gates of 8 bytes, or of 16 in IA-32e mode. */
+/** What an IDT is made of: gates of one 64-bit word, or of two in IA-32e mode. */
 export interface GateLayout {
-  readonly bytes: number;
-  /** Reads the gate at a linear address. */
-  readonly read: (cpu: MicrocodeCpu, address: bigint) => Gate;
+  readonly words: 1 | 2;
+  readonly decode: (entry: ReturnType<typeof readEntry>) => Gate;
 }
 
 /** The gate of an event, checked in the manual's order. `types`: what the IDT may hold, a bit for each type. */
-export function readIdtGate(cpu: MicrocodeCpu, event: Event, { bytes, read }: GateLayout, types: number): Gate {
+export function readIdtGate(cpu: MicrocodeCpu, event: Event, { words, decode }: GateLayout, types: number): Gate {
   const { state } = cpu;
   const vector = vectorOf(event.info);
   const error = (vector << 3) | ERROR_CODE.IDT | extOf(event);
-  const offset = vector * bytes;
-  if (offset + bytes - 1 > state.idtrLimit) raise.gp(error);
-  const gate = read(cpu, state.idtrBase + BigInt(offset));
+  const offset = vector * 8 * words;
+  if (offset + 8 * words - 1 > state.idtrLimit) raise.gp(error);
+  const gate = decode(readEntry(cpu, OFFSET.idtrBase, offset, words));
   if (!isAmong(types, gate)) raise.gp(error);
   if (isRequested(event) && gateDpl(gate) < state.cpl) raise.gp(error);
   if (!isPresent(gate.attributes)) raise.np(error);
@@ -74,8 +74,7 @@ export function readHandlerCode(
 }
 
 /** The flags that the frame saves. */
-export const savedFlags = ({ resume }: Event, rflags: number): bigint =>
-  BigInt((resume ? rflags | RFLAGS.RF : rflags) >>> 0);
+export const savedFlags = ({ resume }: Event, rflags: number): number => (resume ? rflags | RFLAGS.RF : rflags) >>> 0;
 
 const CLEARED = RFLAGS.TF | RFLAGS.NT | RFLAGS.VM | RFLAGS.RF;
 const INTERRUPT_GATES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.INTERRUPT_GATE16);

@@ -103,6 +103,24 @@ export class Mmu {
     this.#write(lowWord(gva), this.#highOf(gva), word, lowWord(value), highWord(value));
   }
 
+  // The same by halves: a bigint for each word of a frame would cost more than the access.
+
+  /** Halves of what `readWords` read last. */
+  low = 0;
+  high = 0;
+
+  readWords(low: number, high: number, size: number, access: AccessKind): void {
+    const at = this.#read(low, isLongMode(this.#context.state) ? high : 0, size | ACCESS_OF[access]);
+    this.high = size === 8 ? this.#data.getUint32(at + 4, true) : 0;
+    if (size >= 4) this.low = this.#data.getUint32(at, true);
+    else this.low = size === 2 ? this.#data.getUint16(at, true) : this.#u8[at]!;
+  }
+
+  writeWords(low: number, high: number, size: number, valueLow: number, valueHigh: number, access: AccessKind): void {
+    const word = size | ACCESS_OF[access] | ACCESS.WRITE;
+    this.#write(low, isLongMode(this.#context.state) ? high : 0, word, valueLow, valueHigh);
+  }
+
   /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */
   probe(gva: bigint, length: number, intent: 'read' | 'write', access: AccessKind): void {
     const write = intent === 'write' ? ACCESS.WRITE | ACCESS.PROBE : 0;

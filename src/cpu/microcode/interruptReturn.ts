@@ -8,6 +8,7 @@ import { iopl, readRflags, writeRflags } from '../rflags.ts';
 import { writeSegment } from '../segments/segments.ts';
 import { leadsTo64Bit, requireWithin } from '../segments/segmentation.ts';
 import { Stack } from '../segments/stack.ts';
+import { joinWords } from '../words.ts';
 import { switchTasks } from '../events/taskSwitch.ts';
 import { goInRealMode, loadCs, loadStack, readReturnCode, readStackSegment } from './codeSegment.ts';
 import { returnToCpl, takeStackSegment } from './codeSegment.ts';
@@ -32,13 +33,13 @@ function returnFrom64Bit(cpu: MicrocodeCpu, insn: Operands): void {
   const { state, mmu } = cpu;
   if (readRflags(state) & RFLAGS.NT) raise.gp(0);
   const { width } = insn;
-  const top = state.gpr(GPR.RSP);
-  const pop = (index: number): bigint => mmu.read(BigInt.asUintN(64, top + BigInt(index * width)), width, 'stack');
-  const rip = pop(0);
-  const cs = Number(pop(1) & 0xffffn);
-  const flags = Number(pop(2) & 0xffff_ffffn);
-  const rsp = pop(3);
-  const ss = Number(pop(4) & 0xffffn);
+  readWord(cpu, 0, width);
+  const rip = joinWords(mmu.low, mmu.high);
+  const cs = readWord(cpu, 1, width) & 0xffff;
+  const flags = readWord(cpu, 2, width);
+  readWord(cpu, 3, width);
+  const rsp = joinWords(mmu.low, mmu.high);
+  const ss = readWord(cpu, 4, width) & 0xffff;
 
   const code = readReturnCode(cpu, cs);
   const cpl = rplOf(cs);
@@ -57,6 +58,14 @@ function returnFrom64Bit(cpu: MicrocodeCpu, insn: Operands): void {
   state.rip = rip;
   returnToCpl(cpu, cpl);
   mmu.selectViews(); // AC may have changed at the same CPL.
+}
+
+/** Reads a word of the frame at the top of the stack; its lower half. */
+function readWord({ state, mmu }: MicrocodeCpu, index: number, width: number): number {
+  const at = state.gpr32(GPR.RSP) + index * width;
+  const carry = at > 0xffff_ffff ? 1 : 0;
+  mmu.readWords(at >>> 0, (state.gprHigh(GPR.RSP) + carry) >>> 0, width, 'stack');
+  return mmu.low;
 }
 
 /** From 16- and 32-bit code of protected and compatibility mode: pops SS:ESP only if the privilege changes. */

@@ -17,6 +17,11 @@ export interface MicrocodeMmu {
   /** `size` 1, 2, 4 or 8; the result is zero-extended. */
   read(gva: bigint, size: number, access: AccessKind): bigint;
   write(gva: bigint, size: number, value: bigint, access: AccessKind): void;
+  /** `read` and `write` for whoever cannot afford bigints: address and value in halves. What was read stands in `low` and `high`. */
+  readWords(low: number, high: number, size: number, access: AccessKind): void;
+  writeWords(low: number, high: number, size: number, valueLow: number, valueHigh: number, access: AccessKind): void;
+  readonly low: number;
+  readonly high: number;
   /** Throws as an access to `length` bytes would, and changes nothing. */
   probe(gva: bigint, length: number, direction: 'read' | 'write', access: AccessKind): void;
   /** The eight bytes of a paging-structure entry at a guest physical address; leaves with EPT_VIOLATION. */

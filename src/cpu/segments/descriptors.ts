@@ -4,15 +4,13 @@
 import { DPL_SHIFT, SEGMENT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE, SELECTOR } from '../../x86/names/registers.ts';
 import { isLongMode } from './codeMode.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
-import { isUsable, segmentAttributes, segmentBase, segmentLimit, type Segment } from './segments.ts';
-import type { CpuState } from '../state.ts';
+import { isUsable, segmentAttributes, segmentLimit, type Segment } from './segments.ts';
+import { OFFSET, SEGMENT_SIZE } from '../state.ts';
+import { joinWords } from '../words.ts';
 
 /** Bit of the type that tells 32-bit gates from 16-bit ones. */
 const GATE32 = 8;
 const PARAMETERS = 0x1f;
-const DESCRIPTOR_BYTES = 8;
-/** LDT, TSS and gate descriptors have 16 bytes in IA-32e mode. */
-const LONG_DESCRIPTOR_BYTES = 16;
 
 export const isNull = (selector: number): boolean => (selector & ~SELECTOR.RPL) === 0;
 export const rplOf = (selector: number): number => selector & SELECTOR.RPL;
@@ -21,8 +19,9 @@ export const selectorError = (selector: number): number => selector & ~SELECTOR.
 
 /** A descriptor of code, data, LDT or TSS. */
 export interface Descriptor {
-  /** Linear address of its first byte. */
-  readonly address: bigint;
+  /** Linear address of its first byte, in halves. */
+  readonly low: number;
+  readonly high: number;
   readonly base: bigint;
   /** Bytes, inclusive. */
   readonly limit: number;
@@ -45,80 +44,106 @@ export interface Gate {
   readonly wellFormed: boolean;
 }
 
-/** Linear address of a selector's descriptor, null if it lies beyond the table's limit or there is no LDT. */
-function locate(state: CpuState, selector: number, bytes: number): bigint | null {
+/** Reads the `words` 64-bit words of an entry of a descriptor table, which begins at a field of the state block. */
+export function readEntry(cpu: MicrocodeCpu, table: number, offset: number, words: 1 | 2): TableEntry {
+  const { state, mmu } = cpu;
+  const base = state.low(table) + offset;
+  entry.low = base >>> 0;
+  entry.high = (state.low(table + 4) + (base > 0xffff_ffff ? 1 : 0)) >>> 0;
+  mmu.readWords(entry.low, entry.high, 8, 'system');
+  entry.first = mmu.low;
+  entry.second = mmu.high;
+  if (words === 1) return entry;
+  const behind = entry.low + 8;
+  mmu.readWords(behind >>> 0, (entry.high + (behind > 0xffff_ffff ? 1 : 0)) >>> 0, 8, 'system');
+  entry.third = mmu.low;
+  entry.fourth = mmu.high;
+  return entry;
+}
+
+/** An entry of a descriptor table as it stands in memory: its linear address in halves, and two or four words of 32 bits. */
+interface TableEntry {
+  low: number;
+  high: number;
+  first: number;
+  second: number;
+  third: number;
+  fourth: number;
+}
+/** One object, overwritten by each: whoever reads an entry decodes it at once. */
+const entry: TableEntry = { low: 0, high: 0, first: 0, second: 0, third: 0, fourth: 0 };
+
+const LDT = OFFSET.segments + SEGMENT_SIZE * SEGMENT.LDTR;
+
+/** The entry of a selector, of 8 or 16 bytes; null if it lies beyond the table's limit or there is no LDT. */
+function lookUp(cpu: MicrocodeCpu, selector: number, words: 1 | 2): TableEntry | null {
+  const { state } = cpu;
   const offset = selector & SELECTOR.INDEX;
-  const last = offset + bytes - 1;
-  if ((selector & SELECTOR.TI) === 0) return last > state.gdtrLimit ? null : state.gdtrBase + BigInt(offset);
+  const last = offset + 8 * words - 1;
+  if ((selector & SELECTOR.TI) === 0) {
+    return last > state.gdtrLimit ? null : readEntry(cpu, OFFSET.gdtrBase, offset, words);
+  }
   if (!isUsable(segmentAttributes(state, SEGMENT.LDTR)) || last > segmentLimit(state, SEGMENT.LDTR)) return null;
-  return segmentBase(state, SEGMENT.LDTR) + BigInt(offset);
+  return readEntry(cpu, LDT, offset, words);
 }
 
 /** The 8-byte descriptor that a selector names; null beyond the limit. The selector must not be null. */
 export function readDescriptor(cpu: MicrocodeCpu, selector: number): Descriptor | null {
-  const address = locate(cpu.state, selector, DESCRIPTOR_BYTES);
-  return address === null ? null : decodeDescriptor(address, cpu.mmu.read(address, 8, 'system'));
+  const found = lookUp(cpu, selector, 1);
+  return found === null ? null : decodeDescriptor(found);
 }
 
 /** The system descriptor (LDT, TSS) that a selector names, in IA-32e mode with its 64-bit base; null beyond the limit. */
 export function readSystemDescriptor(cpu: MicrocodeCpu, selector: number): Descriptor | null {
   if (!isLongMode(cpu.state)) return readDescriptor(cpu, selector);
-  const address = locate(cpu.state, selector, LONG_DESCRIPTOR_BYTES);
-  if (address === null) return null;
-  const low = decodeDescriptor(address, cpu.mmu.read(address, 8, 'system'));
-  const high = cpu.mmu.read(address + 8n, 8, 'system');
-  return { ...low, base: ((high & 0xffff_ffffn) << 32n) | low.base };
+  const found = lookUp(cpu, selector, 2);
+  if (found === null) return null;
+  const { third } = found;
+  const descriptor = decodeDescriptor(found);
+  return { ...descriptor, base: (BigInt(third) << 32n) | descriptor.base };
 }
 
 /** The call gate that a selector names; null beyond the limit. */
 export function readCallGate(cpu: MicrocodeCpu, selector: number): Gate | null {
   const long = isLongMode(cpu.state);
-  const address = locate(cpu.state, selector, long ? LONG_DESCRIPTOR_BYTES : DESCRIPTOR_BYTES);
-  if (address === null) return null;
-  return long ? readLongGate(cpu, address) : readGate(cpu, address);
+  const found = lookUp(cpu, selector, long ? 2 : 1);
+  if (found === null) return null;
+  return long ? decodeLongGate(found) : decodeGate(found);
 }
 
-/** The 8-byte gate at a linear address. */
-export function readGate(cpu: MicrocodeCpu, address: bigint): Gate {
-  const raw = cpu.mmu.read(address, 8, 'system');
-  const middle = Number((raw >> 32n) & 0xffffn);
-  const attributes = middle >> 8;
+/** A gate of 8 bytes. */
+export function decodeGate({ first, second }: TableEntry): Gate {
+  const attributes = (second >>> 8) & 0xff;
   const wide = (attributes & GATE32) !== 0;
   return {
-    selector: Number((raw >> 16n) & 0xffffn),
-    offset: wide ? (raw & 0xffffn) | ((raw >> 32n) & 0xffff_0000n) : raw & 0xffffn,
+    selector: first >>> 16,
+    offset: BigInt(((first & 0xffff) | (wide ? second & 0xffff_0000 : 0)) >>> 0),
     ist: 0,
-    parameters: middle & PARAMETERS,
+    parameters: second & PARAMETERS,
     attributes,
     width: wide ? 4 : 2,
     wellFormed: true,
   };
 }
 
-/** The 16-byte gate at a linear address. */
-export function readLongGate(cpu: MicrocodeCpu, address: bigint): Gate {
-  const low = cpu.mmu.read(address, 8, 'system');
-  const high = cpu.mmu.read(address + 8n, 8, 'system');
-  const middle = Number((low >> 32n) & 0xffffn);
-  return {
-    selector: Number((low >> 16n) & 0xffffn),
-    offset: (low & 0xffffn) | ((low >> 32n) & 0xffff_0000n) | ((high & 0xffff_ffffn) << 32n),
-    ist: middle & 7,
-    parameters: 0,
-    attributes: middle >> 8,
-    width: 8,
-    wellFormed: (high & 0x1f00_0000_0000n) === 0n,
-  };
-}
+/** A gate of 16 bytes. */
+export const decodeLongGate = ({ first, second, third, fourth }: TableEntry): Gate => ({
+  selector: first >>> 16,
+  offset: joinWords((first & 0xffff) | (second & 0xffff_0000), third),
+  ist: second & 7,
+  parameters: 0,
+  attributes: (second >>> 8) & 0xff,
+  width: 8,
+  wellFormed: (fourth & 0x1f00) === 0,
+});
 
-function decodeDescriptor(address: bigint, raw: bigint): Descriptor {
-  const low = Number(raw & 0xffff_ffffn);
-  const high = Number(raw >> 32n);
-  const attributes = ((high >>> 8) & 0xff) | ((high >>> 8) & 0xf000);
-  const limit = (low & 0xffff) | (high & 0xf_0000);
+function decodeDescriptor({ low, high, first, second }: TableEntry): Descriptor {
+  const attributes = ((second >>> 8) & 0xff) | ((second >>> 8) & 0xf000);
+  const limit = (first & 0xffff) | (second & 0xf_0000);
   return {
-    address,
-    base: BigInt((((high & 0xff00_0000) | ((high & 0xff) << 16) | (low >>> 16)) >>> 0)), // prettier-ignore
+    low,
+    high,
+    base: joinWords((second & 0xff00_0000) | ((second & 0xff) << 16) | (first >>> 16), 0),
     limit: attributes & SEGMENT_ATTRIBUTE.G ? ((limit << 12) | 0xfff) >>> 0 : limit,
     attributes,
   };
@@ -135,16 +160,20 @@ export const segmentOf = (descriptor: Descriptor, selector: number, rpl = rplOf(
 const TYPE_BYTE = 5n;
 
 /** Sets the accessed bit of a code or data descriptor in memory. First of all commits, since it may fault. */
-export function markAccessed(cpu: MicrocodeCpu, { address, attributes }: Descriptor): void {
-  if (attributes & SEGMENT_TYPE.ACCESSED) return;
-  cpu.mmu.write(address + TYPE_BYTE, 1, BigInt((attributes & 0xff) | SEGMENT_TYPE.ACCESSED), 'system');
+export function markAccessed(cpu: MicrocodeCpu, descriptor: Descriptor): void {
+  if ((descriptor.attributes & SEGMENT_TYPE.ACCESSED) === 0) setType(cpu, descriptor, SEGMENT_TYPE.ACCESSED);
+}
+
+function setType({ mmu }: MicrocodeCpu, { low, high, attributes }: Descriptor, bit: number): void {
+  const at = BigInt.asUintN(64, joinWords(low, high) + TYPE_BYTE);
+  mmu.write(at, 1, BigInt((attributes & 0xff) | bit), 'system');
 }
 
 const BUSY = 2;
 
 /** Makes an available TSS descriptor in memory busy. First of all commits, since it may fault. */
-export function markBusy(cpu: MicrocodeCpu, { address, attributes }: Descriptor): void {
-  cpu.mmu.write(address + TYPE_BYTE, 1, BigInt((attributes & 0xff) | BUSY), 'system');
+export function markBusy(cpu: MicrocodeCpu, descriptor: Descriptor): void {
+  setType(cpu, descriptor, BUSY);
 }
 
 /** The same segment, busy. */
