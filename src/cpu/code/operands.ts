@@ -17,14 +17,20 @@ export interface MicrocodeShape {
   readonly observesTime: boolean;
   readonly width: number;
   readonly memory: 'modrm' | 'rsi' | 'rdi' | null;
-  readonly registers: readonly RegisterSource[];
+  readonly reg0: RegisterSource;
+  readonly reg1: RegisterSource;
   readonly hasImmediate: boolean;
   readonly rep: boolean;
   readonly hasOperands: boolean;
 }
 
-/** Where a register operand's number is: in a slot of the record (as a state offset if `general`), or in the row. */
-type RegisterSource = { readonly slot: number; readonly general: boolean } | { readonly fixed: number };
+/** Where a register operand's number is: at a byte of the record (as a state offset if `general`), or, where that is -1, `fixed`. */
+interface RegisterSource {
+  readonly offset: number;
+  readonly general: boolean;
+  readonly fixed: number;
+}
+const NO_REGISTER: RegisterSource = { offset: -1, general: false, fixed: -1 };
 
 const shapes = new Array<MicrocodeShape | null | undefined>(HANDLERS.length).fill(undefined);
 
@@ -35,8 +41,8 @@ export function microcodeShape(handler: number): MicrocodeShape | null {
 }
 
 function registerSource({ operand, kind, slot }: FormOperand): RegisterSource[] {
-  if (kind === 'register') return [{ slot, general: operand.file === 'gpr' }];
-  return kind === 'implicit' && operand.file !== null ? [{ fixed: operand.fixed }] : [];
+  if (kind === 'register') return [{ offset: SLOT_OFFSETS[slot]!, general: operand.file === 'gpr', fixed: -1 }];
+  return kind === 'implicit' && operand.file !== null ? [{ ...NO_REGISTER, fixed: operand.fixed }] : [];
 }
 
 function describe(handler: number): MicrocodeShape | null {
@@ -45,12 +51,14 @@ function describe(handler: number): MicrocodeShape | null {
   const operands = operandsOf(form);
   const memory = operands.find((o) => o.kind === 'memory');
   const addressing = memory?.operand.addressing;
+  const [reg0 = NO_REGISTER, reg1 = NO_REGISTER] = operands.flatMap(registerSource);
   return {
     run: MICROCODE[form.row.microcode as MicrocodeName],
     observesTime: form.row.observesTime === true,
     width: (form.width || 32) / 8,
     memory: memory === undefined ? null : addressing === 'si' ? 'rsi' : addressing === 'di' ? 'rdi' : 'modrm',
-    registers: operands.flatMap(registerSource),
+    reg0,
+    reg1,
     hasImmediate: operands.some((o) => o.kind === 'immediate'),
     rep: form.rep !== '',
     hasOperands: operands.length > 0 || form.row.addressed !== undefined,
@@ -69,8 +77,8 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   out.rep = shape.rep;
   out.hasImmediate = shape.hasImmediate;
   if (!shape.hasOperands) return out;
-  out.reg0 = registerNumber(u16, at, shape.registers[0]);
-  out.reg1 = registerNumber(u16, at, shape.registers[1]);
+  out.reg0 = registerNumber(u16, at, shape.reg0);
+  out.reg1 = registerNumber(u16, at, shape.reg1);
   out.isMemory = shape.memory !== null;
   out.segment = (u16[(at + RECORD.segment) >> 1]! - OFFSET.segments) / SEGMENT_SIZE;
   if (shape.memory !== null) {
@@ -113,11 +121,10 @@ export class RecordOperands implements Operands {
   }
 }
 
-function registerNumber(u16: Uint16Array, at: number, source: RegisterSource | undefined): number {
-  if (source === undefined) return -1;
-  if ('fixed' in source) return source.fixed;
-  const stored = u16[(at + SLOT_OFFSETS[source.slot]!) >> 1]!;
-  return source.general ? registerOf(stored) : stored;
+function registerNumber(u16: Uint16Array, at: number, { offset, general, fixed }: RegisterSource): number {
+  if (offset < 0) return fixed;
+  const stored = u16[(at + offset) >> 1]!;
+  return general ? registerOf(stored) : stored;
 }
 
 function effectiveAddress(state: CpuState, at: number, memory: 'modrm' | 'rsi' | 'rdi'): bigint {

@@ -96,10 +96,11 @@ function readCr({ state, controls }: MicrocodeCpu, cr: number): bigint {
   }
 }
 
-const EXISTING: ReadonlySet<number> = new Set([0, 2, 3, 4, 8]);
+/** Bit n: there is a CRn. */
+const EXISTING = (1 << 0) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 8);
 
 function requireExisting(cr: number): void {
-  if (!EXISTING.has(cr)) raise.ud();
+  if (((EXISTING >> cr) & 1) === 0) raise.ud();
 }
 
 export const clts: Microcode = (cpu, insn) => {

@@ -11,7 +11,7 @@ import type { Microcode, MicrocodeCpu, Operands } from './microcode.ts';
 
 const LAST = 7;
 /** DR4 and DR5 are other names of DR6 and DR7 while CR4.DE = 0. */
-const ALIASED: readonly number[] = [4, 5];
+const isAlias = (dr: number): boolean => dr === 4 || dr === 5;
 
 /** What both directions check, in the order of SDM vol. 3, 25.1.3: the exit comes before most faults. Gives the register. */
 function checkAccess(
@@ -25,7 +25,7 @@ function checkAccess(
   if (controls.movDrExiting) {
     vmExit(state, EXIT.DR_ACCESS, insn.length, BigInt(dr | direction | (gpr << DR_QUALIFICATION.GPR_SHIFT)));
   }
-  const aliased = ALIASED.includes(dr);
+  const aliased = isAlias(dr);
   if (aliased && (state.cr4 & CR4.DE) !== 0n) raise.ud();
   requireRing0(state);
   if ((state.low(OFFSET.dr + 8 * 7) & GD) !== 0) raise.db(DR6.BD);
