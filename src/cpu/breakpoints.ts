@@ -117,6 +117,13 @@ export class Breakpoints {
     if ((this.#state.cr4 & CR4.DE) !== 0n) this.hits |= this.#matching(BigInt(port), BigInt(size), PORTS, false, true);
   }
 
+  /** What was met of data and I/O breakpoints becomes a trap. */
+  noteHits(): void {
+    if (this.hits === 0) return;
+    this.#state.pendingDb |= this.hits;
+    this.hits = 0;
+  }
+
   #atAccess(low: number, high: number, access: number): number {
     const address = joinWords(low, high);
     return this.#matching(address, BigInt(access & ACCESS.SIZE), null, (access & ACCESS.WRITE) !== 0, false);

@@ -2,42 +2,23 @@
 // delivered or leaves. Cpu (cpu.ts) is what a hypervisor sees of it.
 //
 // Theory. A block is paid for at its head: `budget` is what is left behind it, and a record's `remaining` what it and those
-// behind it in the block cost. Whoever leaves in the middle gives back the record's `remaining`. Nothing is thrown through
-// WebAssembly: signals are kept (`keep`), generated code leaves with STATUS.RAISED, and then they are acted on here.
-//
-// Most exits need not leave generated code at all: while that waits for the call of microcode or of a slow access to return,
-// `serveExit` does what the hypervisor does between an exit and the next entry, and grants units anew. The instruction is then
-// done, or runs again with the answer; and where that is not all (an event waits, RIP is elsewhere, too few units) generated
-// code is left as at any other point, and RIP is looked up. An instruction that runs by itself (`#runOne`) exits in the old way.
+// behind it in the block cost. Whoever leaves in the middle gives back the record's `remaining`. What generated code calls
+// meanwhile, and what that throws, is in code/calls.ts.
 
 import { ACTIVITY, DR6, RFLAGS, SHADOW } from '../x86/names/registers.ts';
-import { VECTOR } from '../x86/names/vectors.ts';
-import type { Blocks } from './code/blocks.ts';
 import type { Breakpoints } from './breakpoints.ts';
-import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverVirtualInterrupt } from './events/delivery.ts';
-import { ACCESS } from './memory/access.ts';
-import { EXIT_INFO } from './vmexit.ts';
-import { operandsOf } from '../x86/forms.ts';
-import { STATUS } from './code/status.ts';
-import { EXIT, type ExitReason } from './exit.ts';
-import {
-  exitSignal,
-  guestFault,
-  raise,
-  resumedSignal,
-  servedSignal,
-  setFault,
-  stopSignal,
-  watchSignal,
-} from './fault.ts';
+import type { Blocks } from './code/blocks.ts';
+import { Calls, type Caller } from './code/calls.ts';
 import { Fetch } from './code/fetch.ts';
 import { HANDLERS } from './code/handlers.ts';
-import { isValid } from './events/interruption.ts';
-import type { MicrocodeCpu } from './microcode/microcode.ts';
-import type { Mmu } from './memory/mmu.ts';
-import { nameInstruction } from './code/nameInstruction.ts';
-import { microcodeShape, readOperands, RecordOperands } from './code/operands.ts';
+import { giveBack, remaining } from './code/payment.ts';
 import { RECORD } from './code/records.ts';
+import { ageShadow } from './code/shadow.ts';
+import { STATUS } from './code/status.ts';
+import { deliverDebugTrap, deliverEntryEvent, deliverFault, deliverVirtualInterrupt } from './events/delivery.ts';
+import { isValid } from './events/interruption.ts';
+import { EXIT, type ExitReason } from './exit.ts';
+import { exitSignal, guestFault, raise, resumedSignal, servedSignal, stopSignal, watchSignal } from './fault.ts';
 import { OFFSET, SHADOW_TIMED } from './state.ts';
 import { addUnits } from './units.ts';
 import { isVirtualInterruptPending, takeVirtualInterrupt, type VirtualApic } from './virtualApic.ts';
@@ -47,15 +28,9 @@ const SHADOW_AGEING = 0x40;
 const SINGLE_STEP = Number(DR6.BS);
 /** Handlers that a REP prefix repeats. */
 const IS_REPEATED = Uint8Array.from(HANDLERS, ({ form }) => (form !== null && form.rep !== '' ? 1 : 0));
-/** Handlers that touch memory in one piece, if it does not cross a page. */
-const ACCESSES_ONCE = Uint8Array.from(HANDLERS, ({ form }) => {
-  if (form === null || form.rep !== '' || form.row.stack === true) return 0;
-  const accessed = operandsOf(form).filter(({ kind }) => kind === 'memory');
-  return accessed.length === 1 && accessed[0]!.operand.access !== 'rw' ? 1 : 0;
-});
 /** What running goes on with. */
 const CONTINUE = null;
-/** Generated code left because something was raised: see `keep`. No exit reason. */
+/** Generated code left because something was raised: `calls.raised`. No exit reason. */
 const RAISED = 'raised';
 type Step = ExitReason | typeof RAISED | null;
 
@@ -66,39 +41,28 @@ export interface Stopped {
 }
 
 /** The CPU that runs. */
-export interface Runnable extends MicrocodeCpu {
-  readonly mmu: Mmu;
-  /** The record under execution, while a slow path or microcode runs. */
-  record: number;
+export interface Runnable extends Caller {
   /** Why it last left with STOPPED. */
   stopped: Stopped | null;
-  /** Serves an exit in place: true when units were granted anew. */
-  serveExit: ((reason: ExitReason) => boolean) | null;
-  /** Guest mode ends for an exit in place. */
-  leave(reason: ExitReason): void;
   /** An external interrupt could be delivered now. */
   interruptible(): boolean;
 }
 
 export class GuestMode {
+  readonly calls: Calls;
   readonly #cpu: Runnable;
   readonly #engine: (record: number) => void;
   readonly #fetch: Fetch;
-  readonly #operands: RecordOperands;
   readonly #breakpoints: Breakpoints;
   /** The next instruction meets a data breakpoint, and is to be run by itself. */
   #watched = false;
-  /** The block under execution was entered as a whole, so that its exits can be served in place. */
-  #inBlock = false;
-  /** What `keep` was given last. */
-  #raised: unknown = null;
 
   /** `engine` runs the CPU's records from one on, until they leave. */
   constructor(cpu: Runnable, blocks: Blocks, engine: (record: number) => void) {
     this.#cpu = cpu;
     this.#engine = engine;
     this.#fetch = new Fetch(cpu.state, cpu.mmu, blocks);
-    this.#operands = new RecordOperands(cpu.state);
+    this.calls = new Calls(cpu, this.#fetch);
     this.#breakpoints = cpu.mmu.breakpoints;
   }
 
@@ -108,7 +72,7 @@ export class GuestMode {
     while (reason === CONTINUE) {
       try {
         const step = this.#advance();
-        reason = step === RAISED ? this.#caught(this.#raised) : step;
+        reason = step === RAISED ? this.#caught(this.calls.raised) : step;
       } catch (thrown) {
         reason = this.#caught(thrown);
       }
@@ -189,27 +153,23 @@ export class GuestMode {
   /** Delivers an event, which costs a unit. */
   #deliver(event: () => void): null {
     event();
-    this.#noteHits();
+    this.#breakpoints.noteHits();
     if (this.#cpu.mmu.fragments.pending) this.#cpu.mmu.fragments.drop();
     this.#cpu.state.budget--;
     this.#cpu.state.shadow = 0;
     return CONTINUE;
   }
 
-  #remaining(record: number): number {
-    return this.#cpu.state.views.u16[(record + RECORD.remaining) >> 1]!;
-  }
-
   /** `resume`: RF, which is for the first instruction alone. */
   #runBlock(found: number, resume: number): Step {
     const { state } = this.#cpu;
     const left = state.budget;
-    const block = this.#remaining(found) > left ? this.#fetch.scratch(left) : found;
-    state.budget = left - this.#remaining(block);
+    const block = remaining(state, found) > left ? this.#fetch.scratch(left) : found;
+    state.budget = left - remaining(state, block);
     if (resume === 0) {
-      this.#inBlock = true;
+      this.calls.inBlock = true;
       const step = this.#run(block);
-      this.#inBlock = false;
+      this.calls.inBlock = false;
       return step;
     }
     state.rflags &= ~RFLAGS.RF;
@@ -226,7 +186,7 @@ export class GuestMode {
     const held = state.pendingDb; // by MOV SS
     const resume = state.rflags & RFLAGS.RF;
     this.#watched = false;
-    this.#inBlock = false;
+    this.calls.inBlock = false;
     state.rflags &= ~RFLAGS.RF;
     if (state.shadow !== 0) state.shadow |= SHADOW_AGEING;
     if ((state.rflags & RFLAGS.TF) !== 0) state.pendingDb |= SINGLE_STEP; // a delivery clears it: INT n does not trap
@@ -245,16 +205,9 @@ export class GuestMode {
     // What leaves has not retired, but for a trap.
     if (left !== CONTINUE && state.status !== STATUS.TRAP) return left;
     if ((state.shadow & SHADOW_AGEING) !== 0) state.shadow = 0;
-    this.#noteHits();
+    this.#breakpoints.noteHits();
     mmu.fragments.drop();
     return left;
-  }
-
-  /** What was met of data and I/O breakpoints becomes a trap. */
-  #noteHits(): void {
-    if (this.#breakpoints.hits === 0) return;
-    this.#cpu.state.pendingDb |= this.#breakpoints.hits;
-    this.#breakpoints.hits = 0;
   }
 
   /** Keeps `rest` units out of the budget, which generated code reckons time from. */
@@ -271,16 +224,10 @@ export class GuestMode {
       return this.#left();
     } finally {
       if (state.shadow !== 0) {
-        this.#ageShadow(state.budget);
+        ageShadow(state, state.budget);
         state.shadow &= ~SHADOW_TIMED;
       }
     }
-  }
-
-  /** A shadow that was cast in running code is over once its instruction has retired. */
-  #ageShadow(left: number): void {
-    const { state } = this.#cpu;
-    if ((state.shadow & SHADOW_TIMED) !== 0 && left < state.shadowEnd) state.shadow = 0;
   }
 
   /** Generated code has left: what for? */
@@ -301,7 +248,7 @@ export class GuestMode {
       case STATUS.SERVED:
         return EXIT.SERVED;
       case STATUS.END:
-        state.budget += this.#remaining(state.lastRecord) - 1;
+        state.budget += remaining(state, state.lastRecord) - 1;
         this.#fetch.setRip(state.lastRecord, state.views.u8[state.lastRecord + RECORD.length]!);
         mmu.selectViews();
         return CONTINUE;
@@ -327,7 +274,7 @@ export class GuestMode {
   }
 
   #giveBack(record: number): void {
-    this.#cpu.state.budget += this.#remaining(record);
+    giveBack(this.#cpu.state, record);
     this.#breakpoints.hits = 0;
   }
 
@@ -354,119 +301,5 @@ export class GuestMode {
     if (thrown !== stopSignal) throw thrown;
     this.#cpu.stopped = { what: stopSignal.what, hint: stopSignal.hint };
     return EXIT.STOPPED;
-  }
-
-  /** An exit can be served in place: its instruction is one of a block's, and nothing is special about it. */
-  get #servesInPlace(): boolean {
-    return this.#inBlock && this.#cpu.serveExit !== null && this.#cpu.state.shadow === 0;
-  }
-
-  /** Has an exit at a record served in place: RIP is the record's, and what was paid for the rest of the block given back. */
-  #serve(record: number): boolean {
-    const { state } = this.#cpu;
-    this.#giveBack(record);
-    this.#cpu.leave(state.exitReason as ExitReason);
-    return this.#cpu.serveExit!(state.exitReason as ExitReason);
-  }
-
-  /** Pays for a record and those behind it, for the first time since units were granted; false: there are too few. */
-  #payAgain(record: number): boolean {
-    const { state } = this.#cpu;
-    const left = state.budget - this.#remaining(record);
-    if (left < 0) return false;
-    state.budget = left;
-    return true;
-  }
-
-  /** Behind a microcoded instruction whose exit was served: 0, the next record follows; else a status to leave with. */
-  #goOnBehind(record: number, length: number): number {
-    const { state } = this.#cpu;
-    const left = state.budget - this.#remaining(record) + 1;
-    if (left < 0 || this.#somethingWaits() || !this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
-    state.budget = left;
-    return 0;
-  }
-
-  /** An event is due, or may be due, before the next instruction. */
-  #somethingWaits(): boolean {
-    const { state, controls } = this.#cpu;
-    if (isValid(state.entryEvent) || state.activity !== 0 || state.pendingDb !== 0) return true;
-    return (
-      controls.interruptWindow || controls.nmiWindow || controls.virtualApic !== null || this.#breakpoints.executing
-    );
-  }
-
-  /** An access of generated code threw: true, its exit was served in place and it is to be tried again; false, it is kept. */
-  triesAgain(thrown: unknown, access: number, record: number): boolean {
-    const { fragments } = this.#cpu.mmu;
-    const { state } = this.#cpu;
-    // An instruction with several accesses has to find all of their fragments when one of them is not served in place.
-    const isWhole = (state.exitInfo & EXIT_INFO.SIZE) === (access & ACCESS.SIZE);
-    const isAlone = !fragments.pending || (isWhole && ACCESSES_ONCE[state.views.u16[record >> 1]!] !== 0);
-    if (state.shadow !== 0) this.#ageShadow(state.budget + this.#remaining(record));
-    if (thrown !== exitSignal || !isAlone || !this.#servesInPlace) {
-      this.keep(thrown);
-      return false;
-    }
-    this.#fetch.setRip(record, 0);
-    const goesOn = this.#serve(record);
-    if (goesOn && !this.#somethingWaits() && this.#fetch.standsAt(record, 0) && this.#payAgain(record)) {
-      fragments.once = true;
-      return true;
-    }
-    this.#raised = goesOn ? resumedSignal : servedSignal;
-    this.#cpu.state.budget -= this.#remaining(record); // leaving gives it back
-    return false;
-  }
-
-  /** Keeps a signal that was thrown below generated code until that has left, with STATUS.RAISED. Always 0. */
-  keep(thrown: unknown): 0 {
-    const isSignal = thrown === guestFault || thrown === exitSignal || thrown === stopSignal || thrown === watchSignal;
-    if (!isSignal) throw thrown;
-    this.#raised = thrown;
-    return 0;
-  }
-
-  /** An exception without memory access: #DE, #UD or #GP(0). */
-  raise(vector: number, record: number): void {
-    this.#cpu.record = record;
-    this.keep(setFault(vector, vector === VECTOR.GP ? 0 : null));
-  }
-
-  /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
-  microcode(record: number): number {
-    try {
-      return this.#microcode(record);
-    } catch (thrown) {
-      this.keep(thrown);
-      return STATUS.RAISED;
-    }
-  }
-
-  #microcode(record: number): number {
-    const { state } = this.#cpu;
-    this.#cpu.record = record;
-    this.#fetch.setRip(record, 0);
-    const shape = microcodeShape(state.views.u16[record >> 1]!);
-    if (state.shadow !== 0) this.#ageShadow(state.budget + this.#remaining(record));
-    if (shape === null) return nameInstruction(state, this.#cpu.mmu);
-    if (shape.observesTime)
-      addUnits(this.#cpu.state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + this.#remaining(record)));
-    const operands = readOperands(state, record, shape, this.#operands);
-    let outcome = shape.run(this.#cpu, operands);
-    if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
-    while (outcome === 'exit') {
-      if (!this.#servesInPlace) return STATUS.EXIT;
-      if (!this.#serve(record)) return STATUS.SERVED;
-      if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
-      if (!this.#payAgain(record)) return STATUS.MICROCODE;
-      outcome = shape.run(this.#cpu, operands);
-      if (outcome !== 'exit') this.#cpu.mmu.fragments.drop();
-    }
-    this.#noteHits();
-    if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
-    else if (shape.rep) state.rflags |= RFLAGS.RF; // as above, in `#run`
-    state.budget += this.#remaining(record) - 1;
-    return outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE;
   }
 }

@@ -76,7 +76,7 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
         try {
           return running.cpu.mmu.slowRead(low, high, access, record);
         } catch (thrown) {
-          if (!running.cpu.guestMode.triesAgain(thrown, access, record)) return 0;
+          if (!running.cpu.guestMode.calls.triesAgain(thrown, access, record)) return 0;
         }
       }
     },
@@ -85,7 +85,7 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
         try {
           return running.cpu.mmu.slowOpen(low, high, access, record);
         } catch (thrown) {
-          if (!running.cpu.guestMode.triesAgain(thrown, access, record)) return 0;
+          if (!running.cpu.guestMode.calls.triesAgain(thrown, access, record)) return 0;
         }
       }
     },
@@ -95,7 +95,7 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
           running.cpu.mmu.slowWrite(low, high, access, record, valueLow, valueHigh);
           return 1;
         } catch (thrown) {
-          if (!running.cpu.guestMode.triesAgain(thrown, access, record)) return 0;
+          if (!running.cpu.guestMode.calls.triesAgain(thrown, access, record)) return 0;
         }
       }
     },
@@ -103,10 +103,10 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
       try {
         return running.cpu.checkSegment(register, offset, access, record);
       } catch (thrown) {
-        return running.cpu.guestMode.keep(thrown);
+        return running.cpu.guestMode.calls.keep(thrown);
       }
     },
-    raise: (vector, record) => running.cpu.guestMode.raise(vector, record),
-    microcode: (record) => running.cpu.guestMode.microcode(record),
+    raise: (vector, record) => running.cpu.guestMode.calls.raise(vector, record),
+    microcode: (record) => running.cpu.guestMode.calls.microcode(record),
   };
 }

@@ -19,6 +19,7 @@ const SOURCE = `
     mov $${DEVICE}, %rbx
     mov $${ABSENT}, %r12
     mov $20, %r15d
+    sti
 again:
     mov %r15d, %eax
     cpuid
@@ -87,10 +88,13 @@ function follow(bare: Bare, code: Uint8Array, { inPlace, grants, refused }: Plan
 
   const serve = (reason: ExitReason): void => {
     const exit = cpu.exit();
+    // An interrupt that waits: it could be taken at the next instruction.
+    cpu.controls.interruptWindow = exit.reason !== 'INTERRUPT_WINDOW' && touched.length % 3 === 0;
     touched.push(
       `${units} ${exitName(reason)} ${JSON.stringify(exit, (_, v: unknown) => (typeof v === 'bigint' ? `${v}` : v))}`,
     );
     if (exit.reason === 'HLT') ended = true;
+    else if (exit.reason === 'INTERRUPT_WINDOW') return;
     else if (exit.reason === 'EPT_MISCONFIG') cpu.complete(exit.gpa * 0x0101_0101n + BigInt(touched.length));
     else if (exit.reason === 'IO_INSTRUCTION') cpu.complete(exit.port + touched.length);
     else if (exit.reason === 'EPT_VIOLATION') {

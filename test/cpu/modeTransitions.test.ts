@@ -290,7 +290,7 @@ describe('outside 64-bit mode', () => {
     state.setGpr(GPR.RAX, 0xffff_ffff_ffff_ffffn);
     expect(system.execute('smsw', { reg0: GPR.RAX, width: 2 })).toEqual(NEXT);
     expect(system.gpr(GPR.RAX)).toBe(0xffff_ffff_ffff_0018n);
-    expect(system.execute('clts')).toEqual(END);
+    expect(system.execute('clts')).toEqual(NEXT);
     expect(state.cr0).toBe(REAL);
   });
 });

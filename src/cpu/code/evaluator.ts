@@ -49,7 +49,7 @@ export function evaluateRun(cpu: Cpu, from: number, seen?: (handler: number) => 
       record = new Evaluator(cpu, record, HANDLERS[handler]!).step();
     }
   } catch (thrown) {
-    cpu.guestMode.keep(thrown);
+    cpu.guestMode.calls.keep(thrown);
     cpu.state.status = STATUS.RAISED;
     cpu.state.lastRecord = cpu.record;
   }
@@ -105,7 +105,7 @@ class Evaluator implements BackEnd {
     }
   }
   #microcode(): number {
-    const status = this.#cpu.guestMode.microcode(this.#record);
+    const status = this.#cpu.guestMode.calls.microcode(this.#record);
     return status === 0 ? this.#record + RECORD_SIZE : this.#leave(status);
   }
 

@@ -1,0 +1,184 @@
+// What generated code calls while it runs: microcode, and what accesses throw. Nothing is thrown through WebAssembly: a signal is
+// kept here, generated code leaves with STATUS.RAISED, and guest mode (guestMode.ts) acts on it.
+//
+// Theory. Most exits need not leave generated code at all: while that waits for such a call to return, `serveExit` does what the
+// hypervisor does between an exit and the next entry, and grants units anew. The instruction is then done, or runs again with
+// the answer; and where that is not all (an event waits, RIP is elsewhere, too few units) generated code is left as at any other
+// point, and RIP is looked up. Not for an instruction that is run by itself.
+
+import { RFLAGS } from '../../x86/names/registers.ts';
+import { VECTOR } from '../../x86/names/vectors.ts';
+import { operandsOf } from '../../x86/forms.ts';
+import type { Breakpoints } from '../breakpoints.ts';
+import { isValid } from '../events/interruption.ts';
+import type { ExitReason } from '../exit.ts';
+import { exitSignal, guestFault, resumedSignal, servedSignal, setFault, stopSignal, watchSignal } from '../fault.ts';
+import { ACCESS } from '../memory/access.ts';
+import type { Mmu } from '../memory/mmu.ts';
+import type { MicrocodeCpu, Operands, Outcome } from '../microcode/microcode.ts';
+import { OFFSET } from '../state.ts';
+import { addUnits } from '../units.ts';
+import { EXIT_INFO } from '../vmexit.ts';
+import type { Fetch } from './fetch.ts';
+import { HANDLERS } from './handlers.ts';
+import { nameInstruction } from './nameInstruction.ts';
+import { microcodeShape, readOperands, RecordOperands, type MicrocodeShape } from './operands.ts';
+import { giveBack, remaining } from './payment.ts';
+import { ageShadow } from './shadow.ts';
+import { STATUS } from './status.ts';
+
+/** Handlers that touch memory in one piece, if it does not cross a page. */
+const ACCESSES_ONCE = Uint8Array.from(HANDLERS, ({ form }) => {
+  if (form === null || form.rep !== '' || form.row.stack === true) return 0;
+  const accessed = operandsOf(form).filter(({ kind }) => kind === 'memory');
+  return accessed.length === 1 && accessed[0]!.operand.access !== 'rw' ? 1 : 0;
+});
+
+/** The CPU whose code calls. */
+export interface Caller extends MicrocodeCpu {
+  readonly mmu: Mmu;
+  /** The record under execution, while a slow path or microcode runs. */
+  record: number;
+  /** Serves an exit in place: true when units were granted anew. */
+  serveExit: ((reason: ExitReason) => boolean) | null;
+  /** Guest mode ends for an exit in place. */
+  leave(reason: ExitReason): void;
+}
+
+export class Calls {
+  /** The block under execution was entered as a whole, so that its exits can be served in place. */
+  inBlock = false;
+  /** What `keep` was given last. */
+  raised: unknown = null;
+  readonly #cpu: Caller;
+  readonly #fetch: Fetch;
+  readonly #operands: RecordOperands;
+  readonly #breakpoints: Breakpoints;
+
+  constructor(cpu: Caller, fetch: Fetch) {
+    this.#cpu = cpu;
+    this.#fetch = fetch;
+    this.#operands = new RecordOperands(cpu.state);
+    this.#breakpoints = cpu.mmu.breakpoints;
+  }
+
+  /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
+  microcode(record: number): number {
+    try {
+      return this.#microcode(record);
+    } catch (thrown) {
+      this.keep(thrown);
+      return STATUS.RAISED;
+    }
+  }
+
+  #microcode(record: number): number {
+    const { state } = this.#cpu;
+    this.#cpu.record = record;
+    this.#fetch.setRip(record, 0);
+    const shape = microcodeShape(state.views.u16[record >> 1]!);
+    if (state.shadow !== 0) ageShadow(state, state.budget + remaining(state, record));
+    if (shape === null) return nameInstruction(state, this.#cpu.mmu);
+    if (shape.observesTime) addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + remaining(state, record)));
+    const operands = readOperands(state, record, shape, this.#operands);
+    let outcome = shape.run(this.#cpu, operands);
+    if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
+    while (outcome === 'exit') {
+      if (!this.#servesInPlace) return STATUS.EXIT;
+      if (!this.#serve(record)) return STATUS.SERVED;
+      if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
+      if (!this.#payAgain(record)) return STATUS.MICROCODE;
+      outcome = this.#again(shape, operands);
+      if (outcome === 'next' && this.#breakpoints.hits === 0 && !this.#somethingWaits()) return 0;
+    }
+    this.#breakpoints.noteHits();
+    if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
+    else if (shape.rep) state.rflags |= RFLAGS.RF; // as above, in `#run`
+    state.budget += remaining(state, record) - 1;
+    return outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE;
+  }
+  /** An access of generated code threw: true, its exit was served in place and it is to be tried again; false, it is kept. */
+  triesAgain(thrown: unknown, access: number, record: number): boolean {
+    const { state } = this.#cpu;
+    const { fragments } = this.#cpu.mmu;
+    // An instruction with several accesses has to find all of their fragments when one of them is not served in place.
+    const isWhole = (state.exitInfo & EXIT_INFO.SIZE) === (access & ACCESS.SIZE);
+    const isAlone = !fragments.pending || (isWhole && ACCESSES_ONCE[state.views.u16[record >> 1]!] !== 0);
+    if (state.shadow !== 0) ageShadow(state, state.budget + remaining(state, record));
+    if (thrown !== exitSignal || !isAlone || !this.#servesInPlace) {
+      this.keep(thrown);
+      return false;
+    }
+    this.#fetch.setRip(record, 0);
+    const goesOn = this.#serve(record);
+    if (goesOn && !this.#somethingWaits() && this.#fetch.standsAt(record, 0) && this.#payAgain(record)) {
+      fragments.once = true;
+      return true;
+    }
+    this.raised = goesOn ? resumedSignal : servedSignal;
+    state.budget -= remaining(state, record); // leaving gives it back
+    return false;
+  }
+
+  /** An exception without memory access: #DE, #UD or #GP(0). */
+  raise(vector: number, record: number): void {
+    this.#cpu.record = record;
+    this.keep(setFault(vector, vector === VECTOR.GP ? 0 : null));
+  }
+
+  /** Keeps a signal that was thrown below generated code until that has left, with STATUS.RAISED. Always 0. */
+  keep(thrown: unknown): 0 {
+    const isSignal = thrown === guestFault || thrown === exitSignal || thrown === stopSignal || thrown === watchSignal;
+    if (!isSignal) throw thrown;
+    this.raised = thrown;
+    return 0;
+  }
+
+  /** An exit can be served in place: its instruction is one of a block's, and nothing is special about it. */
+  get #servesInPlace(): boolean {
+    return this.inBlock && this.#cpu.serveExit !== null && this.#cpu.state.shadow === 0;
+  }
+
+  /** Has an exit at a record served in place: RIP is the record's, and what was paid for the rest of the block given back. */
+  #serve(record: number): boolean {
+    const { state } = this.#cpu;
+    giveBack(state, record);
+    this.#breakpoints.hits = 0;
+    this.#cpu.leave(state.exitReason as ExitReason);
+    return this.#cpu.serveExit!(state.exitReason as ExitReason);
+  }
+
+  /** Microcode whose access was served: with the answer. */
+  #again({ run }: MicrocodeShape, operands: Operands): Outcome {
+    const outcome = run(this.#cpu, operands);
+    if (outcome !== 'exit') this.#cpu.mmu.fragments.drop();
+    return outcome;
+  }
+
+  /** Pays for a record and those behind it, for the first time since units were granted; false: there are too few. */
+  #payAgain(record: number): boolean {
+    const { state } = this.#cpu;
+    const left = state.budget - remaining(state, record);
+    if (left < 0) return false;
+    state.budget = left;
+    return true;
+  }
+
+  /** Behind a microcoded instruction whose exit was served: 0, the next record follows; else a status to leave with. */
+  #goOnBehind(record: number, length: number): number {
+    const { state } = this.#cpu;
+    const left = state.budget - remaining(state, record) + 1;
+    if (left < 0 || this.#somethingWaits() || !this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
+    state.budget = left;
+    return 0;
+  }
+
+  /** An event is due, or may be due, before the next instruction. */
+  #somethingWaits(): boolean {
+    const { state, controls } = this.#cpu;
+    if (isValid(state.entryEvent) || state.activity !== 0 || state.pendingDb !== 0) return true;
+    return (
+      controls.interruptWindow || controls.nmiWindow || controls.virtualApic !== null || this.#breakpoints.executing
+    );
+  }
+}
