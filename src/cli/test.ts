@@ -3,7 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { DEFAULT_START_TIME } from '../hypervisor/vm.ts';
 import { EXIT_STATUS } from '../vmm/result.ts';
-import { UsageError, type Arguments, type Command } from './command.ts';
+import { size, UsageError, type Arguments, type Command } from './command.ts';
 import { casesOf, DEFAULT_SUCCESS } from './test/cases.ts';
 import { junit } from './test/junit.ts';
 import { runPool } from './test/pool.ts';
@@ -46,6 +46,11 @@ something did, 2 usage, 4 a configuration that cannot be read.`,
       help: `what a configuration was built for: ${ARCHITECTURES.join(' or ')} (default: x86_64)`,
     },
     { name: 'cpu', value: 'MODEL', help: 'processor model of cases that name none (default: max)' },
+    {
+      name: 'swap',
+      value: 'SIZE',
+      help: 'memory of each guest that the host keeps, as a memory cgroup would: it pages out the rest (default: all)',
+    },
     { name: 'success', value: 'STATUS', help: `exit status of an image that has passed (default: ${DEFAULT_SUCCESS})` },
     {
       name: 'timeout',
@@ -59,12 +64,14 @@ something did, 2 usage, 4 a configuration that cannot be read.`,
     const format = oneOf('format', FORMATS, args) ?? 'tap';
     const cpu = args.text('cpu');
     if (cpu !== undefined) cpuModel(cpu);
+    const swap = args.text('swap');
     const names = list(args, 'only');
     const cases = casesOf(args.files, {
       arch: oneOf('arch', ARCHITECTURES, args) ?? 'x86_64',
       groups: list(args, 'group'),
       names,
       cpu,
+      swap: swap === undefined ? undefined : size('swap', swap),
       now: DEFAULT_START_TIME,
       success: args.number('success', 0, MOST_STATUS) ?? DEFAULT_SUCCESS,
     });

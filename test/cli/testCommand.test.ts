@@ -41,6 +41,15 @@ describe('trapline test', () => {
     expect(out).toContain(`    - "line 1 of the console: expected 'ho', found 'hi'"`);
   });
 
+  it('--swap is what the host keeps of a guest', async () => {
+    const good = trapline.file('good.s', OK);
+    expect((await tap(good, '--swap', '64k')).lines).toContain('ok 1 - good');
+    const { lines, out } = await tap(good, '--swap', '1k');
+    expect(lines).toContain('not ok 1 - good');
+    expect(out).toContain('at least one page');
+    expect(await tap(good, '--swap', 'some')).toMatchObject({ status: 2 });
+  });
+
   it('judges an image by its exit status and by the checks that it printed', async () => {
     const files = [
       trapline.file('pass.bin', reporting('PASS: a\nPASS: b\n', 0)),

@@ -20,6 +20,8 @@ export interface CaseOptions {
   readonly names: readonly string[];
   /** The processor model of cases that name none. */
   readonly cpu: string | undefined;
+  /** Bytes that the host keeps of each guest's memory; undefined: all. */
+  readonly swap: number | undefined;
   /** Seconds since 1970 at which guests start. */
   readonly now: number;
   readonly success: number;
@@ -58,7 +60,7 @@ function casesOfFile(file: string, options: CaseOptions): TestCase[] {
       );
     return parseUnittestsCfg(text, file).map((section) => caseOfSection(section, file, options));
   }
-  const common = { file, success: options.success, skip: null, notes: [], virtualSeconds: null };
+  const common = { file, success: options.success, skip: null, notes: [], virtualSeconds: null, ...swapOf(options) };
   const cpu = options.cpu === undefined ? {} : { cpu: options.cpu };
   if (/\.(s|S|asm)$/.test(file)) {
     const cases = guestCases(new TextDecoder().decode(bytes), file);
@@ -89,12 +91,15 @@ function caseOfSection({ name, line, values }: CfgSection, cfg: string, options:
     ...(smp !== undefined && { vcpus: Number(smp) }),
     ...(cpu !== undefined && { cpu }),
     ...(args.length > 0 && { commandLine: args.join(' ') }),
+    ...swapOf(options),
     virtualSeconds: timeout === undefined ? DEFAULT_TIMEOUT : Number(timeout),
     success: options.success,
     skip: reasonToSkip(values, options),
     notes: notes.map((what) => `no meaning here: ${what}`),
   };
 }
+
+const swapOf = ({ swap }: CaseOptions): Pick<TestCase, 'swap'> => (swap === undefined ? {} : { swap });
 
 /** Why a section is not run, in the order in which kvm-unit-tests' own script asks; null: it is. */
 function reasonToSkip(values: CfgSection['values'], { arch, groups, names }: CaseOptions): string | null {

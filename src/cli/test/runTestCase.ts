@@ -70,6 +70,7 @@ async function prepare(test: TestCase): Promise<Prepared> {
     ...(test.vcpus !== undefined && { vcpus: test.vcpus }),
     ...(test.memory !== undefined && { memory: test.memory }),
     ...(test.commandLine !== undefined && { commandLine: test.commandLine }),
+    ...(test.swap !== undefined && { swap: { limit: test.swap } }),
     ...(test.hltInGuest && { params: { hltInGuest: true } }),
     ...(cpu !== null && { model: cpu.model }),
   };

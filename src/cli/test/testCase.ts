@@ -13,6 +13,8 @@ export interface TestCase {
   /** As `--cpu` takes it. */
   readonly cpu?: string;
   readonly commandLine?: string;
+  /** Bytes of its memory that the host keeps in memory; absent: all. */
+  readonly swap?: number;
   /** The guest halts its CPU by itself (QEMU's -overcommit cpu-pm=on). */
   readonly hltInGuest?: boolean;
   /** Seconds of virtual time after which it has hung; null: as the file says, or no limit. */
