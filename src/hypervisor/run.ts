@@ -100,7 +100,7 @@ function advance(vcpu: Vcpu): SleepRequest | null {
 
 /** Guest mode, up to an exit. */
 function runGuest(vcpu: Vcpu): SleepRequest | null {
-  const reason = vmxRun(vcpu, vcpu.place.timerEnd);
+  const reason = vmxRun(vcpu);
   if (reason === EXIT.AHEAD) return SETTLE;
   if (reason === EXIT.BUDGET) return SLICE;
   return reason === EXIT.SERVED ? vcpu.place.pause : exited(vcpu, reason);
@@ -152,7 +152,7 @@ export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
   place.pause = exited(vcpu, reason) ?? serve(vcpu);
   if (place.pause !== null) return false;
   if (place.point === RUN_POINT.LOOP && !entersAgain(vcpu)) return false;
-  return grant(vcpu, place.timerEnd);
+  return grant(vcpu);
 }
 
 /** The outer loop from a handler's end to the next entry, as far as it is one without a wait. */
@@ -194,24 +194,24 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
  * Guest mode: returns the reason of the exit; AHEAD when this CPU must settle before it goes on, BUDGET when only the
  * host's step is over. Either way the guest has not noticed, and the next call goes on.
  */
-function vmxRun(vcpu: Vcpu, timerEnd: number): ExitReason {
-  const { cpu, guest, vm: { host } } = vcpu; // prettier-ignore
+function vmxRun(vcpu: Vcpu): ExitReason {
+  const { cpu, guest, place, vm: { host } } = vcpu; // prettier-ignore
   if (cpu.guestHalt !== RUNS) leaveGuestHalt(vcpu);
   let reason: ExitReason = EXIT.BUDGET;
-  if (grant(vcpu, timerEnd)) {
+  if (grant(vcpu)) {
     reason = guest.run();
     account(vcpu);
-    if (reason === EXIT.HLT && !guest.controls.hltExiting) return haltInGuest(vcpu, timerEnd);
+    if (reason === EXIT.HLT && !guest.controls.hltExiting) return haltInGuest(vcpu, place.timerEnd);
     if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) return reason;
   }
   // Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1).
-  if (cpu.now >= timerEnd) return EXIT.PREEMPTION_TIMER;
+  if (cpu.now >= place.timerEnd) return EXIT.PREEMPTION_TIMER;
   if (cpu.interruptPending && !isPostedOnly(vcpu)) return EXIT.EXTERNAL_INTERRUPT;
   return cpu.now >= host.horizon(cpu) + host.quantum ? EXIT.AHEAD : reason;
 }
 
 /** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
-function grant({ cpu, guest, vm: { host } }: Vcpu, timerEnd: number): boolean {
+function grant({ cpu, guest, place: { timerEnd }, vm: { host } }: Vcpu): boolean {
   const horizon = host.horizon(cpu);
   const end = Math.min(cpu.events.next, timerEnd, horizon + host.quantum, host.stopAt, cpu.now + STEP_UNITS);
   if (end <= cpu.now) return false;

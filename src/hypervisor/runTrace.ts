@@ -79,11 +79,7 @@ export function traceCompletion({ id, userspace: exit, userspaceAnswer: value, p
     probes.fire('kvm_pio', { vcpu: id, write: false, port, size, count: 1, value: Number(value) }, cpu.now);
   } else if (exit?.reason === 'MMIO' && !exit.write) {
     const { size: length } = exit;
-    probes.fire(
-      'kvm_mmio',
-      { vcpu: id, write: false, gpa: BigInt(exit.gpa), length, value: BigInt(value), satisfied: true },
-      cpu.now,
-    );
+    probes.fire('kvm_mmio', { vcpu: id, write: false, gpa: BigInt(exit.gpa), length, value, satisfied: true }, cpu.now);
   }
 }
 

@@ -156,7 +156,7 @@ export class Vcpu implements LapicOwner {
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
   /** What userspace answered to it (the data page of struct kvm_run). */
-  userspaceAnswer: bigint | number = 0;
+  userspaceAnswer = 0n;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
   /** Where its thread stands while it has given up its CPU. */
@@ -280,7 +280,7 @@ export class Vcpu implements LapicOwner {
 
   /** Userspace has served the access that KVM_RUN returned with: `value` is what a read yields. */
   complete(value: bigint | number): void {
-    this.userspaceAnswer = value;
+    this.userspaceAnswer = BigInt(value);
     this.guest.complete(value);
   }
 

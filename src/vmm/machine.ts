@@ -2,15 +2,11 @@
 // start from.
 
 import { Processor } from '../cpu/processor.ts';
-import { featuresFromCpuid } from '../cpu/features.ts';
 import { Host } from '../host/host.ts';
-import { Random } from '../host/random.ts';
-import type { Sleep } from '../host/sleep.ts';
 import { MmioBus } from '../hypervisor/bus/mmio.ts';
 import { PortBus } from '../hypervisor/bus/ports.ts';
 import { CPU_MODELS } from '../hypervisor/cpuModels.ts';
 import type { Diagnostic } from '../hypervisor/diagnostics.ts';
-import { PASSTHROUGH } from '../hypervisor/msrs.ts';
 import { offeredFeatures } from '../hypervisor/pv/features.ts';
 import { forceLazyKick, lazyView, type LazyView } from '../hypervisor/pv/lazyDebugfs.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
@@ -34,13 +30,13 @@ import { buildPc, type Pc } from './pc.ts';
 import { Ram } from './ram.ts';
 import type { RunResult } from './result.ts';
 import { screenOf, TEXT_MEMORY, TEXT_MEMORY_SIZE, type Screen } from './screen.ts';
-import { placeVcpus, type Placement } from './topology.ts';
-import { apply, checkImage, collect, type Snapshot, type ThreadOwner } from './snapshot/snapshot.ts';
+import { placeVcpus } from './topology.ts';
+import { apply, checkImage, collect, type Snapshot } from './snapshot/snapshot.ts';
 import { identityOf, restoredImage } from './snapshot/savedImage.ts';
 import type { RestoreOptions } from './snapshot/savedOptions.ts';
 import { SnapshotError } from './snapshot/snapshotError.ts';
-import { serveExit } from '../hypervisor/run.ts';
-import { vcpuThread, type Userspace } from './userspace.ts';
+import type { Userspace } from './userspace.ts';
+import { configureProcessor, VcpuThreads } from './vcpuThreads.ts';
 import { reportVcpu } from './vcpuReport.ts';
 
 export interface RunOptions {
@@ -57,11 +53,6 @@ export interface MachineRestoreOptions extends RestoreOptions {
   readonly connect?: (machine: Machine) => void;
 }
 
-/** The body of a thread that has ended already. */
-function* ended(): Sleep<void> {}
-
-/** How far apart a seed lets vCPUs start, in cycles. */
-const START_SPREAD = 10_000;
 /** For how many steps a snapshot waits for what stands half way. */
 const MOST_STEPS = 100;
 
@@ -77,6 +68,7 @@ export class Machine implements Userspace {
   readonly ports = new PortBus();
   readonly mmio = new MmioBus();
   readonly mainLoop: MainLoop;
+  readonly threads: VcpuThreads;
   readonly pc: Pc;
   readonly input: Input;
   /** Between `pause` and `resume`. */
@@ -84,7 +76,6 @@ export class Machine implements Userspace {
   /** How the machine ended; null while it can go on. */
   result: RunResult | null = null;
   active: Vcpu | null = null;
-  readonly #places: readonly Placement[];
   #imageIdentity: string | null = null;
 
   /** A machine that stands at the image's entry. Throws BootError, or a RangeError for more memory than fits. */
@@ -120,7 +111,7 @@ export class Machine implements Userspace {
       noHot: options.noHot ?? false,
       engine: options.engine ?? 'wasm',
     });
-    const places = (this.#places = placeVcpus(this.host, vcpus, options.pin));
+    const places = placeVcpus(this.host, vcpus, options.pin);
     this.vm = new Vm({
       host: this.host,
       guests: this.processor.cpus,
@@ -136,7 +127,8 @@ export class Machine implements Userspace {
       ...(options.params && { params: options.params }),
       ...(options.apicBusCycleNs && { apicBusCycleNs: options.apicBusCycleNs }),
     });
-    this.#configureProcessor();
+    configureProcessor(this.vm, this.processor);
+    this.threads = new VcpuThreads(this, this.host, this.vm, places, options.noInPlace !== true);
     for (const [slot, { gpa, size }] of this.ram.ranges.entries())
       this.vm.memslots.set({ slot, gpa, size, address: this.processor.arena.allocate(size) });
     this.mainLoop = new MainLoop(this.host);
@@ -164,7 +156,7 @@ export class Machine implements Userspace {
     const { vm, image, ram } = this;
     const { commandLine = '', modules = [], seed = 0 } = this.options;
     start({ vm, image, ram, commandLine, modules });
-    this.#start(seed);
+    this.threads.start(seed);
   }
 
   /**
@@ -218,28 +210,15 @@ export class Machine implements Userspace {
     if (this.host.stepping) throw new Error('pause() was called by a device or a probe: call it between two steps');
     if (this.result !== null || this.paused) return this.result;
     this.paused = true;
-    this.host.stopAt = Infinity;
-    for (const vcpu of this.vm.vcpus) vcpu.signal();
-    const inKvmRun = (): boolean => this.vm.vcpus.some((vcpu) => vcpu.signalPending);
-    while (this.result === null && inKvmRun() && this.host.step() !== 'idle');
-    if (this.result === null) this.#gather();
+    this.threads.pause();
     return this.result;
-  }
-
-  /** The CPUs of the vCPUs, which idle now, wait for the one that is furthest ahead. */
-  #gather(): void {
-    const cpus = this.vm.vcpus.map(({ cpu }) => cpu);
-    const latest = Math.max(...cpus.map(({ now }) => now));
-    this.host.stopAt = latest;
-    while (this.host.step() === 'progress');
-    for (const cpu of cpus) cpu.now = Math.max(cpu.now, latest);
   }
 
   /** Lets the vCPUs go on. */
   resume(): void {
     if (!this.paused) return;
     this.paused = false;
-    for (const { thread } of this.vm.vcpus) if (thread !== null) this.host.wakeUp(thread);
+    this.threads.resume();
   }
 
   /** Ends the machine: its vCPUs stop where they stand. The first result counts. */
@@ -335,50 +314,12 @@ export class Machine implements Userspace {
     this.end({ kind: 'not-implemented', what, hint, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) });
   }
 
-  #configureProcessor(): void {
-    const { cpuid, vcpus } = this.vm;
-    const features = featuresFromCpuid((leaf, subleaf) => cpuid.answer(leaf, subleaf, vcpus[0]!.cpuidAsker));
-    for (const cpu of this.processor.cpus) {
-      cpu.features = features;
-      for (const { index, direction } of PASSTHROUGH) cpu.controls.allowMsr(index, direction);
-    }
-    if (this.options.noInPlace !== true)
-      for (const vcpu of vcpus) vcpu.guest.serveExit = (reason) => serveExit(vcpu, reason);
-  }
-
-  /** A thread that the restored host has. */
-  adoptThread(of: ThreadOwner): void {
-    if (of === 'main loop') {
-      this.mainLoop.adoptThread();
-      return;
-    }
-    if (of === 'nobody') {
-      this.host.scheduler.adopt('a thread that has ended', this.host.cpus[0]!, ended(), {});
-      return;
-    }
-    const vcpu = this.vm.vcpus[of];
-    if (vcpu === undefined)
-      throw new SnapshotError(`the snapshot has a thread of vCPU ${of}, which does not exist`, 'take it again');
-    const { cpu, affinity } = this.#places[of]!;
-    vcpu.thread = this.host.scheduler.adopt(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
-  }
-
   /** Tells the image that it was booted from. */
   get imageIdentity(): string {
     return (this.#imageIdentity ??= identityOf(this.image));
   }
   set imageIdentity(identity: string) {
     this.#imageIdentity = identity;
-  }
-
-  #start(seed: number): void {
-    const random = new Random(seed);
-    for (const vcpu of this.vm.vcpus) {
-      vcpu.guest.state.entropy = (BigInt(seed >>> 0) << 32n) | BigInt(vcpu.id);
-      if (seed !== 0) vcpu.cpu.now += random.below(START_SPREAD);
-      const { cpu, affinity } = this.#places[vcpu.id]!;
-      vcpu.thread = this.host.spawn(vcpu.name, cpu, vcpuThread(this, vcpu), { affinity });
-    }
   }
 
   get #activeId(): number {

@@ -50,6 +50,7 @@ again:
     insb                            # from a port to the device
     movl $7, (%r12)                 # memory that is not there yet
     mov ${PAGE}(%r12), %eax
+    addl $1, 48(%rbx)               # a load and a store behind it
     add $${2 * PAGE}, %r12
     wbinvd
     mov %cr8, %rax

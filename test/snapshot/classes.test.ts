@@ -33,6 +33,8 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'PhysicalCpu.hardirq': 'null, or the snapshot is refused',
   'PhysicalCpu.locksHeld': 'empty, or the snapshot is refused',
   'PhysicalCpu.softirq': 'null, or the snapshot is refused',
+  'RunPlace.disposition': 'from the end of a handler to the next look at it, between which no thread waits',
+  'RunPlace.pause': 'likewise',
   'Thread.locksHeld': 'empty, or the snapshot is refused',
   'Thread.preemptNotifiers': 'registered again by the vCPU that is loaded',
   'TimerAdvance.cycles': 'follows from the nanoseconds',

@@ -112,7 +112,7 @@ export class Calls {
     this.#fetch.setRip(record, 0);
     const goesOn = this.#serve(record);
     if (goesOn && !this.#somethingWaits() && this.#fetch.standsAt(record, 0) && this.#payAgain(record)) {
-      fragments.once = true;
+      fragments.once = fragments.pending;
       return true;
     }
     this.raised = goesOn ? resumedSignal : servedSignal;

@@ -8,6 +8,7 @@
 
 import { COST_MODELS } from '../../host/costs.ts';
 import type { HostEvent } from '../../host/queue.ts';
+import type { Sleep } from '../../host/sleep.ts';
 import type { Thread } from '../../host/thread.ts';
 import type { Machine } from '../machine.ts';
 import { decode, encode } from './encoding.ts';
@@ -61,12 +62,27 @@ export function collect(machine: Machine): Snapshot {
 
 /** Fills a machine that was built and neither booted nor started. */
 export function apply({ head, state, pages }: Snapshot, machine: Machine): void {
-  for (const owner of head.threads) machine.adoptThread(owner);
+  for (const owner of head.threads) adoptThread(machine, owner);
   restorePages(machine.vm.memslots.arena, pages);
   const loader = new Loader(machine.host, state);
   transferMachine(loader, machine);
   loader.finish();
 }
+
+/** Makes a thread that the restored host has, in the order in which it had them. */
+function adoptThread({ mainLoop, host, vm, threads }: Machine, of: ThreadOwner): void {
+  if (of === 'main loop') mainLoop.adoptThread();
+  else if (of === 'nobody') host.scheduler.adopt('a thread that has ended', host.cpus[0]!, ended(), {});
+  else {
+    const vcpu = vm.vcpus[of];
+    if (vcpu === undefined)
+      throw new SnapshotError(`the snapshot has a thread of vCPU ${of}, which does not exist`, 'take it again');
+    threads.adopt(vcpu);
+  }
+}
+
+/** The body of a thread that has ended already. */
+function* ended(): Sleep<void> {}
 
 /** What no snapshot can be taken of. */
 function refuseWhole({ result, host, options, vm }: Machine): void {
