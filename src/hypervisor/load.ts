@@ -83,7 +83,7 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
       vcpu.stat.migrations++;
       vcpu.lapic.timer.restartHvTimer();
       vcpu.requests.make(KVM_REQ.MIGRATE_TIMER);
-      if (vcpu.pv.clock.enabled && !vcpu.vm.clock.useMasterClock) vcpu.requests.make(KVM_REQ.GLOBAL_CLOCK_UPDATE);
+      if (vcpu.pv.clock.inUse && !vcpu.vm.clock.useMasterClock) vcpu.requests.make(KVM_REQ.GLOBAL_CLOCK_UPDATE);
     }
     if (vcpu.pv.stealTime.enabled) vcpu.requests.make(KVM_REQ.STEAL_UPDATE);
     if (vcpu.directTimer !== null) vcpu.directTimer.timer.load();

@@ -37,7 +37,7 @@ function writeTscAdjust(vcpu: Vcpu, value: bigint, hostInitiated: boolean): bool
   }
   moveTsc(vcpu, value - vcpu.tscAdjust);
   // The page of the paravirtual clock holds a TSC, too.
-  if (vcpu.pv.clock.enabled) vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
+  if (vcpu.pv.clock.inUse) vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
   return true;
 }
 
