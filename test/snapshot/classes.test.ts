@@ -33,6 +33,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'PhysicalCpu.hardirq': 'null, or the snapshot is refused',
   'PhysicalCpu.locksHeld': 'empty, or the snapshot is refused',
   'PhysicalCpu.softirq': 'null, or the snapshot is refused',
+  'RunstateArea.#crosses': 'of one piece of host code',
   'Thread.locksHeld': 'empty, or the snapshot is refused',
   'Thread.preemptNotifiers': 'registered again by the vCPU that is loaded',
   'TimerAdvance.cycles': 'follows from the nanoseconds',

@@ -6,8 +6,11 @@ import { KVM_REQ } from '../requests.ts';
 import type { Vcpu } from '../vcpu.ts';
 import type { Vm } from '../vm.ts';
 import { VCPU_INFO } from './layout.ts';
-import { FIRST_UPCALL_VECTOR, XenError } from './names.ts';
+import { FIRST_UPCALL_VECTOR, RUNSTATE, XenError, type Runstate } from './names.ts';
 import { place, placeAtAddress } from './place.ts';
+import type { RunstateData } from './runstate.ts';
+import type { SendPortChange } from './sendPorts.ts';
+import type { XenTimerState } from './timer.ts';
 
 /** struct kvm_xen_hvm_attr: what can be set. */
 export type XenVmAttr =
@@ -18,7 +21,9 @@ export type XenVmAttr =
   | { readonly type: 'UPCALL_VECTOR'; readonly vector: number }
   /** major << 16 | minor; 0: the VMM answers. */
   | { readonly type: 'XEN_VERSION'; readonly version: number }
-  | { readonly type: 'RUNSTATE_UPDATE_FLAG'; readonly enabled: boolean };
+  | { readonly type: 'RUNSTATE_UPDATE_FLAG'; readonly enabled: boolean }
+  /** Can only be set. */
+  | { readonly type: 'EVTCHN'; readonly change: SendPortChange };
 
 /** struct kvm_xen_vcpu_attr: what can be set. */
 export type XenVcpuAttr =
@@ -26,6 +31,12 @@ export type XenVcpuAttr =
   | { readonly type: 'VCPU_TIME_INFO'; readonly gpa: number | null }
   | { readonly type: 'VCPU_INFO_HVA'; readonly address: number }
   | { readonly type: 'VCPU_ID'; readonly vcpuId: number }
+  | { readonly type: 'RUNSTATE_ADDR'; readonly gpa: number | null }
+  | { readonly type: 'RUNSTATE_CURRENT'; readonly state: Runstate }
+  | ({ readonly type: 'RUNSTATE_DATA' } & RunstateData)
+  /** Adds to what there is; state null: stays as it is. */
+  | ({ readonly type: 'RUNSTATE_ADJUST'; readonly state: Runstate | null } & Omit<RunstateData, 'state'>)
+  | ({ readonly type: 'TIMER' } & XenTimerState)
   | { readonly type: 'UPCALL_VECTOR'; readonly vector: number };
 
 type Of<A extends { readonly type: string }, T extends A['type']> = Extract<A, { readonly type: T }>;
@@ -54,6 +65,9 @@ export function setXenVmAttr(vm: Vm, attr: XenVmAttr): void {
       return;
     case 'RUNSTATE_UPDATE_FLAG':
       xen.runstateUpdateFlag = attr.enabled;
+      return;
+    case 'EVTCHN':
+      xen.sendPorts.change(attr.change);
       return;
     default:
       attr satisfies never;
@@ -103,6 +117,23 @@ export function setXenVcpuAttr(vcpu: Vcpu, attr: XenVcpuAttr): void {
         throw new XenError('EINVAL', `a Xen vCPU number is 0 to ${MAX_VCPUS - 1}, not ${attr.vcpuId}`);
       xen.vcpuId = attr.vcpuId;
       return;
+    case 'RUNSTATE_ADDR':
+      xen.runstate.placeAt(attr.gpa);
+      return;
+    case 'RUNSTATE_CURRENT':
+      xen.runstate.change(checkedState(attr.state));
+      return;
+    case 'RUNSTATE_DATA':
+      checkedState(attr.state);
+      xen.runstate.setData(attr);
+      return;
+    case 'RUNSTATE_ADJUST':
+      if (attr.state !== null) checkedState(attr.state);
+      xen.runstate.adjust(attr.state, attr.entryTime, attr.times);
+      return;
+    case 'TIMER':
+      xen.timer.setState(attr);
+      return;
     case 'UPCALL_VECTOR':
       xen.upcallVector = checkedVector(attr.vector);
       return;
@@ -124,11 +155,27 @@ export function getXenVcpuAttr(vcpu: Vcpu, type: XenVcpuAttr['type']): XenVcpuAt
       return { type, gpa: xen.clocks.timeInfo.activeGpa };
     case 'VCPU_ID':
       return { type, vcpuId: xen.vcpuId };
+    case 'RUNSTATE_ADDR':
+      if (xen.runstate.area.gpa === null) throw new XenError('ENOENT', 'there is no runstate area');
+      return { type, gpa: xen.runstate.area.gpa };
+    case 'RUNSTATE_CURRENT':
+      return { type, state: xen.runstate.data.state };
+    case 'RUNSTATE_DATA':
+      return { type, ...xen.runstate.data };
+    case 'RUNSTATE_ADJUST':
+      throw new XenError('EINVAL', 'RUNSTATE_ADJUST can only be set');
+    case 'TIMER':
+      return { type, ...xen.timer.getState() };
     case 'UPCALL_VECTOR':
       return { type, vector: xen.upcallVector };
     default:
       throw new XenError('ENOENT', `the attribute ${String(type)} of a vCPU cannot be read`);
   }
+}
+
+function checkedState(state: Runstate): Runstate {
+  if (state >= RUNSTATE.RUNNING && state <= RUNSTATE.OFFLINE) return state;
+  throw new XenError('EINVAL', `a runstate is 0 to 3, not ${String(state)}`);
 }
 
 function checkedVector(vector: number): number {

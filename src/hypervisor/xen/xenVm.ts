@@ -8,6 +8,7 @@ import type { Vm } from '../vm.ts';
 import type { XenCpuid } from './cpuid.ts';
 import { XEN_LAYOUT_32, XEN_LAYOUT_64, type XenLayout } from './layout.ts';
 import { XEN_CONFIG, XenError } from './names.ts';
+import { SendPorts } from './sendPorts.ts';
 import { SharedInfo } from './sharedInfo.ts';
 
 /** struct kvm_xen_hvm_config. */
@@ -28,6 +29,7 @@ const PERMITTED = Object.values(XEN_CONFIG).reduce((all, flag) => all | flag, 0)
 
 export class XenVm {
   readonly sharedInfo: SharedInfo;
+  readonly sendPorts: SendPorts;
   /** What the VMM has CPUID say. */
   readonly cpuid: XenCpuid;
   config: Cell<XenHvmConfig> = { flags: 0, msr: 0 };
@@ -45,6 +47,7 @@ export class XenVm {
     this.#vm = vm;
     this.cpuid = cpuid;
     this.sharedInfo = new SharedInfo(vm);
+    this.sendPorts = new SendPorts(vm);
   }
 
   get layout(): XenLayout {
@@ -85,6 +88,7 @@ export class XenVm {
 
   transfer(fields: SavedFields): void {
     this.sharedInfo.transfer(fields.part('sharedInfo'));
+    this.sendPorts.transfer(fields.part('sendPorts'));
     this.config = fields.data('config', this.config);
     fields.own<XenVm>(this, 'longMode', 'upcallVector', 'xenVersion', 'runstateUpdateFlag');
   }
