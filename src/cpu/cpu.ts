@@ -190,6 +190,10 @@ export class Cpu implements Runnable, MemoryContext {
     return this.mmu.peek(codeAt(this.state, this.state.rip).linear, length);
   }
 
+  readLinear(linear: bigint, length: number): Uint8Array | null {
+    return this.mmu.peek(linear, length);
+  }
+
   /** Overwrites code at RIP as a store of the guest would; the #PF that it raises instead. */
   patchCodeAtRip(bytes: Uint8Array): { readonly address: bigint; readonly errorCode: number } | null {
     const { linear } = codeAt(this.state, this.state.rip);

@@ -29,8 +29,9 @@ export function* vcpuBlock(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<
     // An ARM guest is entered and finds its interrupt; a halted x86 guest is not entered before it has one.
     if (vcpu.directTimer !== null) vcpu.directTimer.timer.flushHwstate();
     if (place.hvTimer) timer.switchToHvTimer();
+    if (vcpu.xen !== null) vcpu.xen.poll.end();
     if (!isRunnable(vcpu)) return CONTINUE;
-  }
+  } else if (vcpu.xen !== null) vcpu.xen.poll.end();
   vcpu.lapic.events.accept();
   if (vcpu.mpState === 'halted' || vcpu.mpState === 'runnable') vcpu.pv.asyncPf.halted = false;
   if (vcpu.mpState === 'halted') {
@@ -78,6 +79,7 @@ function shouldStopBlocking(vcpu: Vcpu): boolean {
   if (isRunnable(vcpu)) return true;
   if (vcpu.lapic.timer.hasPendingTimer() || vcpu.signalPending) return true;
   if (vcpu.directTimer !== null && vcpu.directTimer.timer.hasPendingTimer()) return true;
+  if (vcpu.xen !== null && (vcpu.xen.timer.hasPendingTimer() || vcpu.xen.poll.over)) return true;
   return vcpu.requests.check(KVM_REQ.UNBLOCK);
 }
 
@@ -93,6 +95,7 @@ export function hasEvents(vcpu: Vcpu): boolean {
   if (vcpu.pv.asyncPf.hasDone) return true;
   if (vcpu.pvUnhalted || events.exception.pending) return true;
   if (events.nmi.pending > 0 || vcpu.requests.test(KVM_REQ.NMI)) return true;
+  if (vcpu.xen !== null && vcpu.xen.shadow.pending) return true;
   if (guest.state.pendingDb !== 0) return true; // HLT was single-stepped: its trap is due
   return guest.interruptible() && (hasExtint(vcpu) || lapic.pendingInterrupt() !== NONE);
 }
@@ -102,6 +105,7 @@ const interruptsOff = ({ guest }: Vcpu): boolean => (guest.state.rflags & RFLAGS
 /** Halted with interrupts off, or waiting for INIT or SIPI: only another vCPU can wake it, if one runs. */
 function neverRunsAgain(vcpu: Vcpu): boolean {
   if (isRunnable(vcpu) || vcpu.pv.asyncPf.expectsPage) return false;
+  if (vcpu.xen !== null && vcpu.xen.poll.waiting) return false;
   return vcpu.mpState !== 'halted' || interruptsOff(vcpu);
 }
 
@@ -114,6 +118,7 @@ export function describeWait(vcpu: Vcpu): string {
   const { lapic } = vcpu;
   if (vcpu.pv.asyncPf.halted) return `${vcpu.name} waits for a page that the host has paged out`;
   if (!isHalted(vcpu)) return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
+  if (vcpu.xen !== null && vcpu.xen.poll.waiting) return `${vcpu.name} polls for a Xen event`;
   if (interruptsOff(vcpu)) return `${vcpu.name} is halted with interrupts disabled`;
   const deadline = vcpu.directDeadline?.deadline ?? lapic.timer.tscdeadline;
   const timer = deadline === 0n ? 'no timer is armed' : 'its timer is armed';

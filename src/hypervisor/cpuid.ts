@@ -7,6 +7,7 @@ import { CR4 } from '../x86/names/registers.ts';
 import { MAX_MODEL, type CpuModel } from './cpuModels.ts';
 import { KVM_CPUID, KVM_SIGNATURE } from './names.ts';
 import { PV_FEATURES, type PvFeature } from './pv/features.ts';
+import { XEN_CPUID, xenLeaves, type XenCpuid } from './xen/cpuid.ts';
 
 export interface CpuidOptions {
   readonly model?: CpuModel;
@@ -14,6 +15,8 @@ export interface CpuidOptions {
   readonly vcpus: number;
   readonly tscKhz: number;
   readonly apicBusKhz: number;
+  /** Xen's leaves come first. */
+  readonly xen?: XenCpuid;
 }
 
 /** What a leaf says for one vCPU in its current state (kvm_update_cpuid_runtime). */
@@ -31,6 +34,8 @@ const TOPOLOGY = { SMT: 1, CORE: 2 } as const;
 /** CLFLUSH line size in units of 8 bytes, leaf 1 EBX[15:8]. */
 const CLFLUSH_UNITS = 8;
 const LINEAR_ADDRESS_BITS = 48;
+/** A second hypervisor's leaves are looked for at each multiple of this. */
+const BEHIND_XEN = 0x100;
 
 type Leaf = (subleaf: number, asker: CpuidAsker) => CpuidResult;
 
@@ -39,6 +44,7 @@ export class CpuidTable {
   readonly model: CpuModel;
   readonly #leaves = new Map<number, Leaf>();
   readonly #maxBasic: number;
+  readonly #maxHypervisor: number;
   readonly #maxExtended: number;
 
   constructor(options: CpuidOptions) {
@@ -49,6 +55,7 @@ export class CpuidTable {
     this.#defineExtended();
     const numbers = [...this.#leaves.keys()];
     this.#maxBasic = Math.max(...numbers.filter((n) => n < KVM_CPUID.SIGNATURE));
+    this.#maxHypervisor = Math.max(...numbers.filter((n) => n < CPUID_LEAF.EXTENDED_MAX));
     this.#maxExtended = Math.max(...numbers);
   }
 
@@ -60,7 +67,7 @@ export class CpuidTable {
     const define = this.#leaves.get(leaf);
     if (define !== undefined) return define(subleaf, asker);
     const inRange =
-      leaf <= this.#maxBasic || (leaf >= KVM_CPUID.SIGNATURE && leaf <= KVM_CPUID.TIMING) ||
+      leaf <= this.#maxBasic || (leaf >= KVM_CPUID.SIGNATURE && leaf <= this.#maxHypervisor) ||
       (leaf >= CPUID_LEAF.EXTENDED_MAX && leaf <= this.#maxExtended); // prettier-ignore
     if (inRange) return NOTHING;
     return this.#leaves.get(this.#maxBasic)?.(subleaf, asker) ?? NOTHING;
@@ -134,12 +141,18 @@ export class CpuidTable {
   }
 
   #defineHypervisor(): void {
-    const { pvFeatures = [], tscKhz, apicBusKhz } = this.options;
+    const { pvFeatures = [], tscKhz, apicBusKhz, xen } = this.options;
+    let behind = 0;
+    if (xen !== undefined) {
+      behind = BEHIND_XEN;
+      for (const [index, leaf] of xenLeaves(xen, tscKhz).entries())
+        this.#define(XEN_CPUID.BASE + index, (subleaf, { id }) => leaf(subleaf, id));
+    }
     let features = 0;
     for (const bit of [...pvFeatures].flatMap((name): readonly number[] => PV_FEATURES[name])) features |= 1 << bit;
-    this.#define(KVM_CPUID.SIGNATURE, () => ({ eax: KVM_CPUID.TIMING, ...KVM_SIGNATURE }));
-    this.#define(KVM_CPUID.FEATURES, () => ({ ...NOTHING, eax: features >>> 0 }));
-    this.#define(KVM_CPUID.TIMING, () => ({ ...NOTHING, eax: tscKhz, ebx: apicBusKhz }));
+    this.#define(KVM_CPUID.SIGNATURE + behind, () => ({ eax: KVM_CPUID.TIMING + behind, ...KVM_SIGNATURE }));
+    this.#define(KVM_CPUID.FEATURES + behind, () => ({ ...NOTHING, eax: features >>> 0 }));
+    this.#define(KVM_CPUID.TIMING + behind, () => ({ ...NOTHING, eax: tscKhz, ebx: apicBusKhz }));
   }
 
   #defineExtended(): void {

@@ -8,28 +8,31 @@ import { cancelInjection, checkAndInjectEvents, processNmi } from './inject.ts';
 import { KVM_REQ } from './requests.ts';
 import { traceEntry } from './runTrace.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
+import { xenHasInterrupt } from './xen/evtchn.ts';
 
 /** vcpu_enter_guest() up to the entry: null to enter, else what to do instead. */
 export function prepareEntry(vcpu: Vcpu): Disposition | null {
   const { cpu, requests } = vcpu;
   if (vcpu.directTimer !== null) vcpu.directTimer.timer.flushHwstate();
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
+  let eventsAreDue = false;
   if (requests.pending) {
     serviceRequests(vcpu);
     if (requests.check(KVM_REQ.APF_HALT)) {
       vcpu.pv.asyncPf.halted = true;
       return CONTINUE;
     }
-    if (requests.check(KVM_REQ.STEAL_UPDATE)) vcpu.pv.stealTime.record();
+    if (requests.check(KVM_REQ.STEAL_UPDATE)) recordStealTime(vcpu);
     if (requests.check(KVM_REQ.SMI)) return refuseSmi(vcpu);
     if (requests.check(KVM_REQ.APF_READY)) vcpu.pv.asyncPf.checkCompletion();
-    if (requests.check(KVM_REQ.EVENT)) {
-      vcpu.stat.reqEvent++;
-      vcpu.lapic.events.accept();
-      if (vcpu.mpState !== 'runnable') return CONTINUE;
-      checkAndInjectEvents(vcpu);
-      if (vcpu.lapic.enabled) vcpu.pv.eoi.syncToGuest();
-    }
+    eventsAreDue = requests.check(KVM_REQ.EVENT);
+  }
+  if (eventsAreDue || (vcpu.xen !== null && xenHasInterrupt(vcpu))) {
+    vcpu.stat.reqEvent++;
+    vcpu.lapic.events.accept();
+    if (vcpu.mpState !== 'runnable') return CONTINUE;
+    checkAndInjectEvents(vcpu);
+    if (vcpu.lapic.enabled) vcpu.pv.eoi.syncToGuest();
   }
 
   cpu.disablePreemption();
@@ -48,6 +51,12 @@ export function prepareEntry(vcpu: Vcpu): Disposition | null {
     return CONTINUE;
   }
   return null;
+}
+
+/** record_steal_time(): a Xen guest has its runstate instead. */
+function recordStealTime(vcpu: Vcpu): void {
+  if (vcpu.xen !== null && vcpu.vm.xen!.enabled) vcpu.xen.runstate.setRunning();
+  else vcpu.pv.stealTime.record();
 }
 
 /** vmx_vcpu_run(), up to the entry. Returns the host position at which the preemption timer ends guest mode; Infinity: never. */

@@ -16,6 +16,7 @@ import { acceptsPicInterrupt } from './lapic/lvt.ts';
 import { NONE } from './lapic/priority.ts';
 import { KVM_REQ } from './requests.ts';
 import type { Vcpu } from './vcpu.ts';
+import { xenHasInterrupt } from './xen/evtchn.ts';
 
 /** NMIs that can wait: while one is in service or on its way one, else two, of which one is taken at once. */
 const NMI_LIMIT = { IN_SERVICE: 1, IDLE: 2 } as const;
@@ -143,8 +144,9 @@ export function checkAndInjectEvents(vcpu: Vcpu): void {
   if (vector !== NONE) guest.controls.interruptWindow = true;
 }
 
-/** kvm_cpu_has_extint(): the PIC requests, and LINT0 lets it through. */
-export const hasExtint = ({ vm, lapic }: Vcpu): boolean => vm.irqchip.pic.output && acceptsPicInterrupt(lapic);
+/** kvm_cpu_has_extint(): the PIC requests, and LINT0 lets it through; or Xen has events for the vCPU. */
+export const hasExtint = (vcpu: Vcpu): boolean =>
+  (vcpu.vm.irqchip.pic.output && acceptsPicInterrupt(vcpu.lapic)) || (vcpu.xen !== null && xenHasInterrupt(vcpu));
 
 /** kvm_cpu_has_injectable_intr(): the PIC first; with APIC virtualisation the processor delivers the LAPIC's by itself. */
 function injectableInterrupt(vcpu: Vcpu): number {
@@ -153,7 +155,10 @@ function injectableInterrupt(vcpu: Vcpu): number {
 }
 
 /** kvm_cpu_get_interrupt(): the vector of an injectable interrupt, which is acknowledged. */
-function getInterrupt({ vm, lapic }: Vcpu, vector: number): number {
+function getInterrupt(vcpu: Vcpu, vector: number): number {
+  const { vm, lapic } = vcpu;
+  // kvm_cpu_get_extint(): the upcall stays requested until the guest has looked at its events.
+  if (vcpu.xen !== null && vector === EXTINT && xenHasInterrupt(vcpu)) return vm.xen!.upcallVector;
   if (vector === EXTINT) return vm.irqchip.pic.readIrq();
   lapic.acknowledge(vector);
   return vector;

@@ -83,17 +83,20 @@ export class VcpuLoad implements PreemptNotifier, EventOwner {
       vcpu.stat.migrations++;
       vcpu.lapic.timer.restartHvTimer();
       vcpu.requests.make(KVM_REQ.MIGRATE_TIMER);
-      if (vcpu.pv.clock.enabled && !vcpu.vm.clock.useMasterClock) vcpu.requests.make(KVM_REQ.GLOBAL_CLOCK_UPDATE);
+      if (vcpu.pv.clock.inUse && !vcpu.vm.clock.useMasterClock) vcpu.requests.make(KVM_REQ.GLOBAL_CLOCK_UPDATE);
     }
-    if (vcpu.pv.stealTime.enabled) vcpu.requests.make(KVM_REQ.STEAL_UPDATE);
+    if (vcpu.pv.stealTime.enabled || vcpu.xen !== null) vcpu.requests.make(KVM_REQ.STEAL_UPDATE);
     if (vcpu.directTimer !== null) vcpu.directTimer.timer.load();
   }
 
   /** kvm_arch_vcpu_put(). */
   #archPut(): void {
-    const { directTimer, thread, pv } = this.#vcpu;
+    const { directTimer, thread, pv, xen, vm } = this.#vcpu;
     // vcpu->preempted: it would have gone on.
-    if (thread !== null && thread.state === 'runnable') pv.stealTime.setPreempted();
+    if (thread !== null && thread.state === 'runnable') {
+      if (xen !== null && vm.xen!.enabled) xen.runstate.setPreempted();
+      else pv.stealTime.setPreempted();
+    }
     if (directTimer !== null) directTimer.timer.put();
   }
 

@@ -220,7 +220,7 @@ export class Memslots {
   }
 
   #replace(old: Memslot | undefined, next: Memslot | undefined): void {
-    if (old !== undefined) this.#forget(old);
+    if (old !== undefined) this.invalidate(old.firstPage, old.pages);
     this.generation++;
     const others = this.#slots.filter((s) => s !== old);
     this.#slots = (next === undefined ? others : [...others, next]).sort((a, b) => a.firstPage - b.firstPage);
@@ -237,7 +237,8 @@ export class Memslots {
     this.secondStage.setDirtyLogging(next.firstPage, next.pages, next.logDirty);
   }
 
-  #forget({ firstPage, pages }: Memslot): void {
+  /** mmu_notifier_invalidate_range_start(): the host takes pages away; whoever needs one finds it again. */
+  invalidate(firstPage: number, pages: number): void {
     for (const observer of this.#observers) observer.invalidate(firstPage, pages);
     this.secondStage.unmap(firstPage, pages);
   }

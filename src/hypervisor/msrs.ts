@@ -13,6 +13,7 @@ import { PV_MSRS } from './pv/msrs.ts';
 import { KVM_REQ } from './requests.ts';
 import { joinWords } from '../cpu/words.ts';
 import type { Vcpu } from './vcpu.ts';
+import { writeHypercallPage } from './xen/hypercallPage.ts';
 
 export { nameOfMsr, type MsrRecord } from './msr/record.ts';
 
@@ -37,7 +38,7 @@ function writeTscAdjust(vcpu: Vcpu, value: bigint, hostInitiated: boolean): bool
   }
   moveTsc(vcpu, value - vcpu.tscAdjust);
   // The page of the paravirtual clock holds a TSC, too.
-  if (vcpu.pv.clock.enabled) vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
+  if (vcpu.pv.clock.inUse) vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
   return true;
 }
 
@@ -119,6 +120,8 @@ export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): 
     vcpu.cpu.charge(COST.lapicAccess);
     return vcpu.lapic.writeMsrWords(index, low, high);
   }
+  const { xen } = vcpu.vm;
+  if (xen !== null && xen.enabled && index === xen.config.msr) return writeHypercallPage(vcpu, joinWords(low, high));
   const record = MSRS.get(index);
   if (record !== undefined) return record.write(vcpu, joinWords(low, high), false);
   vcpu.vm.diagnostics.note('msr-write', index, '#GP(0)', vcpu);

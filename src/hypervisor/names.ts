@@ -87,6 +87,7 @@ export const KVM_EXIT = {
   FAIL_ENTRY: 9,
   INTR: 10,
   INTERNAL_ERROR: 17,
+  XEN: 34,
 } as const;
 
 const msrNames = new Map<number, string>(Object.entries(KVM_MSR).map(([name, index]) => [index, `MSR_KVM_${name}`]));

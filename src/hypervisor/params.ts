@@ -27,6 +27,27 @@ export type KvmModule = (typeof KVM_MODULES)[number];
 export const LAZY_VERSIONS = ['v2', 'v3', 'fixed'] as const;
 export type LazyVersion = (typeof LAZY_VERSIONS)[number];
 
+/**
+ * How an event reaches a vCPU of a Xen guest (seed 001; xen/evtchn.ts): always by the shadow in the hypervisor (28 Oct 2021), or
+ * directly, and by the shadow where the page is not there (merged in 5.17).
+ */
+export const XEN_EVTCHN_DESIGNS = ['shadow', 'direct'] as const;
+export type XenEvtchnDesign = (typeof XEN_EVTCHN_DESIGNS)[number];
+
+/**
+ * How Xen's singleshot timer delivers its event (seed 000; xen/timer.ts):
+ *   slow        the vCPU does, in its run loop (merged in 5.19)
+ *   draft-2022  the hrtimer's callback, and whether the timer is armed is what hrtimer_active() says (given up)
+ *   v1          the callback, which clears the expiry; nobody waits for it (Sep 2023)
+ *   v3          the callback, and whoever reads or changes the timer cancels it first (merged in 6.7)
+ */
+export const XEN_TIMER_DESIGNS = ['slow', 'draft-2022', 'v1', 'v3'] as const;
+export type XenTimerDesign = (typeof XEN_TIMER_DESIGNS)[number];
+
+/** How a preempted vCPU's runstate is written (seed 001; xen/runstate.ts): as memory of a process, which may sleep, or not at all then. */
+export const XEN_RUNSTATE_DESIGNS = ['sleeping', 'atomic'] as const;
+export type XenRunstateDesign = (typeof XEN_RUNSTATE_DESIGNS)[number];
+
 export interface KvmParams {
   readonly module: KvmModule;
   /** kvm_intel.preemption_timer: the VMX preemption timer carries deadlines of a running vCPU; SVM has none. */
@@ -49,6 +70,9 @@ export interface KvmParams {
   readonly enforcePvFeatureCpuid: boolean;
   /** With such a timer: the host runs at EL2, as ARM's Virtualization Host Extensions let it. */
   readonly vhe: boolean;
+  readonly xenEvtchn: XenEvtchnDesign;
+  readonly xenTimer: XenTimerDesign;
+  readonly xenRunstate: XenRunstateDesign;
 }
 
 export const KVM_PARAMS: KvmParams = {
@@ -64,6 +88,9 @@ export const KVM_PARAMS: KvmParams = {
   timerOwnership: 'off',
   enforcePvFeatureCpuid: false,
   vhe: true,
+  xenEvtchn: 'direct',
+  xenTimer: 'v3',
+  xenRunstate: 'atomic',
 };
 
 /** What each parameter that is a name may be. */
@@ -72,6 +99,9 @@ const CHOICES: Readonly<Partial<Record<keyof KvmParams, readonly string[]>>> = {
   fastpath: FASTPATH_DESIGNS,
   lazyTscdeadline: LAZY_VERSIONS,
   timerOwnership: ['off', ...TIMER_POLICIES],
+  xenEvtchn: XEN_EVTCHN_DESIGNS,
+  xenTimer: XEN_TIMER_DESIGNS,
+  xenRunstate: XEN_RUNSTATE_DESIGNS,
 };
 
 /** Why a machine cannot have these parameters, and what to try; null: it can. */

@@ -26,7 +26,9 @@ import { RUN_POINT, type RunPoint } from './runPoint.ts';
 import { traceCompletion } from './runTrace.ts';
 import type { UserspaceExit } from './userspace.ts';
 import { NO_PAGE, type Vcpu } from './vcpu.ts';
+import { injectPendingEvents } from './xen/evtchn.ts';
 import { haltInGuest, isPostedOnly, leaveGuestHalt } from './vmx/nonRoot.ts';
+import { completeXenHypercall } from './xen/hypercall.ts';
 
 /**
  * KVM_RUN: runs the guest until userspace has something to do, and says what. `from`: the point at which a thread that was
@@ -37,6 +39,7 @@ export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<Us
   if (from === RUN_POINT.START) {
     vcpu.load.load();
     if (vcpu.probes.active) traceCompletion(vcpu);
+    if (vcpu.xen !== null) completeXenHypercall(vcpu);
     vcpu.userspace = null;
   }
   for (;;) {
@@ -71,8 +74,13 @@ export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<Us
 const isRunning = (vcpu: Vcpu): boolean => vcpu.mpState === 'runnable' && !vcpu.pv.asyncPf.halted;
 
 /** What vcpu_run() does between two calls of vcpu_enter_guest(). */
-function betweenEntries({ requests, lapic: { timer } }: Vcpu): void {
+function betweenEntries(vcpu: Vcpu): void {
+  const { requests, xen, lapic: { timer } } = vcpu; // prettier-ignore
   requests.clear(KVM_REQ.UNBLOCK);
+  if (xen !== null) {
+    injectPendingEvents(vcpu);
+    xen.timer.injectTimerIrqs();
+  }
   if (timer.hasPendingTimer()) timer.injectApicTimerIrqs();
 }
 
@@ -159,8 +167,9 @@ export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
 function entersAgain(vcpu: Vcpu): boolean {
   const { place } = vcpu;
   if (place.disposition === TO_USERSPACE) return false;
-  betweenEntries(vcpu);
+  // Before anything is done that the outer loop would do again.
   if (mustReturn(vcpu) || vcpu.cpu.needResched || !isRunning(vcpu) || vcpu.awaitsPage !== NO_PAGE) return false;
+  betweenEntries(vcpu);
   vcpu.atInstructionBoundary = false;
   place.disposition = enterGuest(vcpu);
   return place.point === RUN_POINT.GUEST;

@@ -18,6 +18,15 @@ export type UserspaceExit =
       readonly write: boolean;
       readonly value: bigint;
     }
+  /** A hypercall of a Xen guest: answered by `vcpu.xen.hypercallResult`. Registers of 32 bits outside of 64-bit mode. */
+  | {
+      readonly reason: 'XEN';
+      readonly type: 'HCALL';
+      readonly longMode: boolean;
+      readonly cpl: number;
+      readonly input: bigint;
+      readonly params: readonly bigint[];
+    }
   /** A signal for the vCPU's thread: nothing is to be served. */
   | { readonly reason: 'INTR' }
   /** Triple fault. */

@@ -31,6 +31,7 @@ import type { Vm } from './vm.ts';
 import { VmxApicv } from './vmx/apicv.ts';
 import { VmxHvTimer } from './vmx/hvTimer.ts';
 import { DirectTimer } from './vtimer/directTimer.ts';
+import { XenVcpu } from './xen/xenVcpu.ts';
 
 /**
  * Where a vCPU stands with respect to its guest (vcpu->mode). A sender sets its request, then reads the mode; the vCPU sets
@@ -140,6 +141,8 @@ export class Vcpu implements LapicOwner {
   readonly hvTimer: VmxHvTimer | null;
   /** The timer of seed 003; null where there is none. */
   readonly directTimer: DirectTimer | null;
+  /** Null where the guest is not Xen's. */
+  readonly xen: XenVcpu | null;
   readonly lapic: Lapic;
   readonly apicv: VmxApicv | null;
   mode: Cell<VcpuMode> = VCPU_MODE.OUTSIDE_GUEST;
@@ -189,6 +192,7 @@ export class Vcpu implements LapicOwner {
     this.lapic = new Lapic(this);
     this.pv = new VcpuPv(this);
     this.apicv = vm.params.apicv && !this.svm ? new VmxApicv(this) : null;
+    this.xen = vm.xen === null ? null : new XenVcpu(this);
     const { timerOwnership, vhe } = vm.params;
     this.directTimer = timerOwnership === 'off' ? null : new DirectTimer(this, timerOwnership, vhe);
   }
@@ -321,6 +325,7 @@ export class Vcpu implements LapicOwner {
     this.hvTimer?.transfer(fields.part('hvTimer'));
     this.lapic.transfer(fields.part('lapic'));
     this.apicv?.transfer(fields.part('apicv'));
+    this.xen?.transfer(fields.part('xen'));
   }
 
   reset(init: boolean): void {

@@ -31,6 +31,8 @@ import { KVM_REQ } from './requests.ts';
 import { Swap, type SwapOptions } from './swap.ts';
 import { TscSync } from './tscSync.ts';
 import { Vcpu } from './vcpu.ts';
+import type { XenCpuid } from './xen/cpuid.ts';
+import { XenVm } from './xen/xenVm.ts';
 
 export interface VmOptions {
   readonly host: Host;
@@ -51,6 +53,8 @@ export interface VmOptions {
   readonly startTime?: number;
   /** The host pages guest memory out. */
   readonly swap?: SwapOptions;
+  /** The guest is Xen's: KVM_CAP_XEN_HVM, and what CPUID says. */
+  readonly xen?: XenCpuid;
 }
 
 /** 2020-01-01 00:00 UTC: runs are the same whenever they are made. */
@@ -88,6 +92,8 @@ export class Vm implements LapicVm {
   wallClockMsr = 0n;
   /** Null: all guest memory stays where it is. */
   swap: Swap | null;
+  /** What Xen guests need; null: there is none. */
+  readonly xen: XenVm | null;
   readonly bspId = 0;
   /** What CPUID offers, as the processor asks it. */
   readonly features: Features;
@@ -116,6 +122,7 @@ export class Vm implements LapicVm {
     this.tscKhz = host.tscKhz;
     this.tscSync = new TscSync(host.tscKhz);
     this.clock = new VmClock(this, options.startTime ?? DEFAULT_START_TIME);
+    this.xen = options.xen === undefined ? null : new XenVm(this, options.xen);
     this.apicBusCycleNs = apicBusCycleNs;
     this.cpuid = new CpuidTable({
       ...(options.model === undefined ? {} : { model: options.model }),
@@ -123,6 +130,7 @@ export class Vm implements LapicVm {
       vcpus: guests.length,
       tscKhz: host.tscKhz,
       apicBusKhz: NS_PER_MS / apicBusCycleNs,
+      ...(options.xen !== undefined && { xen: options.xen }),
     });
     this.features = {
       has: (feature) => this.cpuid.offers(feature),
@@ -176,6 +184,7 @@ export class Vm implements LapicVm {
     this.tscSync.transfer(fields.part('tscSync'));
     this.clock.transfer(fields.part('clock'));
     fields.own<Vm>(this, 'wallClockMsr');
+    this.xen?.transfer(fields.part('xen'));
     for (const vcpu of this.vcpus) vcpu.transfer(fields.part(vcpu.name));
   }
 }

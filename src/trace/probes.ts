@@ -88,6 +88,13 @@ export interface ProbeEvents {
   kvm_async_pf_ready: { token: number; gva: bigint };
   kvm_async_pf_completed: { gva: bigint; page: number };
   kvm_hypercall: { vcpu: number; nr: bigint; args: readonly bigint[] };
+  kvm_xen_hypercall: { cpl: number; nr: bigint; args: readonly bigint[] };
+  /** Trapline's own: an event of a Xen guest. `result`: 1 delivered, 0 coalesced, else a negative errno. */
+  kvm_xen_evtchn: { vcpu: number; port: number; result: number };
+  /** Trapline's own: what Xen's singleshot timer did. `expires`: nanoseconds of the guest's system time. */
+  kvm_xen_timer: { vcpu: number; op: 'start' | 'stop' | 'fire' | 'defer' | 'inject'; expires: bigint };
+  /** Trapline's own: a vCPU's runstate. `written`: the guest's copy is up to date. */
+  kvm_xen_runstate: { vcpu: number; state: number; written: boolean };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {
     vcpu: number;

@@ -225,9 +225,10 @@ export class Machine implements Userspace {
   end(result: RunResult): void {
     if (this.result !== null) return;
     this.result = result;
-    for (const { thread, lapic } of this.vm.vcpus) {
+    for (const { thread, lapic, xen } of this.vm.vcpus) {
       if (thread !== null) this.host.kill(thread);
       lapic.timer.free();
+      xen?.free();
     }
     this.vm.irqchip.free();
     this.vm.clock.free();

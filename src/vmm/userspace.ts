@@ -7,6 +7,7 @@ import { vcpuRun } from '../hypervisor/run.ts';
 import { RUN_POINT, type RunPoint } from '../hypervisor/runPoint.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
+import { XEN_ERRNO } from '../hypervisor/xen/names.ts';
 import { SETTLE } from '../host/host.ts';
 import { block, type Sleep } from '../host/sleep.ts';
 import type { MmioBus } from '../hypervisor/bus/mmio.ts';
@@ -92,6 +93,11 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       );
       return;
     }
+    case 'XEN':
+      // There is no policy for Xen guests yet.
+      diagnostics.note('hypercall', Number(exit.input), '-ENOSYS', vcpu);
+      vcpu.xen!.hypercallResult = BigInt(-XEN_ERRNO.ENOSYS);
+      return;
     case 'INTR':
       return;
     case 'SHUTDOWN':

@@ -60,6 +60,9 @@ export class ScriptedCpu implements GuestCpu {
     return null;
   }
 
+  /** What stands at linear addresses: guest physical memory, where a rig connects it. */
+  readLinear: (linear: bigint, length: number) => Uint8Array | null = () => null;
+
   constructor(script: Step[]) {
     this.script = script;
   }

@@ -14,6 +14,7 @@ import type { Vcpu } from '../../src/hypervisor/vcpu.ts';
 import type { SwapOptions } from '../../src/hypervisor/swap.ts';
 import { Vm } from '../../src/hypervisor/vm.ts';
 import type { ProbeName } from '../../src/trace/probes.ts';
+import type { XenCpuid } from '../../src/hypervisor/xen/cpuid.ts';
 import { APIC_BASE } from '../../src/x86/names/msrs.ts';
 import { ScriptedCpu, type Step } from './scriptedCpu.ts';
 
@@ -39,6 +40,7 @@ export interface RigOptions {
   readonly slice?: number;
   readonly startTime?: number;
   readonly swap?: SwapOptions;
+  readonly xen?: XenCpuid;
 }
 
 export interface VmRig {
@@ -58,7 +60,7 @@ const PARAMS: Partial<KvmParams> = { lapicTimerAdvance: false };
 /** One vCPU for each script, in x2APIC mode, on a CPU of its own. */
 export function vmRig(scripts: Step[][], options: RigOptions = {}): VmRig {
   const { costs = COST_MODELS.unit, quantum = 1000, features = [], params = {}, hostCpus = scripts.length } = options;
-  const { slice, startTime, swap } = options;
+  const { slice, startTime, swap, xen } = options;
   const host = new Host({ cpus: hostCpus, costs, quantum, ...(slice !== undefined && { slice }) });
   const guests = scripts.map((script) => new ScriptedCpu(script));
   const arena = smallArena();
@@ -72,6 +74,7 @@ export function vmRig(scripts: Step[][], options: RigOptions = {}): VmRig {
     params: { ...PARAMS, ...params },
     ...(startTime !== undefined && { startTime }),
     ...(swap !== undefined && { swap }),
+    ...(xen !== undefined && { xen }),
   });
   const rig: VmRig = { host, vm, guests, events: [], userspace: [], names: () => rig.events.map((e) => e.name) };
   for (const vcpu of vm.vcpus) {

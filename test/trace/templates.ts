@@ -89,6 +89,18 @@ export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEv
   kvm_msi_set_irq: fc.record({ address: u64, data: u32 }),
   kvm_ack_irq: fc.record({ chip: fc.nat({ max: 2 }), pin: fc.nat({ max: 23 }) }),
   kvm_hypercall: fc.record({ vcpu, nr: u64, args: fc.array(u64, { minLength: 4, maxLength: 4 }) }),
+  kvm_xen_hypercall: fc.record({
+    cpl: fc.constantFrom(0, 3),
+    nr: u64,
+    args: fc.array(u64, { minLength: 6, maxLength: 6 }),
+  }),
+  kvm_xen_evtchn: fc.record({ vcpu, port: fc.nat({ max: 4095 }), result: fc.constantFrom(1, 0, -11, -22, -107) }),
+  kvm_xen_timer: fc.record({
+    vcpu,
+    op: fc.constantFrom('start', 'stop', 'fire', 'defer', 'inject'),
+    expires: u64,
+  }),
+  kvm_xen_runstate: fc.record({ vcpu, state: fc.nat({ max: 3 }), written: bool }),
   kvm_lazy_tsc: fc.record({
     vcpu,
     op: fc.constantFrom('init', 'exit', 'update', 'kick', 'rearm', 'clear', 'refresh'),
@@ -152,5 +164,9 @@ export const TEMPLATES: { readonly [N in Tracepoint]: RegExp } = {
   kvm_msi_set_irq: whole(`dst ${X} vec \\d{1,3} \\(${MODE}\\|(physical|logical)\\|(edge|level)(\\|rh)?\\)`),
   kvm_ack_irq: whole('irqchip (PIC master|PIC slave|IOAPIC) pin \\d+'),
   kvm_hypercall: whole(`nr 0x${LX} a0 0x${LX} a1 0x${LX} a2 0x${LX} a3 0x${LX}`),
+  kvm_xen_hypercall: whole(`cpl \\d+ nr 0x${LX} a0 0x${LX} a1 0x${LX} a2 0x${LX} a3 0x${LX} a4 0x${LX} a5 ${LX}`),
+  kvm_xen_evtchn: whole('vcpu \\d+ port \\d+ result -?\\d+'),
+  kvm_xen_timer: whole('vcpu \\d+ op [a-z]+ expires \\d+'),
+  kvm_xen_runstate: whole('vcpu \\d+ state [0-3] written [01]'),
   kvm_lazy_tsc: whole(`vcpu \\d+ op [a-z]+ armed 0x${LX} pending 0x${LX}`),
 };

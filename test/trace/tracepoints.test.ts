@@ -77,6 +77,7 @@ describe('the payload of', () => {
     example('kvm_timer_restore_state', { ctl: 0, cval: 2n ** 64n - 1n, index: 0 }, '   CTL: 0x000000 CVAL: 0xffffffffffffffff arch_timer_ctx_index: 0'), // prettier-ignore
     example('kvm_timer_hrtimer_expire', { index: 0 }, 'arch_timer_ctx_index: 0'),
     example('kvm_hypercall', { vcpu: 0, nr: 5n, args: [0n, 0x1fn, 2n, 2n ** 64n - 1n] }, 'nr 0x5 a0 0x0 a1 0x1f a2 0x2 a3 0xffffffffffffffff'), // prettier-ignore
+    example('kvm_xen_hypercall', { cpl: 0, nr: 29n, args: [3n, 0x1000n, 0n, 0n, 0n, 10n] }, 'cpl 0 nr 0x1d a0 0x3 a1 0x1000 a2 0x0 a3 0x0 a4 0x0 a5 a'), // prettier-ignore
     example('kvm_lazy_tsc', { vcpu: 0, op: 'rearm', armed: 0x1000n, pending: 0n }, 'vcpu 0 op rearm armed 0x1000 pending 0x0'), // prettier-ignore
   ])('$name: $text', ({ rendered, text }) => {
     expect(rendered).toBe(text);

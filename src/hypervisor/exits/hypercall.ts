@@ -8,6 +8,7 @@ import { GPR } from '../../x86/names/registers.ts';
 import { KVM_HC_ERROR, hypercallName } from '../names.ts';
 import { hypercallFor, type HypercallArguments } from '../pv/hypercalls.ts';
 import type { Vcpu } from '../vcpu.ts';
+import { handleXenHypercall } from '../xen/hypercall.ts';
 import { say, skipInstruction, type Disposition } from './handler.ts';
 
 export function handleVmcall(vcpu: Vcpu): Disposition {
@@ -16,6 +17,7 @@ export function handleVmcall(vcpu: Vcpu): Disposition {
   const nr = is64Bit ? Number(state.gpr(GPR.RAX)) : state.gpr32(GPR.RAX);
   vcpu.stat.hypercalls++;
   vcpu.cpu.charge(COST.exitDispatch);
+  if (vcpu.xen !== null && vcpu.vm.xen!.interceptsHypercalls) return handleXenHypercall(vcpu);
   const listened = vcpu.probes.active;
   if (listened) {
     const event = { vcpu: vcpu.id, nr: BigInt(nr), args: argumentsOf(state, is64Bit) };

@@ -23,6 +23,26 @@ import { timeScale, type TimeScale } from './timeScale.ts';
 export const PVCLOCK = { VERSION: 0, TSC_TIMESTAMP: 8, SYSTEM_TIME: 16, MUL: 24, SHIFT: 28, FLAGS: 29, SIZE: 32 } as const;
 export const PVCLOCK_FLAG = { TSC_STABLE: 1, GUEST_STOPPED: 2 } as const;
 
+/** The line that a page holds: a guest TSC, the nanoseconds there, and the slope. */
+export interface PvclockLine {
+  readonly timestamp: bigint;
+  readonly ns: bigint;
+  readonly scale: TimeScale;
+}
+
+/** kvm_setup_guest_pvclock(): writes a page at `offset` under its version, which is returned. Only after a successful check. */
+export function writePvclock(page: GuestPageCache, offset: number, line: PvclockLine, flags: number): number {
+  const version = (page.readU32(offset + PVCLOCK.VERSION) + 1) | 1;
+  page.writeU32(offset + PVCLOCK.VERSION, version);
+  page.writeU64(offset + PVCLOCK.TSC_TIMESTAMP, line.timestamp);
+  page.writeU64(offset + PVCLOCK.SYSTEM_TIME, line.ns);
+  page.writeU32(offset + PVCLOCK.MUL, line.scale.multiplier);
+  page.writeU8(offset + PVCLOCK.SHIFT, line.scale.shift);
+  page.writeU8(offset + PVCLOCK.FLAGS, flags);
+  page.writeU32(offset + PVCLOCK.VERSION, version + 1);
+  return version + 1;
+}
+
 /** Bit 0 of the MSR. */
 const ENABLED = 1n;
 const NS_PER_S = 1_000_000_000n;
@@ -45,6 +65,11 @@ export class Pvclock {
   /** The guest reads its page. */
   get enabled(): boolean {
     return this.#page.active;
+  }
+
+  /** There is a page to keep current: this one, or Xen's. */
+  get inUse(): boolean {
+    return this.enabled || (this.#vcpu.xen !== null && this.#vcpu.xen.clocks.inUse);
   }
 
   /** WRMSR of MSR_KVM_SYSTEM_TIME or _NEW: kvm_write_system_time(). A page that crosses into the next is not written. */
@@ -72,25 +97,22 @@ export class Pvclock {
 
   /** KVM_REQ_CLOCK_UPDATE: kvm_guest_time_update(). */
   update(): void {
-    const page = this.#page;
-    if (!page.valid() && !page.refresh()) return;
     const { vm, tsc } = this.#vcpu;
     const { at, ns } = vm.clock.point();
-    let flags = vm.clock.useMasterClock ? PVCLOCK_FLAG.TSC_STABLE : 0;
+    const line = { timestamp: tsc.at(at), ns, scale: this.#scale };
+    const stable = vm.clock.useMasterClock;
+    const page = this.#page;
+    if (page.valid() || page.refresh()) this.#write(line, stable ? PVCLOCK_FLAG.TSC_STABLE : 0);
+    if (this.#vcpu.xen !== null) this.#vcpu.xen.clocks.write(line, stable);
+  }
+
+  #write(line: PvclockLine, stable: number): void {
+    let flags = stable;
     if (this.#stoppedRequest) flags |= PVCLOCK_FLAG.GUEST_STOPPED;
     this.#stoppedRequest = false;
-    flags |= page.readU8(PVCLOCK.FLAGS) & PVCLOCK_FLAG.GUEST_STOPPED;
-
-    const version = (page.readU32(PVCLOCK.VERSION) + 1) | 1;
-    const timestamp = tsc.at(at);
-    page.writeU32(PVCLOCK.VERSION, version);
-    page.writeU64(PVCLOCK.TSC_TIMESTAMP, timestamp);
-    page.writeU64(PVCLOCK.SYSTEM_TIME, ns);
-    page.writeU32(PVCLOCK.MUL, this.#scale.multiplier);
-    page.writeU8(PVCLOCK.SHIFT, this.#scale.shift);
-    page.writeU8(PVCLOCK.FLAGS, flags);
-    page.writeU32(PVCLOCK.VERSION, version + 1);
-    this.#trace(version + 1, timestamp, ns, flags);
+    flags |= this.#page.readU8(PVCLOCK.FLAGS) & PVCLOCK_FLAG.GUEST_STOPPED;
+    const version = writePvclock(this.#page, 0, line, flags);
+    this.#trace(version, line.timestamp, line.ns, flags);
   }
 
   /** kvmclock_reset(). */

@@ -177,7 +177,7 @@ export class VmClock implements HrtimerOwner {
   #updatePages(): void {
     const { thisCpu } = this.#vm.host;
     for (const vcpu of this.#vm.vcpus) {
-      if (!vcpu.pv.clock.enabled) continue;
+      if (!vcpu.pv.clock.inUse) continue;
       vcpu.requests.make(KVM_REQ.CLOCK_UPDATE);
       if (vcpu.cpu !== thisCpu) vcpu.kick();
     }
