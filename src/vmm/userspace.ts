@@ -32,11 +32,15 @@ export interface Userspace {
 export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
   let from: RunPoint = vcpu.place.point;
   while (userspace.result === null) {
-    const exit = from < RUN_POINT.USERSPACE ? yield* kvmRun(vcpu, from) : vcpu.userspace!;
-    // Devices see accesses in the order of time.
-    if (from < RUN_POINT.USERSPACE && vcpu.vm.host.isAhead(vcpu.cpu)) {
-      vcpu.place.point = RUN_POINT.USERSPACE;
-      yield SETTLE;
+    let exit = vcpu.userspace!;
+    if (from < RUN_POINT.USERSPACE) {
+      exit = yield* vcpuRun(vcpu, from);
+      if (vcpu.probes.active) traceReturn(vcpu, exit);
+      // Devices see accesses in the order of time.
+      if (vcpu.vm.host.isAhead(vcpu.cpu)) {
+        vcpu.place.point = RUN_POINT.USERSPACE;
+        yield SETTLE;
+      }
     }
     if (exit.reason === 'INTR') yield* waitWhilePaused(userspace, vcpu);
     userspace.active = vcpu;
@@ -46,12 +50,8 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
   }
 }
 
-function* kvmRun(vcpu: Vcpu, from: RunPoint): Sleep<UserspaceExit> {
-  const exit = yield* vcpuRun(vcpu, from);
-  if (vcpu.probes.active) {
-    vcpu.probes.fire('kvm_userspace_exit', { vcpu: vcpu.id, reason: KVM_EXIT[exit.reason] }, vcpu.cpu.now);
-  }
-  return exit;
+function traceReturn({ id, probes, cpu }: Vcpu, { reason }: UserspaceExit): void {
+  probes.fire('kvm_userspace_exit', { vcpu: id, reason: KVM_EXIT[reason] }, cpu.now);
 }
 
 function* waitWhilePaused(userspace: Userspace, { place, vm: { host } }: Vcpu): Sleep<void> {
