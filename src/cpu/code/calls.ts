@@ -27,11 +27,14 @@ import { giveBack, remaining } from './payment.ts';
 import { ageShadow } from './shadow.ts';
 import { STATUS } from './status.ts';
 
+/** An operand of two elements, which are read one by one: BOUND's. */
+const PAIR = 'a';
 /** Handlers that touch memory in one piece, if it does not cross a page. */
 const ACCESSES_ONCE = Uint8Array.from(HANDLERS, ({ form }) => {
   if (form === null || form.rep !== '' || form.row.stack === true) return 0;
-  const accessed = operandsOf(form).filter(({ kind }) => kind === 'memory');
-  return accessed.length === 1 && accessed[0]!.operand.access !== 'rw' ? 1 : 0;
+  const [accessed, another] = operandsOf(form).filter(({ kind }) => kind === 'memory');
+  if (accessed === undefined || another !== undefined) return 0;
+  return accessed.operand.access !== 'rw' && accessed.operand.memorySize !== PAIR ? 1 : 0;
 });
 
 /** The CPU whose code calls. */
@@ -93,10 +96,11 @@ export class Calls {
     }
     this.#breakpoints.noteHits();
     if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
-    else if (shape.rep) state.rflags |= RFLAGS.RF; // as above, in `#run`
+    else if (shape.rep) state.rflags |= RFLAGS.RF; // between two iterations (guestMode.ts)
     state.budget += remaining(state, record) - 1;
     return outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE;
   }
+
   /** An access of generated code threw: true, its exit was served in place and it is to be tried again; false, it is kept. */
   triesAgain(thrown: unknown, access: number, record: number): boolean {
     const { state } = this.#cpu;
