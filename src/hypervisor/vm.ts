@@ -162,6 +162,7 @@ export class Vm implements LapicVm {
   /** KVM_IRQ_LINE_STATUS: userspace drives a line. How many CPUs got the interrupt; 0: coalesced, below 0: masked. */
   irqLine(gsi: number, level: boolean): number {
     this.host.thisCpu.charge(COST.ioctl);
+    if (this.xen !== null && this.xen.routes.has(gsi)) return this.xen.routes.set(gsi, level);
     return this.irqs.set(gsi, level, IRQ_SOURCE.USERSPACE, true);
   }
 

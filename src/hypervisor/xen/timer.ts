@@ -64,6 +64,11 @@ export class XenTimer implements HrtimerOwner {
     return this.#port !== 0;
   }
 
+  /** timer_expires: guest system time in nanoseconds; 0: not armed. */
+  get expires(): bigint {
+    return this.#expires;
+  }
+
   /** kvm_xen_has_pending_timer(). */
   hasPendingTimer(): boolean {
     return this.#pending > 0;

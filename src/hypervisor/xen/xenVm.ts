@@ -8,6 +8,7 @@ import type { Vm } from '../vm.ts';
 import type { XenCpuid } from './cpuid.ts';
 import { XEN_LAYOUT_32, XEN_LAYOUT_64, type XenLayout } from './layout.ts';
 import { XEN_CONFIG, XenError } from './names.ts';
+import { EvtchnRoutes } from './irqfd.ts';
 import { SendPorts } from './sendPorts.ts';
 import { SharedInfo } from './sharedInfo.ts';
 
@@ -30,6 +31,7 @@ const PERMITTED = Object.values(XEN_CONFIG).reduce((all, flag) => all | flag, 0)
 export class XenVm {
   readonly sharedInfo: SharedInfo;
   readonly sendPorts: SendPorts;
+  readonly routes: EvtchnRoutes;
   /** What the VMM has CPUID say. */
   readonly cpuid: XenCpuid;
   config: Cell<XenHvmConfig> = { flags: 0, msr: 0 };
@@ -48,6 +50,7 @@ export class XenVm {
     this.cpuid = cpuid;
     this.sharedInfo = new SharedInfo(vm);
     this.sendPorts = new SendPorts(vm);
+    this.routes = new EvtchnRoutes(vm);
   }
 
   get layout(): XenLayout {
@@ -89,6 +92,7 @@ export class XenVm {
   transfer(fields: SavedFields): void {
     this.sharedInfo.transfer(fields.part('sharedInfo'));
     this.sendPorts.transfer(fields.part('sendPorts'));
+    this.routes.transfer(fields.part('routes'));
     this.config = fields.data('config', this.config);
     fields.own<XenVm>(this, 'longMode', 'upcallVector', 'xenVersion', 'runstateUpdateFlag');
   }
