@@ -8,6 +8,7 @@ import type { LapicQuirks } from '../hypervisor/lapic/quirks.ts';
 import { problemOf, type KvmParams } from '../hypervisor/params.ts';
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 import type { SwapOptions } from '../hypervisor/swap.ts';
+import type { XenCpuid } from '../hypervisor/xen/cpuid.ts';
 import type { Probes } from '../trace/probes.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import type { BootModule } from './boot/start.ts';
@@ -29,6 +30,8 @@ export interface BootOptions {
   readonly startTime?: number;
   /** The host pages guest memory out (hypervisor/swap.ts). Default: it does not. */
   readonly swap?: SwapOptions;
+  /** The guest is Xen's: KVM_CAP_XEN_HVM, and what Xen's CPUID leaves say. Who boots it sets the attributes (hypervisor/xen/attributes.ts). */
+  readonly xen?: XenCpuid;
   /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
   readonly model?: CpuModel | CpuModelName;
   readonly quirks?: LapicQuirks;

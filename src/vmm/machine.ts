@@ -122,6 +122,7 @@ export class Machine implements Userspace {
       pvFeatures: offeredFeatures(options.features),
       ...(options.startTime !== undefined && { startTime: options.startTime }),
       ...(options.swap && { swap: options.swap }),
+      ...(options.xen && { xen: options.xen }),
       ...(options.model && { model: typeof options.model === 'string' ? CPU_MODELS[options.model] : options.model }),
       ...(options.quirks && { quirks: options.quirks }),
       ...(options.params && { params: options.params }),

@@ -31,6 +31,7 @@ const KEPT = {
   tscKhz: 'kept',
   seed: 'kept',
   startTime: 'kept',
+  xen: 'kept',
 } as const satisfies Record<keyof Required<BootOptions>, string>;
 
 type Kept = { [K in keyof typeof KEPT]: (typeof KEPT)[K] extends 'kept' ? K : never }[keyof typeof KEPT];
