@@ -11,6 +11,7 @@ import { MODE_LOOPS, modeSpeeds, type ModeSpeeds } from './modes.ts';
 import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
 import { vmexit } from './vmexit.ts';
+import { eventDelivery, eventSends } from './xen.ts';
 
 if (process.argv.includes('--vmexit')) {
   const [image, ...subTests] = process.argv.slice(process.argv.indexOf('--vmexit') + 1);
@@ -44,6 +45,8 @@ const mode32 = geomean(Object.values(modes).map((speeds) => speeds[32].median / 
 const decode = await decodeSpeed(ROUNDS);
 const stick = median(Array.from({ length: ROUNDS }, () => time(yardstick)));
 const trips = await roundTrips(ROUNDS);
+const delivery = await eventDelivery(ROUNDS);
+const sends = await eventSends(ROUNDS);
 const lazy = await lazySpeed(quick ? 2 : 5);
 const start = await startUp(quick ? 3 : 5);
 const compared = quick ? {} : await compareLoops(LOOPS, PEER_ROUNDS);
@@ -65,6 +68,7 @@ const bars: Bar[] = [
   most('a counter beside its code, against apart', loops['counter-apart'].median / loops.counter.median, 3, 'x'),
   most('start to the first byte printed', start?.median ?? null, 400, 'ms'),
   most('exit round trip, WRMSR LVT error', trips['WRMSR LVT error']!.median / stick, 60, 'x the yardstick'),
+  most('event channel, delivered on the fast path', delivery.median / stick, 200, 'x the yardstick'),
   most('exit round trip, WRMSR TSC_DEADLINE', trips['WRMSR TSC_DEADLINE']!.median / stick, 100, 'x the yardstick'),
 ];
 
@@ -77,6 +81,8 @@ if (json) {
     decode,
     yardstickNs: stick,
     roundTripsNs: trips,
+    eventDeliveryNs: delivery,
+    eventSendNs: sends,
     lazySpeed: lazy,
     startUpMs: start,
   };
@@ -99,6 +105,9 @@ if (json) {
     const rate = `${(1000 / trip.median).toFixed(2)} M/s`;
     row(`exit, ${what} (ns)`, `${show(trip)}   ${rate}   ${(trip.median / stick).toFixed(0)} x the yardstick`);
   }
+  const multiple = (what: Measured): string => `${show(what)}   ${(what.median / stick).toFixed(0)} x the yardstick`;
+  row('Xen event, delivered on the fast path (ns)', multiple(delivery));
+  row('Xen event, EVTCHNOP_send to itself (ns)', `${multiple(sends)}   ${(1000 / sends.median).toFixed(2)} M/s`);
   row(
     'lab lazy-tscdeadline (virtual s/s)',
     `${lazy.median.toFixed(4)} (${lazy.min.toFixed(4)} to ${lazy.max.toFixed(4)})`,

@@ -145,8 +145,9 @@ describe('a Xen guest', () => {
     { engine: 'bigint' },
     { params: { xenEvtchn: 'shadow' } },
     { params: { xenTimer: 'slow' } },
+    { params: { apicv: true } },
+    { params: { module: 'kvm_amd' } },
   ] as Partial<BootOptions>[])('says the same with %o', (options) => {
-    // prettier-ignore
     const machine = boot(options);
     machine.run({ maxCycles: 100_000_000 });
     expect(machine.console.text).toBe(LINE);
