@@ -128,6 +128,10 @@ function boot(options: Partial<BootOptions> = {}): Machine {
   setXenVcpuAttr(vcpu, { type: 'TIMER', port: VIRQ_TIMER, priority: PRIO_2LEVEL, expiresNs: 0n });
   return machine;
 }
+const countsOf = (machine: Machine) => {
+  machine.run({ maxCycles: 100_000_000 });
+  return machine.vm.xen!.stat;
+};
 const LINE = 'xen 40012, timer 1, ipi 1, poll 0, error 38\n';
 
 describe('a Xen guest', () => {
@@ -138,6 +142,14 @@ describe('a Xen guest', () => {
     expect(machine.vm.diagnostics.list.map(({ what, index, answer }) => [what, index, answer])).toEqual([
       ['hypercall', 40, '-ENOSYS'],
     ]);
+  });
+
+  it('has a count of each path that was taken', () => {
+    const { timersFast, timersDeferred, shadowed, ...stat } = countsOf(boot());
+    expect(stat).toMatchObject({ delivered: 2, slow: 0, polls: 1, hypercalls: 4, hypercallExits: 1 });
+    expect([timersFast, timersDeferred, shadowed]).toEqual([1, 0, 0]);
+    expect(countsOf(boot({ params: { xenTimer: 'slow' } }))).toMatchObject({ timersFast: 0, timersDeferred: 1 });
+    expect(countsOf(boot({ params: { xenEvtchn: 'shadow' } }))).toMatchObject({ delivered: 2, shadowed: 2 });
   });
 
   it.each([

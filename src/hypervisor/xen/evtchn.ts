@@ -45,6 +45,7 @@ export const EVTCHN = {
 /** kvm_xen_set_evtchn_fast(): raises an event from anywhere, a hard interrupt too. An EVTCHN. */
 export function setEvtchnFast(vm: Vm, evtchn: Evtchn): number {
   const result = raise(vm, evtchn);
+  vm.xen!.stat.count(result);
   if (vm.probes.active)
     vm.probes.fire('kvm_xen_evtchn', { vcpu: evtchn.vcpu, port: evtchn.port, result }, vm.host.thisCpu.now);
   return result;
@@ -74,6 +75,7 @@ function select(vcpu: Vcpu, word: number): void {
   const xen = vcpu.xen!;
   const { vcpuInfo } = xen;
   if (vcpu.vm.params.xenEvtchn === 'shadow' || !vcpuInfo.hold()) {
+    vcpu.vm.xen!.stat.shadowed++;
     if (!xen.shadow.testAndSet(word)) xen.unblock();
     return;
   }
@@ -101,11 +103,13 @@ function injectVcpuVector(vcpu: Vcpu): void {
 
 /** kvm_xen_set_evtchn(): the same in a thread that may sleep: shared_info is looked up again until the event is raised. */
 export function setEvtchn(vm: Vm, evtchn: Evtchn): number {
-  const { page } = vm.xen!.sharedInfo;
+  const { sharedInfo, stat } = vm.xen!;
+  const { page } = sharedInfo;
   for (;;) {
     const result = setEvtchnFast(vm, evtchn);
     if (result !== EVTCHN.WOULD_BLOCK) return result;
     mightFault(vm.host.thisCpu, 'the page of shared_info');
+    stat.slow++;
     if (!page.refresh()) return page.active ? EVTCHN.FAULT : EVTCHN.NO_TARGET;
   }
 }

@@ -48,10 +48,13 @@ export function handleXenHypercall(vcpu: Vcpu): Disposition {
   const { cpl } = state;
   if (probes.active) probes.fire('kvm_xen_hypercall', { cpl, nr: input, args: params }, vm.host.thisCpu.now);
   const answer = cpl === 0 ? answerHere({ vcpu, is64Bit, params }, input) : null;
+  const { stat } = vm.xen!;
   if (answer !== null) {
+    stat.hypercalls++;
     if (probes.active) say(vcpu, `${xenHypercallName(input)} answered ${answer}`);
     return finish(vcpu, answer);
   }
+  stat.hypercallExits++;
   if (probes.active) say(vcpu, `${xenHypercallName(input)} is for the VMM`);
   vcpu.userspace = { reason: 'XEN', type: 'HCALL', longMode: is64Bit, cpl, input, params };
   vcpu.xen!.hypercallRip = linearRip(state, state.rip);

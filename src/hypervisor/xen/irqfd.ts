@@ -18,13 +18,13 @@ import type { Eventfd } from './sendPorts.ts';
 /** The GSIs that lead to event channels. */
 export class EvtchnRoutes {
   /** Where events are raised that must wait for a page. */
-  readonly workqueue: Workqueue;
+  readonly #workqueue: Workqueue;
   readonly #vm: Vm;
   readonly #routes: Cells<Map<number, Evtchn>> = new Map();
 
   constructor(vm: Vm) {
     this.#vm = vm;
-    this.workqueue = new Workqueue(vm.host);
+    this.#workqueue = new Workqueue(vm.host);
   }
 
   /** KVM_SET_GSI_ROUTING of one GSI; null: it leads nowhere any more. Throws XenError (EINVAL). */
@@ -51,6 +51,12 @@ export class EvtchnRoutes {
   setInAtomic(gsi: number): number {
     const evtchn = this.#routes.get(gsi);
     return evtchn === undefined ? EVTCHN.NO_TARGET : setEvtchnFast(this.#vm, evtchn);
+  }
+
+  /** Leaves it to a worker. */
+  defer(item: WorkItem): void {
+    this.#vm.xen!.stat.deferred++;
+    this.#workqueue.queue(item);
   }
 
   /** Waits until shared_info is there, if the host has paged it out. */
@@ -89,7 +95,7 @@ export class XenIrqfd implements Eventfd, WorkOwner {
   /** irqfd_wakeup(). */
   signal(): void {
     if (!this.#deferred && this.#routes.setInAtomic(this.#gsi) !== EVTCHN.WOULD_BLOCK) return;
-    this.#routes.workqueue.queue(this.#inject);
+    this.#routes.defer(this.#inject);
   }
 
   /** irqfd_inject(). */

@@ -43,6 +43,7 @@ export class XenPoll implements HrtimerOwner {
       this.#stop();
       return;
     }
+    this.#vcpu.vm.xen!.stat.polls++;
     this.waiting = true;
     this.#vcpu.mpState = 'halted';
     if (timeoutNs !== 0n) this.#timer.start(this.#tickIn(timeoutNs));

@@ -111,10 +111,12 @@ export class XenTimer implements HrtimerOwner {
     if (this.#pending > 0) return 'norestart';
     if (xenTimer !== 'slow' && setEvtchnFast(this.#vcpu.vm, this.#evtchn()) !== EVTCHN.WOULD_BLOCK) {
       this.#trace('fire');
+      this.#vcpu.vm.xen!.stat.timersFast++;
       if (xenTimer !== 'draft-2022') this.#expires = 0n;
       return 'norestart';
     }
     this.#trace('defer');
+    this.#vcpu.vm.xen!.stat.timersDeferred++;
     this.#pending++;
     this.#vcpu.xen!.unblock();
     return 'norestart';

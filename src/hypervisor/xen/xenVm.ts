@@ -11,6 +11,7 @@ import { XEN_CONFIG, XenError } from './names.ts';
 import { EvtchnRoutes } from './irqfd.ts';
 import { SendPorts } from './sendPorts.ts';
 import { SharedInfo } from './sharedInfo.ts';
+import { XenStat } from './stat.ts';
 
 /** struct kvm_xen_hvm_config. */
 export interface XenHvmConfig {
@@ -32,6 +33,7 @@ export class XenVm {
   readonly sharedInfo: SharedInfo;
   readonly sendPorts: SendPorts;
   readonly routes: EvtchnRoutes;
+  readonly stat = new XenStat();
   /** What the VMM has CPUID say. */
   readonly cpuid: XenCpuid;
   config: Cell<XenHvmConfig> = { flags: 0, msr: 0 };
@@ -93,6 +95,7 @@ export class XenVm {
     this.sharedInfo.transfer(fields.part('sharedInfo'));
     this.sendPorts.transfer(fields.part('sendPorts'));
     this.routes.transfer(fields.part('routes'));
+    this.stat.transfer(fields.part('stat'));
     this.config = fields.data('config', this.config);
     fields.own<XenVm>(this, 'longMode', 'upcallVector', 'xenVersion', 'runstateUpdateFlag');
   }
