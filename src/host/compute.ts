@@ -2,13 +2,15 @@
 
 import { SETTLE, SLICE, type Host } from './host.ts';
 import type { Sleep } from './sleep.ts';
+import type { Spin } from './thread.ts';
 
 /**
  * Spins in the calling thread until `done()` or a position, whichever comes first: interrupts are taken and other CPUs get
  * on meanwhile. Asked before any time has passed, and again whenever something may have happened.
  */
 export function* spinUntil(host: Host, until: number, done: () => boolean): Sleep<void> {
-  while (!done()) {
+  const spin: Spin = { until, done, found: false };
+  while (!spin.found && !done()) {
     const cpu = host.thisCpu;
     if (cpu.now >= until) return;
     const interrupt = cpu.interruptsEnabled ? cpu.events.next : Infinity;
@@ -16,7 +18,10 @@ export function* spinUntil(host: Host, until: number, done: () => boolean): Slee
     const next = Math.min(until, interrupt, Math.max(host.horizon(cpu), cpu.now + 1));
     // Cut short by the end of a run it keeps its turn, and its time: else the cut would decide who goes first.
     cpu.now = Math.max(cpu.now, Math.min(next, host.stopAt));
+    const { thread } = cpu;
+    thread!.spin = spin;
     yield cpu.now < next ? SLICE : SETTLE;
+    thread!.spin = null;
   }
 }
 

@@ -155,6 +155,34 @@ export class Host {
     return cpu.now > this.horizon(cpu);
   }
 
+  /**
+   * Whether the CPU's thread must yield SETTLE. CPUs behind it that only spin are brought up to it here: to where they would
+   * come one after the other if it yielded, as many turns as that takes.
+   */
+  mustSettle(cpu: PhysicalCpu): boolean {
+    if (!this.isAhead(cpu)) return false;
+    if (cpu.interruptsEnabled && (cpu.interruptPending || cpu.needResched)) return true;
+    for (const other of this.cpus)
+      if (this.#comesBefore(other, cpu) && !this.#onlySpins(other, cpu.now + 1)) return true;
+    // Of two at one position the lower id goes first, and spins on for a cycle.
+    for (const other of this.cpus)
+      if (this.#comesBefore(other, cpu)) other.now = other.id < cpu.id ? cpu.now + 1 : cpu.now;
+    return false;
+  }
+
+  #comesBefore(other: PhysicalCpu, cpu: PhysicalCpu): boolean {
+    const { position } = other;
+    return position < cpu.now || (position === cpu.now && other.id < cpu.id);
+  }
+
+  /** Its thread spins and has nothing to find, and nothing else happens there up to a position. */
+  #onlySpins({ thread, interruptsEnabled, events }: PhysicalCpu, position: number): boolean {
+    if (thread === null || thread.spin === null || position >= Math.min(thread.spin.until, this.stopAt)) return false;
+    if (interruptsEnabled && events.next <= position) return false;
+    thread.spin.found ||= thread.spin.done();
+    return !thread.spin.found;
+  }
+
   /** Whether this step has done enough. */
   get stepIsOver(): boolean {
     return this.stepUnits >= STEP_UNITS || this.stepExits >= STEP_EXITS || this.#returnSoon;

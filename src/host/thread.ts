@@ -12,6 +12,14 @@ export type ThreadState = 'runnable' | 'running' | 'blocked' | 'finished';
  * struct preempt_ops: told whenever its thread loses or gets a CPU, with preemption off. `schedOut` comes first, at the
  * position of the CPU that is left; a thread that was preempted is still `runnable` then, one that sleeps is not.
  */
+export interface Spin {
+  /** Position at which it gives up. */
+  readonly until: number;
+  /** Whether what it waits for has come; may take it away, so `found` keeps that it did. */
+  readonly done: () => boolean;
+  found: boolean;
+}
+
 export interface PreemptNotifier {
   /** `cpu` is where the thread goes on: not always where it left. */
   schedIn(cpu: PhysicalCpu): void;
@@ -66,6 +74,8 @@ export class Thread implements EventOwner {
   readonly preemptNotifiers: PreemptNotifier[] = [];
   /** Sleeping locks that it holds, by what they say of themselves. */
   readonly locksHeld: { readonly name: string }[] = [];
+  /** While it spins (spinUntil) and others get on. */
+  spin: Spin | null = null;
   /** schedule_timeout(): ends a block that has a limit. */
   readonly timeout: HostEvent;
   readonly #onTimeout: (thread: Thread) => void;

@@ -108,18 +108,23 @@ function advance(vcpu: Vcpu): SleepRequest | null {
 
 /** Guest mode, up to an exit. */
 function runGuest(vcpu: Vcpu): SleepRequest | null {
-  const reason = vmxRun(vcpu);
+  let reason = vmxRun(vcpu);
+  while (reason === EXIT.AHEAD && mayGoOn(vcpu)) reason = vmxRun(vcpu);
   if (reason === EXIT.AHEAD) return SETTLE;
   if (reason === EXIT.BUDGET) return SLICE;
   return reason === EXIT.SERVED ? vcpu.place.pause : exited(vcpu, reason);
 }
+
+/** Nobody is behind who would do anything, and the step is not over. */
+const mayGoOn = ({ cpu, vm: { host } }: Vcpu): boolean =>
+  cpu.guestHalt === RUNS && !host.stepIsOver && !host.mustSettle(cpu);
 
 /** The processor has left the guest. */
 function exited({ place, cpu, vm: { host } }: Vcpu, reason: ExitReason): SleepRequest | null {
   place.point = RUN_POINT.EXITED;
   place.reason = reason;
   cpu.charge(COST.vmExit);
-  if (host.isAhead(cpu)) return SETTLE;
+  if (host.mustSettle(cpu)) return SETTLE;
   return host.stepIsOver ? SLICE : null;
 }
 
@@ -143,7 +148,7 @@ function serve(vcpu: Vcpu): SleepRequest | null {
     place.fastpath = fastpath === FASTPATH.NONE ? completion : fastpath;
     place.point = RUN_POINT.HANDLING;
     // Handlers read the guest's clock: they must not see a time that somebody still has before them.
-    if (vcpu.vm.host.isAhead(cpu)) return SETTLE;
+    if (vcpu.vm.host.mustSettle(cpu)) return SETTLE;
   }
   place.disposition = handleExit(vcpu, place.reason, place.fastpath as Fastpath);
   place.point = RUN_POINT.LOOP;

@@ -37,6 +37,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'RunPlace.pause': 'likewise',
   'RunstateArea.#crosses': 'of one piece of host code',
   'Thread.locksHeld': 'empty, or the snapshot is refused',
+  'Thread.spin': 'made anew where it goes on to spin',
   'Thread.preemptNotifiers': 'registered again by the vCPU that is loaded',
   'TimerAdvance.cycles': 'follows from the nanoseconds',
   'Vcpu.action': 'for the trace of one exit',
