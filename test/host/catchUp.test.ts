@@ -17,9 +17,12 @@ interface Scene {
   /** How long after its start each spinner gives up, and whether (0) it finds something at once. */
   readonly patience: readonly number[];
   readonly looks: readonly number[];
-  /** When an interrupt comes to each CPU. */
+  /** How long after the first thread runs an interrupt comes to each CPU. */
   readonly interrupts: readonly number[];
 }
+
+/** About what it costs to switch to a thread. */
+const SWITCH = 1500;
 
 /** Runs a scene; everything that anybody saw, with positions. */
 function run({ settles, starts, strides, patience, looks, interrupts }: Scene, inPlace: boolean): string[] {
@@ -37,13 +40,16 @@ function run({ settles, starts, strides, patience, looks, interrupts }: Scene, i
   }
   function* spinner(id: number): Sleep<void> {
     const finds = looks[id] === 0;
-    yield* spinUntil(host, starts[id]! + patience[id]!, () => finds);
+    yield* spinUntil(host, host.thisCpu.now + patience[id]!, () => finds);
     note(id, finds ? 'found it' : 'gave up');
   }
   host.cpus.forEach((cpu, id) => {
     cpu.now = starts[id]!;
     host.spawn(`thread ${id}`, cpu, id === settles ? settler() : spinner(id));
-    cpu.events.insert(new HostEvent({ name: 'test', onEvent: () => note(id, 'interrupted') }, 'tick'), interrupts[id]!);
+    cpu.events.insert(
+      new HostEvent({ name: 'test', onEvent: () => note(id, 'interrupted') }, 'tick'),
+      SWITCH + interrupts[id]!,
+    );
   });
   while (host.step() === 'progress');
   return seen;
@@ -57,7 +63,7 @@ const scene: fc.Arbitrary<Scene> = fc.record({
   strides: fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 12 }),
   patience: each(400),
   looks: each(1),
-  interrupts: each(600).map((some) => some.map((n) => n + 60)),
+  interrupts: each(600).map((some) => some.map((n) => n + 100)),
 });
 
 describe('a CPU that settles while others spin', () => {
