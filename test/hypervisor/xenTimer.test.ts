@@ -208,6 +208,11 @@ describe('the calls', () => {
     expect(vectors(rig)).toEqual([UPCALL_VECTOR]);
   });
 
+  it('take a time that is 2^63 ns and more away for the past, as a signed difference has it', () => {
+    expect(answer(set, (rig) => arm(rig, 2n ** 63n + 10n ** 9n))).toEqual([0n, 0n]);
+    expect(answer(set, (rig) => arm(rig, 2n ** 62n))).toEqual([0n, 2n ** 62n]);
+  });
+
   it('set_timer_op has the time in one argument, or in two of 32 bits, and 0 stops', () => {
     const time = 0x1_0000_0001n;
     expect(answer(xencall(NR.SET_TIMER, time))).toEqual([0n, time]);

@@ -74,9 +74,9 @@ export class XenTimer implements HrtimerOwner {
     return this.#pending > 0;
   }
 
-  /** VCPUOP_set_singleshot_timer: at this guest time, which may have passed. */
+  /** VCPUOP_set_singleshot_timer: at this guest time, which may have passed; 2^63 ns and more away is taken for the past. */
   set(timeoutNs: bigint): void {
-    this.#start(timeoutNs, timeoutNs - this.#vcpu.vm.clock.nanoseconds());
+    this.#start(timeoutNs, BigInt.asIntN(64, timeoutNs - this.#vcpu.vm.clock.nanoseconds()));
   }
 
   /** HYPERVISOR_set_timer_op, with its workaround. */
