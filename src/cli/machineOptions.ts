@@ -62,6 +62,7 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     multiple: true,
     help: `a paravirtual feature to offer: ${wishNames()}; all but lazy-tscdeadline are offered anyway; may be repeated`,
   },
+  { name: 'xen', help: "the guest is Xen's: an HVM domain, with hypercalls, event channels and a console ring" },
   {
     name: 'module',
     value: 'NAME',
@@ -147,6 +148,7 @@ export interface Wishes {
   readonly vcpus?: number;
   readonly memory?: number;
   readonly features?: readonly PvFeatureWish[];
+  readonly xen?: 'domain';
   readonly maxCycles?: number;
 }
 
@@ -203,6 +205,7 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
+    ...((args.given('xen') || wishes.xen !== undefined) && { xen: 'domain' as const }),
     ...(quantum !== undefined && { quantum }),
     ...(hostCpus !== undefined && { hostCpus }),
     ...(slice !== undefined && { slice }),

@@ -25,6 +25,7 @@ import type { Views } from './layout.ts';
 import { addUnits } from './units.ts';
 import { virtualizePpr } from './virtualApic.ts';
 import { readExit } from './vmexit.ts';
+import { highWord, lowWord } from './words.ts';
 
 /** An event for the next entry (SDM vol. 3, 26.6). */
 export interface Injection {
@@ -192,6 +193,11 @@ export class Cpu implements Runnable, MemoryContext {
 
   readLinear(linear: bigint, length: number): Uint8Array | null {
     return this.mmu.peek(linear, length);
+  }
+
+  /** The guest physical address of a linear one, by the page tables as they stand; null where they have none. */
+  translate(linear: bigint): bigint | null {
+    return this.mmu.translation.peek(lowWord(linear), highWord(linear));
   }
 
   /** Overwrites code at RIP as a store of the guest would; the #PF that it raises instead. */

@@ -15,6 +15,8 @@ export interface Directives {
   /** Bytes. */
   readonly memory?: number;
   readonly features?: readonly PvFeatureWish[];
+  /** The guest is Xen's. */
+  readonly xen?: 'domain';
   readonly maxCycles?: number;
   /** Console lines in order, `*` standing for any run of characters; empty: the console is not looked at. */
   readonly expect: readonly string[];
@@ -63,6 +65,11 @@ function featureList(text: string): readonly PvFeatureWish[] {
   });
 }
 
+function xenGuest(text: string): 'domain' {
+  if (text === 'domain') return text;
+  throw new DirectiveError(`'${text}' is nothing that Xen has, only 'domain': an HVM domain`);
+}
+
 function expectedExit(text: string): ExpectedExit {
   const end = ENDS.find((name) => name === text);
   if (end !== undefined) return end;
@@ -81,6 +88,7 @@ const READERS: Readonly<Record<string, (into: Open, value: string) => void>> = {
   vcpus: (into, value) => (into.vcpus = quantity(value, { '': 1 })),
   memory: (into, value) => (into.memory = quantity(value, BINARY)),
   features: (into, value) => (into.features = featureList(value)),
+  xen: (into, value) => (into.xen = xenGuest(value)),
   'max-cycles': (into, value) => (into.maxCycles = quantity(value, THOUSANDS)),
   expect: (into, value) => into.expect.push(value),
   'expect-exit': (into, value) => (into.expectExit = expectedExit(value)),

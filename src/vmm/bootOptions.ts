@@ -30,8 +30,11 @@ export interface BootOptions {
   readonly startTime?: number;
   /** The host pages guest memory out (hypervisor/swap.ts). Default: it does not. */
   readonly swap?: SwapOptions;
-  /** The guest is Xen's: KVM_CAP_XEN_HVM, and what Xen's CPUID leaves say. Who boots it sets the attributes (hypervisor/xen/attributes.ts). */
-  readonly xen?: XenCpuid;
+  /**
+   * The guest is Xen's: an HVM domain (vmm/xen), with Xen's CPUID leaves in front of KVM's. Or only KVM_CAP_XEN_HVM, and what these
+   * leaves say: who boots it then sets the attributes (hypervisor/xen/attributes.ts). Default: it is not.
+   */
+  readonly xen?: 'domain' | XenCpuid;
   /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
   readonly model?: CpuModel | CpuModelName;
   readonly quirks?: LapicQuirks;

@@ -38,6 +38,9 @@ import { SnapshotError } from './snapshot/snapshotError.ts';
 import type { Userspace } from './userspace.ts';
 import { configureProcessor, VcpuThreads } from './vcpuThreads.ts';
 import { reportVcpu } from './vcpuReport.ts';
+import { CONSOLE_GPA } from './xen/consoleRing.ts';
+import { XEN_CPUID, XenDomain } from './xen/domain.ts';
+import { platformUnplug } from './xen/unplug.ts';
 
 export interface RunOptions {
   /** Asked after each step; true ends the run with `until`. */
@@ -70,6 +73,7 @@ export class Machine implements Userspace {
   readonly mainLoop: MainLoop;
   readonly threads: VcpuThreads;
   readonly pc: Pc;
+  readonly xen: XenDomain | null;
   readonly input: Input;
   /** Between `pause` and `resume`. */
   paused = false;
@@ -107,7 +111,7 @@ export class Machine implements Userspace {
     this.probes = options.probes ?? new Probes();
     this.processor = new Processor({
       cpus: vcpus,
-      arenaBytes: memory,
+      arenaBytes: memory + (options.xen === 'domain' ? PAGE_SIZE : 0),
       noHot: options.noHot ?? false,
       engine: options.engine ?? 'wasm',
     });
@@ -122,7 +126,7 @@ export class Machine implements Userspace {
       pvFeatures: offeredFeatures(options.features),
       ...(options.startTime !== undefined && { startTime: options.startTime }),
       ...(options.swap && { swap: options.swap }),
-      ...(options.xen && { xen: options.xen }),
+      ...(options.xen && { xen: options.xen === 'domain' ? XEN_CPUID : options.xen }),
       ...(options.model && { model: typeof options.model === 'string' ? CPU_MODELS[options.model] : options.model }),
       ...(options.quirks && { quirks: options.quirks }),
       ...(options.params && { params: options.params }),
@@ -148,6 +152,7 @@ export class Machine implements Userspace {
       stop: (what, hint) => this.#stop(what, hint),
       a20Off: (port) => this.vm.diagnostics.note('a20-off', port, 'ignored', this.vm.vcpus[this.#activeId]!),
     });
+    this.xen = options.xen === 'domain' ? this.#xenDomain() : null;
     this.input = new Input(this.host, this.mainLoop, { serial: this.pc.serial, keyboard: this.pc.keyboard });
     if (image.protocol.kind === 'boot-sector') this.ports.connect(this.#bios(image.protocol.disk));
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
@@ -291,6 +296,22 @@ export class Machine implements Userspace {
 
   #reports() {
     return this.vm.vcpus.map(reportVcpu);
+  }
+
+  /** An HVM domain, with the page of its console behind all RAM. */
+  #xenDomain(): XenDomain {
+    const { vm, console, ram, ports } = this;
+    const address = this.processor.arena.allocate(PAGE_SIZE);
+    vm.memslots.set({ slot: ram.ranges.length, gpa: CONSOLE_GPA, size: PAGE_SIZE, address });
+    ports.connect(platformUnplug());
+    return new XenDomain({
+      vm,
+      console,
+      memoryMap: ram.map,
+      powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
+      reset: (by) => this.#reset(by),
+      stop: (what, hint) => this.#stop(what, hint),
+    });
   }
 
   #bios(disk: Uint8Array): Bios {

@@ -14,11 +14,14 @@ import type { MmioBus } from '../hypervisor/bus/mmio.ts';
 import type { PortBus } from '../hypervisor/bus/ports.ts';
 import type { RunResult } from './result.ts';
 import { reportVcpu } from './vcpuReport.ts';
+import type { XenDomain } from './xen/domain.ts';
 
 /** What a vCPU thread needs of its machine. */
 export interface Userspace {
   readonly ports: PortBus;
   readonly mmio: MmioBus;
+  /** Null: the guest is not Xen's, or whoever has booted it answers for Xen. */
+  readonly xen: XenDomain | null;
   /** Set once the machine has ended. */
   readonly result: RunResult | null;
   /** vCPU threads that come out of KVM_RUN by a signal wait until it is over. */
@@ -94,9 +97,11 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       return;
     }
     case 'XEN':
-      // There is no policy for Xen guests yet.
-      diagnostics.note('hypercall', Number(exit.input), '-ENOSYS', vcpu);
-      vcpu.xen!.hypercallResult = BigInt(-XEN_ERRNO.ENOSYS);
+      if (userspace.xen !== null) userspace.xen.serve(vcpu, exit);
+      else {
+        diagnostics.note('hypercall', Number(exit.input), '-ENOSYS', vcpu);
+        vcpu.xen!.hypercallResult = BigInt(-XEN_ERRNO.ENOSYS);
+      }
       return;
     case 'INTR':
       return;

@@ -54,6 +54,8 @@ const skips = (path: string): boolean => MAY_DIFFER.some(([pattern]) => pattern.
 const SCENES: readonly (readonly [guest: string, cycles: number, options: GuestOptions])[] = [
   ['tick', 100_000, {}],
   ['ipi', 60_000, { params: { haltPollNs: 0 } }],
+  ['xentick', 1_000_000, {}],
+  ['xenpingpong', 300_000, {}],
   ['lazy', 1_000_000, { hostCpus: 1, slice: 50_000 }],
   [
     'priority',

@@ -14,11 +14,15 @@ export const EXCEPTION_BITMAP = 1 << VECTOR.UD;
 const VMCALL = Uint8Array.of(0x0f, 0x01, 0xc1);
 const VMMCALL = Uint8Array.of(0x0f, 0x01, 0xd9);
 
+const isInstruction = (code: Uint8Array, instruction: Uint8Array): boolean =>
+  instruction.every((byte, i) => code[i] === byte);
+
 export function handleExceptionNmi(vcpu: Vcpu): Disposition {
   const { vector } = exitAs(vcpu, 'EXCEPTION_NMI');
   if (vector !== VECTOR.UD) return notConfigured(vcpu, `exception ${vector}`);
   const code = vcpu.guest.codeAtRip(VMMCALL.length);
-  if (code === null || !VMMCALL.every((byte, i) => code[i] === byte)) {
+  // VMCALL: another vCPU has replaced it since.
+  if (code === null || !(isInstruction(code, VMMCALL) || isInstruction(code, VMCALL))) {
     if (vcpu.probes.active) say(vcpu, 'handed on to the guest');
     queueException(vcpu, VECTOR.UD, null);
     return CONTINUE;

@@ -30,6 +30,7 @@ export function transferMachine(fields: HostFields, machine: Machine): void {
   for (const cpu of processor.cpus) transferCpu(fields.part(`processor ${cpu.id}`), cpu);
   host.transfer(fields.part('host'));
   vm.transfer(fields.part('vm'));
+  machine.xen?.transfer(fields.part('xen'));
   machine.console.transfer(fields.part('console'));
   machine.mainLoop.transfer(fields.part('mainLoop'));
   machine.input.transfer(fields.part('input'));

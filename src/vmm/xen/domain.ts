@@ -1,0 +1,163 @@
+// A Xen domain: what of Xen is policy, and so the VMM's (hypervisor/xen is what KVM does of it). Which port is bound to what,
+// where Xen's pages lie, the console, and every hypercall that KVM does not answer.
+//
+// Theory (seed 001): KVM knows pages and ports, but not Xen's numbers of vCPUs, nor what a port stands for. So userspace is
+// told of each binding, keeps it, and says by attributes what KVM is to deliver by itself: IPIs, loopback channels, the
+// timer. All of it happens in one piece of host code, where upstream takes the mutex of each vCPU that is told something.
+
+import type { SavedFields } from '../../cpu/savedFields.ts';
+import { deliverToApics } from '../../hypervisor/lapic/delivery.ts';
+import { DELIVERY, SHORTHAND } from '../../hypervisor/lapic/icr.ts';
+import type { Vcpu } from '../../hypervisor/vcpu.ts';
+import type { Vm } from '../../hypervisor/vm.ts';
+import { setXenVcpuAttr, setXenVmAttr } from '../../hypervisor/xen/attributes.ts';
+import type { XenCpuid } from '../../hypervisor/xen/cpuid.ts';
+import { setEvtchn } from '../../hypervisor/xen/evtchn.ts';
+import { VCPU_INFO } from '../../hypervisor/xen/layout.ts';
+import { PRIO_2LEVEL, XEN_CONFIG, XEN_HYPERCALL, XenError } from '../../hypervisor/xen/names.ts';
+import type { GuestConsole } from '../console.ts';
+import type { MemoryRange } from '../ram.ts';
+import { DOMID, ERRNO, VMASST_CMD, VMASST_TYPE_RUNSTATE_UPDATE_FLAG } from './abi.ts';
+import { ConsoleRing } from './consoleRing.ts';
+import { eventChannelOp } from './eventChannelOp.ts';
+import { grantTableOp } from './grantTableOp.ts';
+import { Hypercall, HypercallError, type HypercallExit } from './hypercall.ts';
+import { hvmOp } from './hvmOp.ts';
+import { memoryOp } from './memoryOp.ts';
+import { SharedPages } from './pages.ts';
+import { Ports } from './ports.ts';
+import { schedOp } from './schedOp.ts';
+import { vcpuOp } from './vcpuOp.ts';
+import { XEN_VERSION, xenVersion } from './xenVersion.ts';
+
+/** What CPUID says of the domain. */
+export const XEN_CPUID: XenCpuid = { version: XEN_VERSION, msr: 0x4000_0000, domainId: 1 };
+
+/** What a domain needs of its machine. */
+export interface DomainMachine {
+  readonly vm: Vm;
+  readonly console: GuestConsole;
+  readonly memoryMap: readonly MemoryRange[];
+  /** SCHEDOP_shutdown. */
+  powerOff(): void;
+  reset(by: string): void;
+  stop(what: string, hint: string): void;
+}
+
+export class XenDomain {
+  readonly id = XEN_CPUID.domainId;
+  readonly vm: Vm;
+  readonly machine: DomainMachine;
+  readonly ports: Ports;
+  readonly pages: SharedPages;
+  readonly console: ConsoleRing;
+  /** HVM_PARAM_CALLBACK_IRQ. */
+  callbackVia = 0n;
+
+  /** Switches Xen on in KVM; the guest finds it by CPUID. */
+  constructor(machine: DomainMachine) {
+    const { vm } = machine;
+    this.vm = vm;
+    this.machine = machine;
+    vm.xen!.configure({ flags: XEN_CONFIG.INTERCEPT_HCALL | XEN_CONFIG.EVTCHN_SEND, msr: XEN_CPUID.msr });
+    setXenVmAttr(vm, { type: 'XEN_VERSION', version: (XEN_VERSION.major << 16) | XEN_VERSION.minor });
+    for (const vcpu of vm.vcpus) setXenVcpuAttr(vcpu, { type: 'VCPU_ID', vcpuId: vcpu.id });
+    this.ports = new Ports(vm, this.id);
+    this.pages = new SharedPages(vm);
+    const port = this.ports.bind({ kind: 'interdomain', remoteDomain: DOMID.BACKEND, remotePort: 1 }, 0);
+    this.console = new ConsoleRing(vm, machine.console, port, (of) => this.raise(of));
+  }
+
+  get memoryMap(): readonly MemoryRange[] {
+    return this.machine.memoryMap;
+  }
+
+  /** Answers a hypercall that has come to userspace. What nobody implements is -ENOSYS, and noted. */
+  serve(vcpu: Vcpu, exit: HypercallExit): void {
+    vcpu.xen!.hypercallResult = BigInt(this.#answer(new Hypercall(vcpu, exit)));
+  }
+
+  /** An event for the guest, on a port that it has bound. While it has no shared_info, nobody hears of it. */
+  raise(number: number): void {
+    const port = this.ports.at(number);
+    if (port !== undefined) setEvtchn(this.vm, { port: number, vcpu: port.vcpu, priority: PRIO_2LEVEL });
+  }
+
+  /** EVTCHNOP_close: an event that waits on the port is forgotten. Throws HypercallError. */
+  close(number: number): void {
+    this.ports.close(number);
+    this.pages.testAndClear(this.vm.xen!.layout.pending, number);
+  }
+
+  /** hvm_assert_evtchn_irq(): an event came before the vCPU had this vector. */
+  interruptIfPending(vcpu: number, vector: number): void {
+    const info = this.pages.vcpuInfo(vcpu);
+    if (info === null || this.vm.memory.read(info + VCPU_INFO.UPCALL_PENDING, 1)?.[0] !== 1) return;
+    deliverToApics(this.vm, null, {
+      vector,
+      deliveryMode: DELIVERY.FIXED,
+      logical: false,
+      assert: true,
+      levelTriggered: false,
+      shorthand: SHORTHAND.NONE,
+      dest: vcpu,
+      redirectionHint: false,
+    });
+  }
+
+  transfer(fields: SavedFields): void {
+    this.ports.transfer(fields.part('ports'));
+    this.pages.transfer(fields.part('pages'));
+    this.callbackVia = fields.value('callbackVia', this.callbackVia);
+  }
+
+  #answer(call: Hypercall): number {
+    // hvm_hypercall(): the guest's kernel only.
+    if (call.cpl !== 0) return -ERRNO.EPERM;
+    try {
+      const answer = this.#dispatch(call);
+      if (answer !== null) return answer;
+      this.vm.diagnostics.note('hypercall', call.nr, '-ENOSYS', call.vcpu);
+      return -ERRNO.ENOSYS;
+    } catch (error) {
+      if (error instanceof HypercallError || error instanceof XenError) return -ERRNO[error.code];
+      throw error;
+    }
+  }
+
+  /** Null: there is no such call, or no such operation of it. */
+  #dispatch(call: Hypercall): number | null {
+    switch (call.nr) {
+      case XEN_HYPERCALL.MEMORY_OP:
+        return memoryOp(this, call);
+      case XEN_HYPERCALL.SET_TIMER_OP:
+        return 0; // KVM handles it once VIRQ_TIMER is bound: before, nobody would be told
+      case XEN_HYPERCALL.XEN_VERSION:
+        return xenVersion(call);
+      case XEN_HYPERCALL.GRANT_TABLE_OP:
+        return grantTableOp(this, call);
+      case XEN_HYPERCALL.VM_ASSIST:
+        return vmAssist(this, call);
+      case XEN_HYPERCALL.VCPU_OP:
+        return vcpuOp(this, call);
+      case XEN_HYPERCALL.SCHED_OP:
+        return schedOp(this, call);
+      case XEN_HYPERCALL.EVENT_CHANNEL_OP:
+        return eventChannelOp(this, call);
+      case XEN_HYPERCALL.HVM_OP:
+        return hvmOp(this, call);
+      default:
+        return null;
+    }
+  }
+}
+
+/** HYPERVISOR_vm_assist: an HVM guest may have runstates that say when they are being written. */
+function vmAssist({ vm }: XenDomain, call: Hypercall): number | null {
+  const command = call.u32(0);
+  if (command !== VMASST_CMD.ENABLE && command !== VMASST_CMD.DISABLE) return null;
+  if (call.u32(1) !== VMASST_TYPE_RUNSTATE_UPDATE_FLAG)
+    throw new HypercallError('EINVAL', `there is no assistance ${call.u32(1)} for an HVM guest`);
+  setXenVmAttr(vm, { type: 'RUNSTATE_UPDATE_FLAG', enabled: command === VMASST_CMD.ENABLE });
+  return 0;
+}

@@ -1,0 +1,83 @@
+// HYPERVISOR_vcpu_op, but for the timers that KVM handles: where a vCPU's areas lie, and whether it is up. Areas are registered
+// by linear addresses, but for vcpu_info.
+
+import { getXenVcpuAttr, setXenVcpuAttr } from '../../hypervisor/xen/attributes.ts';
+import { RUNSTATE } from '../../hypervisor/xen/names.ts';
+import { PAGE_SIZE } from '../../x86/names/paging.ts';
+import { VCPUOP } from './abi.ts';
+import type { XenDomain } from './domain.ts';
+import { HypercallError, type Hypercall } from './hypercall.ts';
+
+/** VCPU_SSHOTTMR_future. */
+const FUTURE = 1 << 0;
+
+/** Null: there is no such operation. */
+export function vcpuOp(domain: XenDomain, call: Hypercall): number | null {
+  const id = call.u32(1);
+  const argument = call.pointer(2);
+  domain.ports.checkVcpu(id);
+  const vcpu = domain.vm.vcpus[id]!;
+  const isUp = vcpu.mpState === 'runnable' || vcpu.mpState === 'halted';
+  switch (call.u32(0)) {
+    case VCPUOP.UP:
+      // Who has had no INIT and SIPI yet has no state to begin with.
+      if (!isUp) throw new HypercallError('EINVAL', `vCPU ${id} is not initialised`);
+      return 0;
+    case VCPUOP.IS_UP:
+      return isUp ? 1 : 0;
+    case VCPUOP.GET_RUNSTATE_INFO:
+      call.copyTo(argument, runstateOf(domain, id));
+      return 0;
+    case VCPUOP.REGISTER_VCPU_INFO: {
+      const info = call.copyFrom(argument, 16);
+      if (vcpu !== call.vcpu && isUp) throw new HypercallError('EINVAL', `vCPU ${id} is up, and not the caller`);
+      const offset = info.getUint32(8, true);
+      if (offset > PAGE_SIZE) throw new HypercallError('EINVAL', `the offset ${offset} is beyond a page`);
+      domain.pages.moveVcpuInfo(id, Number(info.getBigUint64(0, true)) * PAGE_SIZE + offset);
+      return 0;
+    }
+    case VCPUOP.REGISTER_RUNSTATE_MEMORY_AREA:
+      setXenVcpuAttr(vcpu, { type: 'RUNSTATE_ADDR', gpa: areaAt(call, argument) });
+      return 0;
+    case VCPUOP.REGISTER_VCPU_TIME_MEMORY_AREA:
+      setXenVcpuAttr(vcpu, { type: 'VCPU_TIME_INFO', gpa: areaAt(call, argument) });
+      return 0;
+    case VCPUOP.STOP_PERIODIC_TIMER:
+      return 0; // nobody could start one
+    case VCPUOP.SET_SINGLESHOT_TIMER:
+    case VCPUOP.STOP_SINGLESHOT_TIMER:
+      return withoutPort(domain, call);
+    default:
+      return null;
+  }
+}
+
+/** struct vcpu_register_runstate_memory_area and its like: a linear address, in eight bytes of either word size. */
+function areaAt(call: Hypercall, argument: bigint): number {
+  const area = call.copyFrom(argument, 8);
+  return call.translate(call.is64Bit ? area.getBigUint64(0, true) : BigInt(area.getUint32(0, true)));
+}
+
+/** A timer while VIRQ_TIMER is bound to no port: when it expires, nobody is told. */
+function withoutPort({ vm }: XenDomain, call: Hypercall): number {
+  if (call.u32(1) !== call.vcpu.id) throw new HypercallError('EINVAL', `the timer of vCPU ${call.u32(1)}`);
+  if (call.u32(0) === VCPUOP.STOP_SINGLESHOT_TIMER) return 0;
+  const timer = call.copyFrom(call.pointer(2), call.is64Bit ? 16 : 12);
+  if ((timer.getUint32(8, true) & FUTURE) !== 0 && timer.getBigUint64(0, true) < vm.clock.nanoseconds())
+    throw new HypercallError('ETIME', 'a timeout that is to be in the future has passed');
+  return 0;
+}
+
+/** struct vcpu_runstate_info, up to now. */
+function runstateOf({ vm }: XenDomain, id: number): Uint8Array {
+  const { state, entryTime, times } = getXenVcpuAttr(vm.vcpus[id]!, 'RUNSTATE_DATA');
+  const { entryTime: at, runstateSize } = vm.xen!.layout;
+  const info = new DataView(new ArrayBuffer(runstateSize));
+  info.setUint32(0, state, true);
+  info.setBigUint64(at, entryTime, true);
+  for (const known of Object.values(RUNSTATE)) {
+    const passed = known === state ? vm.clock.nanoseconds() - entryTime : 0n;
+    info.setBigUint64(at + 8 * (known + 1), times[known] + passed, true);
+  }
+  return new Uint8Array(info.buffer);
+}
