@@ -95,6 +95,8 @@ export interface ProbeEvents {
   kvm_xen_timer: { vcpu: number; op: 'start' | 'stop' | 'fire' | 'defer' | 'inject'; expires: bigint };
   /** Trapline's own: a vCPU's runstate. `written`: the guest's copy is up to date. */
   kvm_xen_runstate: { vcpu: number; state: number; written: boolean };
+  /** Trapline's own: the VMM refuses a Xen guest's hypercall. `why` ends with Xen's name of the error. */
+  xen_hypercall_error: { vcpu: number; nr: number; why: string };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {
     vcpu: number;

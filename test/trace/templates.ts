@@ -101,6 +101,11 @@ export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEv
     expires: u64,
   }),
   kvm_xen_runstate: fc.record({ vcpu, state: fc.nat({ max: 3 }), written: bool }),
+  xen_hypercall_error: fc.record({
+    vcpu,
+    nr: fc.nat({ max: 127 }),
+    why: fc.constantFrom('port 77 is closed (EINVAL)', 'there is no guest memory at 0x7000 (EFAULT)'),
+  }),
   kvm_lazy_tsc: fc.record({
     vcpu,
     op: fc.constantFrom('init', 'exit', 'update', 'kick', 'rearm', 'clear', 'refresh'),
@@ -168,5 +173,6 @@ export const TEMPLATES: { readonly [N in Tracepoint]: RegExp } = {
   kvm_xen_evtchn: whole('vcpu \\d+ port \\d+ result -?\\d+'),
   kvm_xen_timer: whole('vcpu \\d+ op [a-z]+ expires \\d+'),
   kvm_xen_runstate: whole('vcpu \\d+ state [0-3] written [01]'),
+  xen_hypercall_error: whole('vcpu \\d+ nr \\d+ .* \\(E[A-Z]+\\)'),
   kvm_lazy_tsc: whole(`vcpu \\d+ op [a-z]+ armed 0x${LX} pending 0x${LX}`),
 };

@@ -141,6 +141,15 @@ describe('a bad call gets the error that Xen has for it', () => {
     expect(vm.diagnostics.list).toMatchObject([{ what: 'hypercall', index: 99, answer: '-ENOSYS' }]);
   });
 
+  it('and a trace says why', () => {
+    const rig = domainRig();
+    rig.call(EVTCHN, EVTCHNOP.CLOSE, [77]);
+    expect(rig.events.find(({ name }) => name === 'xen_hypercall_error')?.event).toMatchObject({
+      nr: EVTCHN,
+      why: 'port 77 is closed (EINVAL)',
+    });
+  });
+
   it('and from outside of the kernel all are refused', () => {
     const { domain, vm } = domainRig();
     const [vcpu] = vm.vcpus;

@@ -113,14 +113,14 @@ export class XenDomain {
 
   #answer(call: Hypercall): number {
     // hvm_hypercall(): the guest's kernel only.
-    if (call.cpl !== 0) return -ERRNO.EPERM;
+    if (call.cpl !== 0) return refuse(call, new HypercallError('EPERM', `a hypercall from CPL ${call.cpl}`));
     try {
       const answer = this.#dispatch(call);
       if (answer !== null) return answer;
       this.vm.diagnostics.note('hypercall', call.nr, '-ENOSYS', call.vcpu);
-      return -ERRNO.ENOSYS;
+      return refuse(call, new HypercallError('ENOSYS', 'there is no such operation'));
     } catch (error) {
-      if (error instanceof HypercallError || error instanceof XenError) return -ERRNO[error.code];
+      if (error instanceof HypercallError || error instanceof XenError) return refuse(call, error);
       throw error;
     }
   }
@@ -150,6 +150,12 @@ export class XenDomain {
         return null;
     }
   }
+}
+
+function refuse({ vcpu, nr }: Hypercall, { code, message }: HypercallError | XenError): number {
+  const { probes, id } = vcpu;
+  if (probes.active) probes.fire('xen_hypercall_error', { vcpu: id, nr, why: message }, vcpu.now());
+  return -ERRNO[code];
 }
 
 /** HYPERVISOR_vm_assist: an HVM guest may have runstates that say when they are being written. */

@@ -1,0 +1,93 @@
+// A machine whose guest is Xen's, as the guest finds it: CPUID, the unplug port, a vCPU that blocks, and what there is without Xen.
+
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { loadTestGuest, runGuest } from '../../src/testing/bootGuest.ts';
+import { Machine } from '../../src/vmm/machine.ts';
+import { exitStatus } from '../../src/vmm/result.ts';
+import { GPR } from '../../src/x86/names/registers.ts';
+
+const INCLUDES = ['start', 'msr', 'console', 'idt', 'pv', 'xen', 'xenevents'];
+const source = (code: string, more = ''): string =>
+  `${INCLUDES.map((name) => `        .include "asm/${name}.s"`).join('\n')}
+        .globl  _start
+_start:
+${code}
+${more}`;
+const run = (code: string, more = ''): Promise<Machine> => runGuest(source(code, more), { xen: 'domain' });
+const gpr = (machine: Machine, register: number): bigint => machine.vm.vcpus[0]!.guest.state.gpr(register);
+
+it("has Xen's CPUID leaves first, and KVM's behind them", async () => {
+  const machine = await run(`
+        call    xen_cpuid_base
+        movl    %eax, %r12d
+        call    kvm_cpuid_base
+        movl    %eax, %r13d
+        jmp     power_off`);
+  expect([gpr(machine, GPR.R12), gpr(machine, GPR.R13)]).toEqual([0x4000_0000n, 0x4000_0100n]);
+});
+
+it('answers at the unplug port: the magic number, and a protocol of version 0', async () => {
+  const machine = await run(`
+        xorl    %eax, %eax
+        inw     $0x10, %ax
+        movl    %eax, %r12d
+        inb     $0x12, %al
+        movzbl  %al, %r13d
+        movw    $3, %ax
+        outw    %ax, $0x10
+        jmp     power_off`);
+  expect([gpr(machine, GPR.R12), gpr(machine, GPR.R13)]).toEqual([0x49d2n, 0n]);
+  expect(machine.diagnostics).toEqual([]);
+});
+
+it('lets a vCPU block until its timer, and goes on behind the hypercall', async () => {
+  const machine = await run(
+    `
+        call    idt_init
+        set_gate 0xf3, upcall
+        call    xen_init
+        movl    $0xf3, %edi
+        call    xen_set_callback_vector
+        leaq    event(%rip), %rax
+        movq    %rax, xen_event_handler(%rip)
+        xorl    %edi, %edi
+        xorl    %esi, %esi
+        call    xen_bind_virq
+        leaq    shared_info+VCPU_TIME(%rip), %rdi
+        call    pvclock_read
+        addq    $500000, %rax
+        movq    %rax, timer(%rip)
+        movl    $8, %edi                        # VCPUOP_set_singleshot_timer
+        xorl    %esi, %esi
+        leaq    timer(%rip), %rdx
+        hypercall HYPERVISOR_VCPU_OP
+        sti
+        movl    $1, %edi                        # SCHEDOP_block
+        hypercall HYPERVISOR_SCHED_OP
+        cli
+        movq    %rax, %r13
+        jmp     xen_power_off
+upcall: push_registers
+        leaq    shared_info(%rip), %rdi
+        call    xen_take_events
+        pop_registers
+        iretq
+event:  incl    %r12d
+        ret`,
+    `
+        .data
+        .balign 8
+timer:  .quad   0, 0`,
+  );
+  expect(machine.result?.kind).toBe('power-off');
+  expect([gpr(machine, GPR.R12), gpr(machine, GPR.R13)]).toEqual([1n, 0n]);
+});
+
+it('is none without the option, and says so', async () => {
+  const file = fileURLToPath(new URL('../../guests/xenhello.s', import.meta.url));
+  const { image } = await loadTestGuest(file);
+  const machine = Machine.boot({ image });
+  expect(exitStatus(machine.run({ maxCycles: 10_000_000 }))).toBe(3);
+  expect(machine.console.text).toBe('There is no Xen: run with --xen.\n');
+});
