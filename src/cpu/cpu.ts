@@ -191,10 +191,6 @@ export class Cpu implements Runnable, MemoryContext {
     return this.mmu.peek(codeAt(this.state, this.state.rip).linear, length);
   }
 
-  readLinear(linear: bigint, length: number): Uint8Array | null {
-    return this.mmu.peek(linear, length);
-  }
-
   /** The guest physical address of a linear one, by the page tables as they stand; null where they have none. */
   translate(linear: bigint): bigint | null {
     return this.mmu.translation.peek(lowWord(linear), highWord(linear));

@@ -45,8 +45,6 @@ export interface GuestCpu {
   readonly halfway: boolean;
   /** Code at RIP, as an onlooker reads it; null where that many bytes cannot be fetched. */
   codeAtRip(length: number): Uint8Array | null;
-  /** Bytes at a linear address, as an onlooker with the rights of CPL 0 reads them; null where one cannot be read. */
-  readLinear(linear: bigint, length: number): Uint8Array | null;
   /** KVM_TRANSLATE: the guest physical address of a linear one, by the page tables as they stand; null where they have none. */
   translate(linear: bigint): bigint | null;
   /** Overwrites code at RIP as a store of the guest would; what that store raises, and then nothing was written. */

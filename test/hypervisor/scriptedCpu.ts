@@ -60,9 +60,6 @@ export class ScriptedCpu implements GuestCpu {
     return null;
   }
 
-  /** What stands at linear addresses: guest physical memory, where a rig connects it. */
-  readLinear: (linear: bigint, length: number) => Uint8Array | null = () => null;
-
   /** Linear addresses are guest physical ones. */
   translate(linear: bigint): bigint {
     return linear;

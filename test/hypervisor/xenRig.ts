@@ -29,10 +29,7 @@ export function xenRig(scripts: Step[][], options: RigOptions = {}, longMode = t
   setXenVmAttr(vm, { type: 'SHARED_INFO', gfn: SHARED / 4096 });
   setXenVmAttr(vm, { type: 'UPCALL_VECTOR', vector: UPCALL_VECTOR });
   for (const vcpu of vm.vcpus) setXenVcpuAttr(vcpu, { type: 'VCPU_INFO', gpa: infoOf(vcpu.id) });
-  for (const guest of rig.guests) {
-    setMode(guest.state, longMode);
-    guest.readLinear = (linear, length) => vm.memory.read(Number(linear), length);
-  }
+  for (const guest of rig.guests) setMode(guest.state, longMode);
   return rig;
 }
 

@@ -91,3 +91,23 @@ it('is none without the option, and says so', async () => {
   expect(exitStatus(machine.run({ maxCycles: 10_000_000 }))).toBe(3);
   expect(machine.console.text).toBe('There is no Xen: run with --xen.\n');
 });
+
+it('reads arguments from pages that the guest has never touched', async () => {
+  const machine = await run(
+    `
+        call    xen_init
+        xorl    %edi, %edi
+        call    xen_bind_ipi
+        leaq    port(%rip), %rsi
+        movl    $EVTCHNOP_SEND, %edi
+        hypercall HYPERVISOR_EVENT_CHANNEL_OP
+        movq    %rax, %r12
+        jmp     xen_power_off`,
+    `
+        .data
+        .balign 4096
+port:   .long   2
+        .balign 4096`,
+  );
+  expect(gpr(machine, GPR.R12)).toBe(0n);
+});

@@ -10,6 +10,7 @@ import { is64BitMode } from '../../cpu/segments/codeMode.ts';
 import { linearRip } from '../../cpu/segments/segmentation.ts';
 import { GPR } from '../../x86/names/registers.ts';
 import { say, skipInstruction, TO_USERSPACE, type Disposition } from '../exits/handler.ts';
+import { readGuestVirt } from '../guestVirt.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { EVTCHN, setEvtchn } from './evtchn.ts';
 import { XEN_LAYOUT_32, XEN_LAYOUT_64 } from './layout.ts';
@@ -99,8 +100,8 @@ function answerHere(call: XenCall, input: bigint): bigint | null {
 }
 
 /** kvm_read_guest_virt(): null is EFAULT. */
-function readArgument({ guest }: Vcpu, gva: bigint, size: number): DataView | null {
-  const bytes = guest.readLinear(gva, size);
+function readArgument(vcpu: Vcpu, gva: bigint, size: number): DataView | null {
+  const bytes = readGuestVirt(vcpu, gva, size);
   return bytes === null ? null : new DataView(bytes.buffer, bytes.byteOffset, size);
 }
 

@@ -1,8 +1,8 @@
 // A hypercall that has come to the VMM: its arguments, structures in guest memory by their linear addresses, and how it fails.
 
+import { readGuestVirt, writeGuestVirt } from '../../hypervisor/guestVirt.ts';
 import type { Vcpu } from '../../hypervisor/vcpu.ts';
 import type { UserspaceExit } from '../../hypervisor/userspace.ts';
-import { PAGE_SIZE } from '../../x86/names/paging.ts';
 import type { Errno } from './abi.ts';
 
 /** A hypercall's answer is an error. */
@@ -45,19 +45,14 @@ export class Hypercall {
 
   /** copy_from_guest(). Throws HypercallError (EFAULT). */
   copyFrom(gva: bigint, size: number): DataView {
-    const bytes = new Uint8Array(size);
-    for (const { gpa, at, length } of this.#pages(gva, size)) {
-      const part = this.vcpu.vm.memory.read(gpa, length);
-      if (part === null) throw fault(gva);
-      bytes.set(part, at);
-    }
+    const bytes = readGuestVirt(this.vcpu, gva, size);
+    if (bytes === null) throw fault(gva);
     return new DataView(bytes.buffer);
   }
 
   /** copy_to_guest(). Throws HypercallError (EFAULT); pages before the one that is missing are written then. */
   copyTo(gva: bigint, bytes: Uint8Array): void {
-    for (const { gpa, at, length } of this.#pages(gva, bytes.length))
-      if (!this.vcpu.vm.memory.write(gpa, bytes.subarray(at, at + length))) throw fault(gva);
+    if (!writeGuestVirt(this.vcpu, gva, bytes)) throw fault(gva);
   }
 
   /** Changes a structure where it lies: what has come in goes out with what `change` has written. */
@@ -73,15 +68,6 @@ export class Hypercall {
     const gpa = this.vcpu.guest.translate(gva);
     if (gpa === null) throw fault(gva);
     return Number(gpa);
-  }
-
-  *#pages(gva: bigint, size: number): Generator<{ gpa: number; at: number; length: number }> {
-    for (let at = 0; at < size; ) {
-      const gpa = this.translate(gva + BigInt(at));
-      const length = Math.min(PAGE_SIZE - (gpa % PAGE_SIZE), size - at);
-      yield { gpa, at, length };
-      at += length;
-    }
   }
 }
 
