@@ -164,10 +164,12 @@ function getInterrupt(vcpu: Vcpu, vector: number): number {
   return vector;
 }
 
-/** vmx_nmi_allowed(): no NMI in service, no shadow; and no debug trap is due, which would have come first (SDM vol. 3, 6.9). */
-function nmiAllowed(vcpu: Vcpu): boolean {
-  const { state } = vcpu.guest;
-  return state.nmiBlocked === 0 && state.shadow === 0 && state.pendingDb === 0;
+/**
+ * vmx_nmi_allowed(): no NMI in service, no shadow; no debug trap is due, which would have come first (SDM vol. 3, 6.9); and no
+ * instruction stands half way, which would touch its device once more behind the NMI.
+ */
+function nmiAllowed({ guest: { state, halfway } }: Vcpu): boolean {
+  return state.nmiBlocked === 0 && state.shadow === 0 && state.pendingDb === 0 && !halfway;
 }
 
 /** exception_type() == EXCPT_FAULT. */

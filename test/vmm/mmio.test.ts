@@ -239,6 +239,45 @@ describe('an interrupt', () => {
   });
 });
 
+describe('an NMI that a store to the ICR sends to its own CPU', () => {
+  /** RBP counts the NMIs. */
+  const SELF_NMI = `
+    .include "asm/start.s"
+    .include "asm/console.s"
+    .include "asm/idt.s"
+    .text
+    .globl _start
+  _start:
+    movl $0xc0000083, %eax              # the APIC's GiB, one to one
+    movq %rax, 0xa018
+    xorl %edx, %edx                     # from x2APIC to xAPIC mode, by way of none
+    movl $0x1b, %ecx
+    movl $0xfee00100, %eax
+    wrmsr
+    movl $0xfee00900, %eax
+    wrmsr
+    call idt_init
+    set_gate 2, nmi
+    xorl %ebp, %ebp
+    movl $0xfee00000, %ebx
+    movl $0x1ff, 0xf0(%rbx)
+    movl $0, 0x310(%rbx)
+    movl $0x4400, 0x300(%rbx)
+    jmp power_off
+  nmi:
+    incl %ebp
+    iretq`;
+
+  it.each([false, true])(
+    'is taken once, behind the store (every exit out of generated code: %s)',
+    async (noInPlace) => {
+      const machine = await bootGuest(SELF_NMI, { noInPlace });
+      expect(machine.run({ maxCycles: 10_000_000 }).kind).toBe('power-off');
+      expect(machine.processor.cpus[0]!.state.gpr(GPR.RBP)).toBe(1n);
+    },
+  );
+});
+
 describe('what no device answers', () => {
   it('reads as ones and is named once, with its count', async () => {
     const { machine, reg } = await play('movl 0x401000, %ebx; movl %ebx, 0x401000; movl 0x401000, %ebx');
