@@ -62,7 +62,7 @@ export class Cpu implements Runnable, MemoryContext {
   readonly guestMode: GuestMode;
   /** Units used since the last `grant`, as `run` and an exit in place tell them. */
   used = 0;
-  /** Serves exits in place (guestMode.ts); null: each ends `run`. */
+  /** Serves exits in place (code/calls.ts); null: each ends `run`. */
   serveExit: ((reason: ExitReason) => boolean) | null = null;
   /** Why `run` last returned STOPPED. */
   stopped: Stopped | null = null;

@@ -37,7 +37,7 @@ export const EXIT = {
   AHEAD: -2,
   /** Something that trapline does not implement, named in `processor.stopped`. */
   STOPPED: -3,
-  /** An exit was served in place (guestMode.ts), up to where whoever serves it knows. */
+  /** An exit was served in place (code/calls.ts), up to where whoever serves it knows. */
   SERVED: -4,
 } as const;
 

@@ -8,10 +8,7 @@ import type { Sleep } from './sleep.ts';
 
 export type ThreadState = 'runnable' | 'running' | 'blocked' | 'finished';
 
-/**
- * struct preempt_ops: told whenever its thread loses or gets a CPU, with preemption off. `schedOut` comes first, at the
- * position of the CPU that is left; a thread that was preempted is still `runnable` then, one that sleeps is not.
- */
+/** What a thread waits for that spins; who is ahead of its CPU looks for it (`mustSettle`). */
 export interface Spin {
   /** Position at which it gives up. */
   readonly until: number;
@@ -20,6 +17,10 @@ export interface Spin {
   found: boolean;
 }
 
+/**
+ * struct preempt_ops: told whenever its thread loses or gets a CPU, with preemption off. `schedOut` comes first, at the
+ * position of the CPU that is left; a thread that was preempted is still `runnable` then, one that sleeps is not.
+ */
 export interface PreemptNotifier {
   /** `cpu` is where the thread goes on: not always where it left. */
   schedIn(cpu: PhysicalCpu): void;
