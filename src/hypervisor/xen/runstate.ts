@@ -65,11 +65,10 @@ export class XenRunstate {
     if (this.#state === RUNSTATE.RUNNING) {
       const stolen = runDelay - this.#lastSteal;
       passed -= stolen;
-      this.#times[RUNSTATE.RUNNABLE] = this.#times[RUNSTATE.RUNNABLE]! + stolen;
+      this.#add(RUNSTATE.RUNNABLE, stolen);
     }
     this.#lastSteal = runDelay;
-    const ended = this.#state;
-    this.#times[ended] = this.#times[ended]! + passed;
+    this.#add(this.#state, passed);
     this.#state = state;
     this.#entryTime = now;
     const written = this.area.active && this.#write(state === RUNSTATE.RUNNABLE);
@@ -103,7 +102,7 @@ export class XenRunstate {
   adjust(state: Runstate | null, entryTime: bigint, times: RunstateData['times']): void {
     this.#check(entryTime, times, this.#entryTime + entryTime);
     this.#entryTime += entryTime;
-    for (const [index, time] of times.entries()) this.#times[index] = this.#times[index]! + time;
+    for (const [index, time] of times.entries()) this.#add(index, time);
     if (state !== null) this.change(state);
     else if (this.area.active) this.#write(false);
   }
@@ -118,9 +117,14 @@ export class XenRunstate {
     for (const [index, time] of times.entries()) this.#times[index] = time;
   }
 
+  /** Times are u64: what an adjustment takes from one may leave it below 0, which wraps. */
+  #add(state: number, time: bigint): void {
+    this.#times[state] = BigInt.asUintN(64, this.#times[state]! + time);
+  }
+
   #check(entryTime: bigint, times: RunstateData['times'], until: bigint): void {
     const sum = times.reduce((total, time) => total + time, 0n);
-    if (sum !== entryTime)
+    if (BigInt.asUintN(64, sum - entryTime) !== 0n)
       throw new XenError(
         'EINVAL',
         `the times of a runstate add up to ${sum} ns, not to the entry time of ${entryTime}`,
