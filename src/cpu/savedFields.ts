@@ -36,4 +36,6 @@ export interface SavedFields {
   data<T>(name: string, now: T): T;
   /** Fields of a part. */
   part(name: string): this;
+  /** What stands there cannot be saved now, or has nothing here that it could be restored to. */
+  refuse(what: string, hint: string): never;
 }

@@ -15,6 +15,7 @@ import type { Hrtimer } from './hrtimer.ts';
 import type { HostFields } from './savedFields.ts';
 import type { Sleep, SleepRequest } from './sleep.ts';
 import type { Thread, ThreadOptions } from './thread.ts';
+import type { Workqueue } from './workqueue.ts';
 
 /** Yielded by a thread whose CPU ran ahead: resumed when its CPU is the one furthest behind. A preemption point, too. */
 export const SETTLE: SleepRequest = { kind: 'point', on: 'the CPU furthest behind' };
@@ -58,6 +59,7 @@ export class Host {
   readonly scheduler: Scheduler;
   /** Every timer that was made for this host, in the order of their making. */
   readonly hrtimers: Hrtimer[] = [];
+  readonly workqueues: Workqueue[] = [];
   /** smp_processor_id(): the CPU whose host code is running. */
   thisCpu: PhysicalCpu;
   /** Positions beyond this are not simulated in the current run. */

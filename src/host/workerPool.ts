@@ -7,7 +7,8 @@
 import { RESCHED, type Host } from './host.ts';
 import type { PhysicalCpu } from './cpu.ts';
 import { block, type Sleep } from './sleep.ts';
-import type { SleepWatcher, Thread } from './thread.ts';
+import type { HostFields } from './savedFields.ts';
+import type { SleepWatcher, Thread, ThreadOptions } from './thread.ts';
 import type { WorkItem, Workqueue } from './workqueue.ts';
 
 interface Waiting {
@@ -22,7 +23,9 @@ export class WorkerPool implements SleepWatcher {
   readonly #unbound: boolean;
   readonly #waiting: Waiting[] = [];
   readonly #idle: Thread[] = [];
-  #workers = 0;
+  readonly #workers: Thread[] = [];
+  /** Those in the middle of an item. */
+  readonly #busy = new Set<Thread>();
   /** nr_running: workers that are not asleep. */
   #running = 0;
 
@@ -41,6 +44,33 @@ export class WorkerPool implements SleepWatcher {
   remove(item: WorkItem): void {
     const index = this.#waiting.findIndex((waiting) => waiting.item === item);
     this.#waiting.splice(index, 1);
+  }
+
+  /** What waits in its line. */
+  get waiting(): readonly WorkItem[] {
+    return this.#waiting.map(({ item }) => item);
+  }
+
+  /** Whether the thread is a worker of this pool that stands between two items: one made anew goes on as it would. */
+  hasBetweenItems(thread: Thread): boolean {
+    return this.#workers.includes(thread) && !this.#busy.has(thread);
+  }
+
+  /** The next worker of a pool that is being restored. */
+  adopt(): void {
+    this.#workers.push(this.#host.scheduler.adopt(this.#nextName, this.#cpus[0]!, this.#work(), this.#options));
+  }
+
+  /** What a snapshot keeps beside the line. */
+  transfer(fields: HostFields): void {
+    this.#running = fields.value('running', this.#running);
+    this.#idle.splice(0, Infinity, ...fields.threads('idle', this.#idle));
+  }
+
+  /** An item of a pool that is being restored, last in its line. */
+  restore(item: WorkItem, queue: Workqueue): void {
+    item.queuedIn = this;
+    this.#waiting.push({ item, queue });
   }
 
   /** wq_worker_sleeping(). */
@@ -64,10 +94,16 @@ export class WorkerPool implements SleepWatcher {
   }
 
   #create(): void {
-    const name = `kworker/${this.#name}:${this.#workers++}`;
     const cpu = this.#host.scheduler.select({ affinity: this.#cpus, cpu: this.#cpus[0]! });
     this.#running++;
-    this.#host.spawn(name, cpu, this.#work(), { affinity: this.#cpus, kernel: true, watcher: this });
+    this.#workers.push(this.#host.spawn(this.#nextName, cpu, this.#work(), this.#options));
+  }
+
+  get #nextName(): string {
+    return `kworker/${this.#name}:${this.#workers.length}`;
+  }
+  get #options(): ThreadOptions {
+    return { affinity: this.#cpus, kernel: true, watcher: this };
   }
 
   /** worker_thread(). */
@@ -91,7 +127,9 @@ export class WorkerPool implements SleepWatcher {
     item.queuedIn = null;
     item.runsIn = this;
     item.worker = self;
+    this.#busy.add(self);
     yield* item.owner.onWork(item);
+    this.#busy.delete(self);
     if (self.locksHeld.length > 0) {
       throw new Error(`${item.name} returned and still holds ${self.locksHeld.map(({ name }) => name).join(', ')}`);
     }

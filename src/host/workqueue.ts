@@ -9,6 +9,7 @@ import { mightSleep } from './context.ts';
 import { COST } from './costs.ts';
 import type { PhysicalCpu } from './cpu.ts';
 import type { Host } from './host.ts';
+import type { HostFields } from './savedFields.ts';
 import { block, type Sleep } from './sleep.ts';
 import type { Thread } from './thread.ts';
 import { WorkerPool } from './workerPool.ts';
@@ -55,11 +56,26 @@ export class Workqueue {
   readonly #host: Host;
   readonly #pools: readonly WorkerPool[];
   readonly #unbound: WorkerPool;
+  /** Items that live as long as their owners: a snapshot knows them by name. */
+  readonly #lasting: WorkItem[] = [];
 
   constructor(host: Host) {
     this.#host = host;
     this.#pools = host.cpus.map((cpu) => new WorkerPool(host, `${cpu.id}`, [cpu], false));
     this.#unbound = new WorkerPool(host, 'u0', host.cpus, true);
+    host.workqueues.push(this);
+  }
+
+  /** Every pool, the one that may run anywhere last. */
+  get pools(): readonly WorkerPool[] {
+    return [...this.#pools, this.#unbound];
+  }
+
+  /** An item that its owner queues again and again. */
+  lasting(owner: WorkOwner, kind: string): WorkItem {
+    const item = new WorkItem(owner, kind);
+    this.#lasting.push(item);
+    return item;
   }
 
   /** queue_work(): on the calling CPU. False when it is queued already, or being cancelled. */
@@ -105,6 +121,28 @@ export class Workqueue {
   settle(item: WorkItem): void {
     item.settled++;
     for (const thread of item.waiters.splice(0)) this.#host.wakeUp(thread);
+  }
+
+  /** What waits to be run, and who runs it: each worker stands between two items, or the snapshot is refused. */
+  transfer(fields: HostFields): void {
+    for (const [index, pool] of this.pools.entries()) {
+      const part = fields.part(`pool ${index}`);
+      pool.transfer(part);
+      const waiting = part.data('waiting', pool.waiting.map((item) => this.#nameOf(item, part))); // prettier-ignore
+      if (!fields.restoring) continue;
+      for (const name of waiting) pool.restore(this.#named(name, part), this);
+    }
+  }
+
+  #nameOf(item: WorkItem, fields: HostFields): string {
+    if (!this.#lasting.includes(item))
+      fields.refuse(`${item.name} waits for a worker`, 'let the machine go on for a step');
+    return item.name;
+  }
+
+  #named(name: string, fields: HostFields): WorkItem {
+    const item = this.#lasting.find((each) => each.name === name);
+    return item ?? fields.refuse(`${name} waits for a worker in the snapshot, and nobody has it here`, 'connect its owner (option connect)'); // prettier-ignore
   }
 
   #insert(pool: WorkerPool, item: WorkItem): boolean {

@@ -3,8 +3,9 @@
 //
 // Theory: a page of a slot is resident from its first touch until it is swapped out, on demand or because the host gives the
 // VM no more memory than `limit`: then the page that became resident first goes, as a memory cgroup's limit would have it.
-// Bringing a page in takes `delay`; whoever asks for one that is being read waits for the same read. What the host itself
-// writes for the guest (kvmclock's page, say) costs no read: KVM pins such pages or takes the fault on the spot.
+// Bringing a page in takes `delay`; whoever asks for one that is being read waits for the same read. Caches of guest pages are
+// told (the MMU notifier): who may not sleep finds the page gone. What the host itself writes for the guest where it may
+// sleep (kvmclock's page, say) costs no read here: the fault is taken on the spot.
 
 import type { Host } from '../host/host.ts';
 import { block, type Sleep } from '../host/sleep.ts';
@@ -74,6 +75,7 @@ export class Swap {
   #evict(page: number): void {
     this.#resident.delete(page);
     this.#out.add(page);
+    this.#slots.invalidate(page, 1);
     this.#slots.secondStage.unmap(page, 1);
   }
 }

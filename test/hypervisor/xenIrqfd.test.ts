@@ -76,7 +76,6 @@ describe('an eventfd on such a GSI', () => {
     const rig: VmRig = xenRig([[sti, { run: 400_000 }, shutdown]], { swap: { delay } });
     rig.vm.xen!.routes.route(GSI, PIRQ);
     rig.vm.swap!.pageOut(SHARED / 4096, 1);
-    takeAway(rig, SHARED);
     device(rig, new XenIrqfd(rig.vm.xen!.routes, GSI), 50_000);
     run(rig);
     const times = rig.events.filter(({ name }) => name === 'kvm_xen_evtchn').map(({ time }) => time);

@@ -24,6 +24,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'Host.stepExits': 'of one step',
   'Host.stepUnits': 'of one step',
   'Host.stopAt': 'of one step',
+  'Host.workqueues': 'saved behind the owners of what waits there (machineFields.ts)',
   'Input.#attached': 'of the session',
   'MainLoop.#sources': 'the same in every machine',
   'MainLoop.#thread': 'made anew',
@@ -46,6 +47,10 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'Vm.lapics': 'made with the vCPUs',
   'Vm.onStuck': "the machine's",
   'Vm.swap': 'null, or the snapshot is refused',
+  'WorkerPool.#busy': 'empty, or the snapshot is refused',
+  'WorkerPool.#waiting': 'saved by the queue, which knows the names',
+  'WorkerPool.#workers': 'threads of the snapshot, adopted in their order',
+  'Workqueue.#lasting': 'register themselves',
   'VmxApicv.#notifications': 'saved one by one, and made when they are asked for',
 };
 

@@ -9,7 +9,7 @@
 import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cells } from '../../host/cells.ts';
 import type { Sleep } from '../../host/sleep.ts';
-import { WorkItem, Workqueue, type WorkOwner } from '../../host/workqueue.ts';
+import { Workqueue, type WorkItem, type WorkOwner } from '../../host/workqueue.ts';
 import { pageOf } from '../memslots.ts';
 import type { Vm } from '../vm.ts';
 import { checkEvtchn, EVTCHN, setEvtchn, setEvtchnFast, type Evtchn } from './evtchn.ts';
@@ -53,6 +53,11 @@ export class EvtchnRoutes {
     return evtchn === undefined ? EVTCHN.NO_TARGET : setEvtchnFast(this.#vm, evtchn);
   }
 
+  /** The work of an eventfd. */
+  work(of: WorkOwner): WorkItem {
+    return this.#workqueue.lasting(of, 'inject');
+  }
+
   /** Leaves it to a worker. */
   defer(item: WorkItem): void {
     this.#vm.xen!.stat.deferred++;
@@ -89,7 +94,7 @@ export class XenIrqfd implements Eventfd, WorkOwner {
     this.#routes = routes;
     this.#gsi = gsi;
     this.#deferred = deferred;
-    this.#inject = new WorkItem(this, 'inject');
+    this.#inject = routes.work(this);
   }
 
   /** irqfd_wakeup(). */

@@ -29,6 +29,12 @@ interface SendPort {
   readonly deliver: SendTarget;
 }
 
+/** The same in a snapshot; deliver null: an eventfd. */
+interface SavedSendPort {
+  readonly channel: number;
+  readonly deliver: Extract<SendTarget, { kind: 'port' }> | null;
+}
+
 export class SendPorts {
   readonly #vm: Vm;
   readonly #ports: Cells<Map<number, SendPort>> = new Map();
@@ -54,16 +60,23 @@ export class SendPorts {
       throw new XenError('ENOENT', `nobody sends on port ${change.sendPort}`);
   }
 
-  /** Ports that lead to a port of the guest; eventfds are the VMM's, which assigns them again. */
+  /** Eventfds are the VMM's: whoever restores a guest has assigned them before, to the same ports. */
   transfer(fields: SavedFields): void {
-    const saved: [number, SendPort][] = [];
-    this.#ports.forEach((target, port) => {
-      if (target.deliver.kind === 'port') saved.push([port, target]);
+    const saved: [number, SavedSendPort][] = [];
+    const eventfds = new Map<number, SendPort>();
+    this.#ports.forEach((of, port) => {
+      if (of.deliver.kind === 'eventfd') eventfds.set(port, of);
+      saved.push([port, { channel: of.channel, deliver: of.deliver.kind === 'port' ? of.deliver : null }]);
     });
     const ports = fields.data('ports', saved);
     if (!fields.restoring) return;
     this.#ports.clear();
-    for (const [port, target] of ports) this.#ports.set(port, target);
+    for (const [port, { channel, deliver }] of ports) {
+      const of = deliver === null ? eventfds.get(port) : { channel, deliver };
+      if (of === undefined)
+        fields.refuse(`port ${port} leads to an eventfd, and has none here`, 'assign it to the new machine (option connect)'); // prettier-ignore
+      this.#ports.set(port, of);
+    }
   }
 
   #assign({ sendPort, channel, deliver }: Extract<SendPortChange, { op: 'assign' }>): void {

@@ -91,6 +91,10 @@ export class Saver implements HostFields {
     this.#put(name, cpu === undefined ? null : { cpu: cpu.id, at: encode(event.at), sequence: event.sequence });
   }
 
+  refuse(what: string, hint: string): never {
+    throw new SnapshotError(what, hint, true);
+  }
+
   #indexOf(thread: Thread): number {
     return this.#host.threads.indexOf(thread);
   }
@@ -180,6 +184,10 @@ export class Loader implements HostFields {
     const place = this.part(name);
     const cpu = place.cpu('cpu', this.#host.thisCpu);
     where(cpu).restore(event, place.value('at', 0), place.value('sequence', 0));
+  }
+
+  refuse(what: string, hint: string): never {
+    throw new SnapshotError(what, hint);
   }
 
   /** Throws SnapshotError if the tree has fields that nobody asked for. */

@@ -31,6 +31,8 @@ export function transferMachine(fields: HostFields, machine: Machine): void {
   host.transfer(fields.part('host'));
   vm.transfer(fields.part('vm'));
   machine.xen?.transfer(fields.part('xen'));
+  // Behind the owners of what waits there.
+  for (const [index, queue] of host.workqueues.entries()) queue.transfer(fields.part(`workqueue ${index}`));
   machine.console.transfer(fields.part('console'));
   machine.mainLoop.transfer(fields.part('mainLoop'));
   machine.input.transfer(fields.part('input'));

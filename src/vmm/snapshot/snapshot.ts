@@ -21,10 +21,10 @@ import { SnapshotError } from './snapshotError.ts';
 import type { Image } from '../image.ts';
 
 /** Raised whenever a field is added, renamed or dropped. A newer snapshot is refused, and so is an older one. */
-export const SNAPSHOT_VERSION = 2;
+export const SNAPSHOT_VERSION = 3;
 
-/** Whose a thread is: the number of a vCPU; the main loop's; nobody's, as it has ended. */
-export type ThreadOwner = number | 'main loop' | 'nobody';
+/** Whose a thread is: the number of a vCPU; the main loop's; a pool of workers of a queue; nobody's, as it has ended. */
+export type ThreadOwner = number | 'main loop' | 'nobody' | { readonly workqueue: number; readonly pool: number };
 
 /** What a snapshot says of itself and its machine, before any state. */
 export interface SnapshotHead {
@@ -73,7 +73,12 @@ export function apply({ head, state, pages }: Snapshot, machine: Machine): void 
 function adoptThread({ mainLoop, host, vm, threads }: Machine, of: ThreadOwner): void {
   if (of === 'main loop') mainLoop.adoptThread();
   else if (of === 'nobody') host.scheduler.adopt('a thread that has ended', host.cpus[0]!, ended(), {});
-  else {
+  else if (typeof of === 'object') {
+    const pool = host.workqueues[of.workqueue]?.pools[of.pool];
+    if (pool === undefined)
+      throw new SnapshotError('the snapshot has a worker of a queue that does not exist', 'take it again');
+    pool.adopt();
+  } else {
     const vcpu = vm.vcpus[of];
     if (vcpu === undefined)
       throw new SnapshotError(`the snapshot has a thread of vCPU ${of}, which does not exist`, 'take it again');
@@ -109,7 +114,7 @@ function refuseWhole({ result, host, options, vm }: Machine): void {
   if (halfway !== undefined) throw new SnapshotError(`something stands half way: ${halfway}`, STEP_ON, true);
 }
 
-function ownerOf({ vm, mainLoop }: Machine, thread: Thread): ThreadOwner {
+function ownerOf({ vm, mainLoop, host }: Machine, thread: Thread): ThreadOwner {
   if (thread.state === 'finished') return 'nobody';
   if (thread.locksHeld.length > 0)
     throw new SnapshotError(
@@ -120,6 +125,10 @@ function ownerOf({ vm, mainLoop }: Machine, thread: Thread): ThreadOwner {
   if (thread === mainLoop.thread) return 'main loop';
   const vcpu = vm.vcpus.find((each) => each.thread === thread);
   if (vcpu !== undefined) return vcpu.id;
+  for (const [workqueue, { pools }] of host.workqueues.entries()) {
+    const pool = pools.findIndex((each) => each.hasBetweenItems(thread));
+    if (pool >= 0) return { workqueue, pool };
+  }
   throw new SnapshotError(
     `the thread ${thread.name} stands at no named safe point (${thread.state}${thread.waitsFor === '' ? '' : `: ${thread.waitsFor}`})`,
     `only the threads of vCPUs and the main loop can be made anew; end it, or ${STEP_ON}`,
