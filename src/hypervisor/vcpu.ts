@@ -31,6 +31,7 @@ import type { Vm } from './vm.ts';
 import { VmxApicv } from './vmx/apicv.ts';
 import { VmxHvTimer } from './vmx/hvTimer.ts';
 import { DirectTimer } from './vtimer/directTimer.ts';
+import { upcallOfEnabledLapic } from './xen/evtchn.ts';
 import { XenVcpu } from './xen/xenVcpu.ts';
 
 /**
@@ -339,6 +340,11 @@ export class Vcpu implements LapicOwner {
   /** No SMM and no nested virtualisation here that would block it. */
   initSipiAllowed(): boolean {
     return true;
+  }
+
+  lapicEnabled(): void {
+    this.requests.make(KVM_REQ.APF_READY);
+    if (this.xen !== null) upcallOfEnabledLapic(this);
   }
 
   apicBaseChanged(value: bigint): void {

@@ -164,6 +164,7 @@ export class RigVcpu implements LapicOwner {
   initSipiAllowed(): boolean {
     return !this.initSipiBlocked;
   }
+  lapicEnabled(): void {}
   apicBaseChanged(): void {}
 
   /** The part of vcpu_run that concerns the LAPIC, before the next entry; takes what is deliverable and ends it. */

@@ -223,6 +223,14 @@ describe('a vector of the vCPU’s own', () => {
     expect(infoAt(rig, 0)).toEqual({ upcall: 1, sel: 1n });
   });
 
+  it('comes when the LAPIC is enabled, for an event that came before', () => {
+    const rig: VmRig = xenRig([[sti, { then: () => void raise(rig, 5) }, { run: 100 }, enable[0]!, { run: 100 }, shutdown]]); // prettier-ignore
+    setXenVcpuAttr(only(rig), { type: 'UPCALL_VECTOR', vector: OWN });
+    setXenVmAttr(rig.vm, { type: 'UPCALL_VECTOR', vector: 0 });
+    run(rig);
+    expect(vectors(rig)).toEqual([OWN]);
+  });
+
   it('waits for the vCPU while vcpu_info is not there', () => {
     const rig: VmRig = xenRig([[...enable, { run: 10 }, { then: () => { takeAway(rig, 0x2000); raise(rig, 5); } }, { exit: EXIT.CPUID }, { run: 100 }, shutdown]]); // prettier-ignore
     setXenVcpuAttr(only(rig), { type: 'VCPU_INFO', gpa: 0x2000 });

@@ -340,7 +340,10 @@ export class Lapic {
     const enabled = this.softwareEnabled;
     this.setRegister(APIC.SPIV, this.owner.vm.quirks.directedEoi ? value : value & ~SPIV.DIRECTED_EOI);
     if (enabled !== this.softwareEnabled) this.owner.vm.apicMap.markDirty();
-    if (this.softwareEnabled) return;
+    if (this.softwareEnabled) {
+      this.owner.lapicEnabled();
+      return;
+    }
     maskAllEntries(this);
     this.timer.updateLvtt();
     this.timer.pending = 0;

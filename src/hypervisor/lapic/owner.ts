@@ -121,6 +121,8 @@ export interface LapicOwner {
   deliverSipi(vector: number): void;
   /** INIT is not blocked by SMM or VMX root mode: kvm_apic_init_sipi_allowed(). */
   initSipiAllowed(): boolean;
+  /** SPIV was written, and the LAPIC is software-enabled: what waits for that may come now (apic_set_spiv). */
+  lapicEnabled(): void;
   /** IA32_APIC_BASE changed: CPUID.1:EDX.APIC and whatever else mirrors it follow. */
   apicBaseChanged(value: bigint): void;
 }

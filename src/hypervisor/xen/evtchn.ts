@@ -174,7 +174,19 @@ function orPendingSel({ vm, xen }: Vcpu, words: bigint): Atomic<void> {
 export function xenHasInterrupt(vcpu: Vcpu): boolean {
   const { xen, vm } = vcpu;
   if (xen === null || !xen.vcpuInfo.active || vm.xen!.upcallVector === 0 || !vm.xen!.enabled) return false;
-  const { vcpuInfo, shadow } = xen;
+  return upcallPending(vcpu);
+}
+
+/** kvm_xen_sw_enable_lapic(): an event that came before the LAPIC could take the vCPU's own vector comes now. */
+export function upcallOfEnabledLapic(vcpu: Vcpu): void {
+  const xen = vcpu.xen!;
+  if (xen.vcpuInfo.active && xen.upcallVector !== 0 && upcallPending(vcpu)) injectVcpuVector(vcpu);
+}
+
+/** __kvm_xen_has_interrupt(). */
+function upcallPending(vcpu: Vcpu): boolean {
+  const { vm } = vcpu;
+  const { vcpuInfo, shadow } = vcpu.xen!;
   if (vm.params.xenEvtchn === 'shadow' && shadow.pending) syncShadow(vcpu);
   while (!vcpuInfo.hold()) {
     if (!mayFault(vm.host.thisCpu)) return true;
