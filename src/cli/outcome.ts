@@ -32,6 +32,12 @@ export function describeOutcome(machine: Machine, result: RunResult): string[] {
       return [
         `guest: reset by ${result.by} on vCPU ${result.vcpu}: the machine ends here, with exit status ${exitStatus(result)}`,
       ];
+    case 'guest-crash':
+      return [
+        `guest: it has crashed, as it says itself by ${result.by}, on vCPU ${result.vcpu.vcpu} at ${placeOf(machine, result.vcpu)}`,
+        `  ${registers(machine, result.vcpu.vcpu)}`,
+        ...callers(machine, result.vcpu.vcpu),
+      ];
     case 'awaiting-input':
       return [
         'trapline: every vCPU waits for input, and there is no more',

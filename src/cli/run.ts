@@ -143,7 +143,8 @@ async function printCpuid(args: Arguments): Promise<number> {
   return EXIT_STATUS.POWER_OFF;
 }
 
-const isFailure = ({ kind }: RunResult): boolean => kind === 'triple-fault' || kind === 'not-implemented';
+const FAILURES: ReadonlySet<RunResult['kind']> = new Set(['triple-fault', 'guest-crash', 'not-implemented']);
+const isFailure = ({ kind }: RunResult): boolean => FAILURES.has(kind);
 
 /** The exit report and the table of MSR writes. */
 export function report(machine: Machine, statistics: ExitStatistics): string {

@@ -42,7 +42,7 @@ type Open = { -readonly [K in keyof Directives]: Directives[K] } & { expect: str
 
 const THOUSANDS: Readonly<Record<string, number>> = { '': 1, k: 1e3, M: 1e6, G: 1e9 };
 const BINARY: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
-const ENDS = ['power-off', 'reset', 'triple-fault', 'deadlock', 'budget'] as const;
+const ENDS = ['power-off', 'reset', 'guest-crash', 'triple-fault', 'deadlock', 'budget'] as const;
 const COMMENT = /^\s*(?:#|\/\/)/;
 const DIRECTIVE = /^\s*(?:#|\/\/)\s*([a-z][a-z-]*):(?:\s+(.*?))?\s*$/;
 

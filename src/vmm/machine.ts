@@ -310,6 +310,7 @@ export class Machine implements Userspace {
       memoryMap: ram.map,
       powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
       reset: (by) => this.#reset(by),
+      crash: (by) => this.end({ kind: 'guest-crash', by, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) }),
       stop: (what, hint) => this.#stop(what, hint),
     });
   }

@@ -10,6 +10,8 @@ export type RunResult =
   | { readonly kind: 'power-off'; readonly vcpu: number }
   /** The guest reset the machine; `by`: how it asked. QEMU does the same with -no-reboot. */
   | { readonly kind: 'reset'; readonly by: string; readonly vcpu: number }
+  /** The guest says itself that it has crashed; `by`: how. */
+  | { readonly kind: 'guest-crash'; readonly by: string; readonly vcpu: VcpuReport }
   | { readonly kind: 'triple-fault'; readonly vcpu: VcpuReport; readonly fault: TripleFault }
   /** Every vCPU waits, and nothing can ever happen again. */
   | { readonly kind: 'deadlock'; readonly vcpus: readonly VcpuReport[] }
@@ -36,6 +38,7 @@ export const EXIT_STATUS = {
   RESET: 14,
   /** A replay did not end as the run that was recorded. */
   DIFFERS: 16,
+  GUEST_CRASH: 18,
 } as const;
 
 /** The exit status of a command that ran the machine. */
@@ -50,6 +53,8 @@ export function exitStatus(result: RunResult): number {
       return EXIT_STATUS.TRIPLE_FAULT;
     case 'reset':
       return EXIT_STATUS.RESET;
+    case 'guest-crash':
+      return EXIT_STATUS.GUEST_CRASH;
     case 'deadlock':
     case 'awaiting-input':
       return EXIT_STATUS.DEADLOCK;

@@ -41,6 +41,7 @@ export interface DomainMachine {
   /** SCHEDOP_shutdown. */
   powerOff(): void;
   reset(by: string): void;
+  crash(by: string): void;
   stop(what: string, hint: string): void;
 }
 

@@ -36,7 +36,7 @@ function shutdown({ machine }: XenDomain, reason: number): number {
       machine.reset('SCHEDOP_shutdown');
       return 0;
     case SHUTDOWN.CRASH:
-      machine.reset('SCHEDOP_shutdown after a crash of the guest');
+      machine.crash('SCHEDOP_shutdown');
       return 0;
     case SHUTDOWN.SUSPEND:
       machine.stop('suspending a Xen domain (SCHEDOP_shutdown) is not implemented', 'take a snapshot of the machine');
