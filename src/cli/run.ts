@@ -22,6 +22,7 @@ import { restoredMachine, Saving, SNAPSHOT_OPTIONS, snapshotWish } from './snaps
 import { exitLineText, TRACE_HEAD } from './trace.ts';
 import { TypedInput } from './typedInput.ts';
 import { wishesOf } from './wishes.ts';
+import { xenReport } from './xenPaths.ts';
 
 const HLT = 0xf4;
 
@@ -146,9 +147,10 @@ async function printCpuid(args: Arguments): Promise<number> {
 const FAILURES: ReadonlySet<RunResult['kind']> = new Set(['triple-fault', 'guest-crash', 'not-implemented']);
 const isFailure = ({ kind }: RunResult): boolean => FAILURES.has(kind);
 
-/** The exit report and the table of MSR writes. */
+/** The exit report, the table of MSR writes, and the paths of a Xen guest's events. */
 export function report(machine: Machine, statistics: ExitStatistics): string {
   const { tscKhz } = machine.host;
-  const parts = [perfReport(statistics, { tscKhz }), msrReport(machine.counters.msrWrites)];
+  const { msrWrites, xen } = machine.counters;
+  const parts = [perfReport(statistics, { tscKhz }), msrReport(msrWrites), xen === null ? '' : xenReport(xen)];
   return parts.filter((part) => part !== '').join('\n');
 }

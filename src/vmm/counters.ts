@@ -1,10 +1,12 @@
-// What a machine counted, as data: exits by reason, MSR writes by register, KVM's per-vCPU statistics, host primitives.
+// What a machine counted, as data: exits by reason, MSR writes by register, KVM's per-vCPU statistics, paths of a Xen guest's
+// events, host primitives.
 
 import { EXIT, type ExitName } from '../cpu/exit.ts';
 import { COST, type PrimitiveName } from '../host/costs.ts';
 import { nameOfMsr } from '../hypervisor/msrs.ts';
 import type { VcpuStat } from '../hypervisor/vcpu.ts';
 import type { Vm } from '../hypervisor/vm.ts';
+import type { XenCounts } from '../hypervisor/xen/stat.ts';
 
 export interface Counters {
   /** VM exits of all vCPUs. */
@@ -14,6 +16,8 @@ export interface Counters {
   /** Exits of WRMSR by MSR name. */
   readonly msrWrites: ReadonlyMap<string, number>;
   readonly vcpus: readonly Readonly<VcpuStat>[];
+  /** Which paths the events and hypercalls of a Xen guest took; null: the guest is not Xen's. */
+  readonly xen: XenCounts | null;
   /** How often each host primitive was charged, on all CPUs of the host. */
   readonly charged: ReadonlyMap<PrimitiveName, number>;
 }
@@ -37,5 +41,6 @@ export function countersOf(vm: Vm): Counters {
     if (count > 0) charged.set(name, count);
   }
   const vcpus = vm.vcpus.map(({ stat }) => stat);
-  return { exits: vcpus.reduce((sum, stat) => sum + stat.exits, 0), byReason, msrWrites, vcpus, charged };
+  const exits = vcpus.reduce((sum, stat) => sum + stat.exits, 0);
+  return { exits, byReason, msrWrites, vcpus, xen: vm.xen?.stat ?? null, charged };
 }

@@ -22,6 +22,23 @@ describe('run', () => {
     expect(out).toMatch(/^ +tsc-deadline +\d+% +10 +MSR_TSC_DEADLINE$/m);
   });
 
+  it('shows which paths the events and hypercalls of a Xen guest took, and none that it did not take', async () => {
+    const paths = async (guest: string): Promise<string[]> => {
+      const { out } = await trapline.run('run', guest);
+      const [, lines = ''] = out.split('Xen events and hypercalls, by path');
+      return lines.trim().split('\n').slice(2);
+    };
+    expect(await paths('guests/xenpoll.s')).toEqual([
+      expect.stringMatching(/^ {2}events on a masked port +100$/),
+      expect.stringMatching(/^ {2}polls that waited +101$/),
+      expect.stringMatching(/^ {4}ended by the event of a masked port +100$/),
+      expect.stringMatching(/^ {4}ended by their timeout +1$/),
+      expect.stringMatching(/^ {2}hypercalls answered in the kernel +201$/),
+      expect.stringMatching(/^ {2}hypercalls that left for the VMM +3$/),
+    ]);
+    expect(await paths('guests/tick.s')).toEqual([]);
+  });
+
   it('--quiet shows the console alone', async () => {
     expect(await trapline.run('run', 'guests/hello.s', '--quiet')).toEqual({
       status: 0,

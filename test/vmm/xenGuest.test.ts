@@ -148,8 +148,9 @@ describe('a Xen guest', () => {
     const { timersFast, timersDeferred, shadowed, ...stat } = countsOf(boot());
     expect(stat).toMatchObject({ delivered: 2, slow: 0, polls: 1, hypercalls: 4, hypercallExits: 1 });
     expect([timersFast, timersDeferred, shadowed]).toEqual([1, 0, 0]);
+    expect(stat).toMatchObject({ timersArmed: 1, pollTimeouts: 1, pollWakeUps: 0, hypercallErrors: 1, ownVector: 0 });
     expect(countsOf(boot({ params: { xenTimer: 'slow' } }))).toMatchObject({ timersFast: 0, timersDeferred: 1 });
-    expect(countsOf(boot({ params: { xenEvtchn: 'shadow' } }))).toMatchObject({ delivered: 2, shadowed: 2 });
+    expect(countsOf(boot({ params: { xenEvtchn: 'shadow' } }))).toMatchObject({ delivered: 2, shadowed: 2, synced: 2 });
   });
 
   it.each([

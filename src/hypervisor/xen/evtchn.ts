@@ -89,6 +89,7 @@ function select(vcpu: Vcpu, word: number): void {
 
 /** kvm_xen_inject_vcpu_vector(). */
 function injectVcpuVector(vcpu: Vcpu): void {
+  vcpu.vm.xen!.stat.ownVector++;
   deliverToApics(vcpu.vm, null, {
     vector: vcpu.xen!.upcallVector,
     deliveryMode: DELIVERY.FIXED,
@@ -110,7 +111,9 @@ export function setEvtchn(vm: Vm, evtchn: Evtchn): number {
     if (result !== EVTCHN.WOULD_BLOCK) return result;
     mightFault(vm.host.thisCpu, 'the page of shared_info');
     stat.slow++;
-    if (!page.refresh()) return page.active ? EVTCHN.FAULT : EVTCHN.NO_TARGET;
+    if (page.refresh()) continue;
+    stat.dropped++;
+    return page.active ? EVTCHN.FAULT : EVTCHN.NO_TARGET;
   }
 }
 
@@ -151,6 +154,7 @@ function syncShadow(vcpu: Vcpu): void {
   const { shadow, vcpuInfo } = xen;
   const words = shadow.words;
   if (!vcpuInfo.hold()) return;
+  vcpu.vm.xen!.stat.synced++;
   orPendingSel(vcpu, words);
   shadow.clear(words);
   vcpuInfo.writeU8(VCPU_INFO.UPCALL_PENDING, 1);

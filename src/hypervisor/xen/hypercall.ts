@@ -74,6 +74,7 @@ export function completeXenHypercall(vcpu: Vcpu): void {
 
 function finish(vcpu: Vcpu, answer: bigint): Disposition {
   const { state } = vcpu.guest;
+  if (answer < 0n) vcpu.vm.xen!.stat.hypercallErrors++;
   state.setGpr(GPR.RAX, BigInt.asUintN(is64BitMode(state) ? 64 : 32, answer));
   return skipInstruction(vcpu);
 }
@@ -112,6 +113,7 @@ function sendEvent({ vcpu, params }: XenCall): bigint | null {
   const target = vcpu.vm.xen!.sendPorts.at(argument.getUint32(0, true));
   if (target === undefined) return null;
   if (target.kind === 'eventfd') {
+    vcpu.vm.xen!.stat.eventfds++;
     target.eventfd.signal();
     return SUCCESS;
   }

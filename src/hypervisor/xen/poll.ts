@@ -65,13 +65,14 @@ export class XenPoll implements HrtimerOwner {
 
   /** kvm_xen_check_poller(): test_and_clear_bit(poll_mask), if it is this port that is waited for. */
   wokenBy(port: number): boolean {
-    if (this.#port !== port && this.#port !== SEVERAL) return false;
-    return this.#testAndClear();
+    if ((this.#port !== port && this.#port !== SEVERAL) || !this.#testAndClear()) return false;
+    this.#vcpu.vm.xen!.stat.pollWakeUps++;
+    return true;
   }
 
   /** cancel_evtchn_poll(). */
   onHrtimer(): HrtimerRestart {
-    this.#testAndClear();
+    if (this.#testAndClear()) this.#vcpu.vm.xen!.stat.pollTimeouts++;
     this.#vcpu.xen!.unblock();
     return 'norestart';
   }

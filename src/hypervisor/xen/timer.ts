@@ -163,6 +163,7 @@ export class XenTimer implements HrtimerOwner {
     this.#pending = 0;
     this.#expires = guestAbs;
     this.#trace('start');
+    this.#vcpu.vm.xen!.stat.timersArmed++;
     if (deltaNs <= 0n) this.onHrtimer();
     else this.#hrtimer.start(this.#positionIn(deltaNs));
   }
