@@ -93,13 +93,8 @@ kvm_para_has_feature:
 1:      popq    %rbx
         ret
 
-# Returns the nanoseconds of kvmclock by the page at %rdi, which must be this vCPU's. Clobbers %rcx, %rdx and %r8.
-pvclock_read:
-        movl    PVCLOCK_VERSION(%rdi), %r8d
-        testl   $1, %r8d
-        jnz     pvclock_read
-        lfence                                  # the TSC is not read before the version
-        read_tsc
+# A TSC in %rax becomes nanoseconds by the page at %rdi.
+        .macro pvclock_scale
         subq    PVCLOCK_TSC_TIMESTAMP(%rdi), %rax
         movsbl  PVCLOCK_SHIFT(%rdi), %ecx
         testl   %ecx, %ecx
@@ -112,8 +107,29 @@ pvclock_read:
         mulq    %rdx
         shrdq   $32, %rdx, %rax
         addq    PVCLOCK_SYSTEM_TIME(%rdi), %rax
+        .endm
+
+# Returns the nanoseconds of kvmclock by the page at %rdi, which must be this vCPU's. Clobbers %rcx, %rdx and %r8.
+pvclock_read:
+        movl    PVCLOCK_VERSION(%rdi), %r8d
+        testl   $1, %r8d
+        jnz     pvclock_read
+        lfence                                  # the TSC is not read before the version
+        read_tsc
+        pvclock_scale
         cmpl    PVCLOCK_VERSION(%rdi), %r8d
         jne     pvclock_read                    # the host has written meanwhile
+        ret
+
+# The same for a TSC that was read before, in %rsi.
+pvclock_at:
+        movl    PVCLOCK_VERSION(%rdi), %r8d
+        testl   $1, %r8d
+        jnz     pvclock_at
+        movq    %rsi, %rax
+        pvclock_scale
+        cmpl    PVCLOCK_VERSION(%rdi), %r8d
+        jne     pvclock_at
         ret
 
 # Shares the struct kvm_lazy_tscdeadline at %rdi with the host, for this vCPU. It must start at zero.

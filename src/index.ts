@@ -102,5 +102,7 @@ export { timerLatency } from './lab/timerLatency.ts';
 export type { TimerComparison, TimerRun } from './lab/timerLatency.ts';
 export { timerOwnership } from './lab/timerOwnership.ts';
 export type { OwnershipComparison, OwnershipRun } from './lab/timerOwnership.ts';
+export { xenTimer } from './lab/xenTimer.ts';
+export type { XenTimerComparison, XenTimerRun } from './lab/xenTimer.ts';
 export { sensitivity } from './lab/sensitivity.ts';
 export type { Sensitivity } from './lab/sensitivity.ts';

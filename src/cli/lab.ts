@@ -8,12 +8,14 @@ import { ipiFastpath } from '../lab/ipiFastpath.ts';
 import { lazyTscDeadline } from '../lab/lazyTscDeadline.ts';
 import { timerLatency } from '../lab/timerLatency.ts';
 import { timerOwnership } from '../lab/timerOwnership.ts';
+import { xenTimer } from '../lab/xenTimer.ts';
 import { sensitivity, type Sensitivity } from '../lab/sensitivity.ts';
 import { UsageError, type Arguments, type Command } from './command.ts';
 import { drawIpi } from './labIpi.ts';
 import { drawLazy } from './labLazy.ts';
 import { drawOwnership } from './labOwnership.ts';
 import { drawTimer } from './labTimer.ts';
+import { drawXenTimer } from './labXenTimer.ts';
 import { loadGuest, packageFolder } from './load.ts';
 import { wrapped } from './prose.ts';
 
@@ -50,6 +52,7 @@ const BENCHES: readonly Bench[] = [
   bench(ipiFastpath, drawIpi),
   bench(timerLatency, drawTimer),
   bench(timerOwnership, drawOwnership),
+  bench(xenTimer, drawXenTimer),
 ];
 
 const list = (): string => {

@@ -33,15 +33,15 @@ const PATHS: Partial<Record<Stage, Paths>> = {
   EVENT_SEND_IOCTL: DELIVERED,
   HYPERCALL: { ...DELIVERED, ...CALLED },
   HYPERCALL_SLOW_PATH: { ...DELIVERED, ...CALLED, ...BESIDE_SHARED_INFO },
-  HYPERCALL_EVENTFD: { ...DELIVERED, ...CALLED },
-  TIMER_SETUP: CALLED,
+  HYPERCALL_EVENTFD: { ...DELIVERED, ...CALLED, eventfds: 1 },
+  TIMER_SETUP: { ...CALLED, timersArmed: 1 },
   TIMER_WAIT: BY_TIMER,
-  TIMER_RESTORE: BY_TIMER,
+  TIMER_RESTORE: { ...BY_TIMER, timersArmed: 1 },
   POLL_READY: CALLED,
-  POLL_TIMEOUT: { ...CALLED, polls: 1 },
-  POLL_MASKED: { ...CALLED, polls: 1, masked: 1, timersFast: 1 },
-  POLL_WAKE: { ...CALLED, polls: 1, ...BY_TIMER },
-  TIMER_PAST: BY_TIMER,
+  POLL_TIMEOUT: { ...CALLED, polls: 1, pollTimeouts: 1 },
+  POLL_MASKED: { ...CALLED, polls: 1, masked: 1, timersFast: 1, timersArmed: 1, pollWakeUps: 1 },
+  POLL_WAKE: { ...CALLED, polls: 1, ...BY_TIMER, timersArmed: 1 },
+  TIMER_PAST: { ...BY_TIMER, timersArmed: 1 },
 };
 const RACES: readonly Stage[] = ['RACE_SEND', 'RACE_POLL', 'RACE_POLL_TIMEOUT'];
 

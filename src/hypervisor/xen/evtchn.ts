@@ -16,6 +16,7 @@
 // when interrupts were looked for.
 
 import type { Atomic } from '../../host/cells.ts';
+import { COST } from '../../host/costs.ts';
 import { DELIVERY, SHORTHAND } from '../lapic/icr.ts';
 import { deliverToApics } from '../lapic/delivery.ts';
 import type { Vcpu } from '../vcpu.ts';
@@ -58,6 +59,7 @@ function raise(vm: Vm, { port, vcpu: id }: Evtchn): number {
   const vcpu = vm.vcpus[id];
   if (vcpu === undefined || port >= layout.ports) return EVTCHN.NO_TARGET;
   if (!page.hold()) return EVTCHN.WOULD_BLOCK;
+  vm.host.thisCpu.charge(COST.eventChannel);
   const wasPending = page.testAndSetBit(layout.pending, port);
   const masked = !wasPending && page.testBit(layout.mask, port);
   page.release();
