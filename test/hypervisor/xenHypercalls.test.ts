@@ -1,7 +1,7 @@
 // Hypercalls of Xen guests: xen-evtchn-timer.md, section 5, as a table of what is answered here and what the VMM gets.
 
 import { describe, expect, it } from 'vitest';
-import { setXenVmAttr } from '../../src/hypervisor/xen/attributes.ts';
+import { setXenVcpuAttr, setXenVmAttr } from '../../src/hypervisor/xen/attributes.ts';
 import { EVTCHNSTAT, PRIO_2LEVEL, XEN_CONFIG } from '../../src/hypervisor/xen/names.ts';
 import type { SendPortChange } from '../../src/hypervisor/xen/sendPorts.ts';
 import { vcpuRun } from '../../src/hypervisor/run.ts';
@@ -79,6 +79,17 @@ describe('a hypercall', () => {
     run(rig);
     const [event] = rig.events.filter(({ name }) => name === 'kvm_xen_hypercall');
     expect(event!.event).toEqual({ cpl: 0, nr: 29n, args: [0n, 0x77n, 0n, 0n, 0n, 0n] });
+  });
+
+  it('that is refused here is traced with the reason', () => {
+    const rig = xenRig([[xencall(NR.SCHED, POLL, NOWHERE), xencall(NR.VCPU, 9, 7), shutdown]]);
+    setXenVcpuAttr(only(rig), { type: 'TIMER', port: 13, priority: PRIO_2LEVEL, expiresNs: 0n });
+    run(rig);
+    const errors = rig.events.filter(({ name }) => name === 'xen_hypercall_error').map(({ event }) => event.why);
+    expect(errors).toEqual([
+      `there is no guest memory at 0x${NOWHERE.toString(16)} (EFAULT)`,
+      'vCPU 0 cannot have the timer of vCPU 7 (EINVAL)',
+    ]);
   });
 });
 

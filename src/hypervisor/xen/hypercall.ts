@@ -23,6 +23,7 @@ import {
   XEN_HYPERCALL,
   xenHypercallName,
   XENVER_VERSION,
+  type XenErrno,
 } from './names.ts';
 
 const IN_64_BIT = [GPR.RDI, GPR.RSI, GPR.RDX, GPR.R10, GPR.R8, GPR.R9] as const;
@@ -31,12 +32,21 @@ const IN_32_BIT = [GPR.RBX, GPR.RCX, GPR.RDX, GPR.RSI, GPR.RDI, GPR.RBP] as cons
 /** A call from CPL 0. What answers it returns null where the VMM is to. */
 interface XenCall {
   readonly vcpu: Vcpu;
+  readonly nr: number;
   readonly is64Bit: boolean;
   readonly params: readonly bigint[];
 }
 
 const SUCCESS = 0n;
-const error = (name: keyof typeof XEN_ERRNO): bigint => BigInt(-XEN_ERRNO[name]);
+
+/** The answer to a call that is wrong: a negative errno. */
+function refuse({ vcpu, nr }: XenCall, code: XenErrno, why: string): bigint {
+  if (vcpu.probes.active)
+    vcpu.probes.fire('xen_hypercall_error', { vcpu: vcpu.id, nr, why: `${why} (${code})` }, vcpu.now());
+  return BigInt(-XEN_ERRNO[code]);
+}
+const fault = (call: XenCall, gva: bigint): bigint =>
+  refuse(call, 'EFAULT', `there is no guest memory at 0x${gva.toString(16)}`);
 
 export function handleXenHypercall(vcpu: Vcpu): Disposition {
   const { guest, vm, probes } = vcpu;
@@ -48,7 +58,7 @@ export function handleXenHypercall(vcpu: Vcpu): Disposition {
     : IN_32_BIT.map((register) => BigInt(state.gpr32(register)));
   const { cpl } = state;
   if (probes.active) probes.fire('kvm_xen_hypercall', { cpl, nr: input, args: params }, vm.host.thisCpu.now);
-  const answer = cpl === 0 ? answerHere({ vcpu, is64Bit, params }, input) : null;
+  const answer = cpl === 0 ? answerHere({ vcpu, nr: Number(input & 0xffff_ffffn), is64Bit, params }, input) : null;
   const { stat } = vm.xen!;
   if (answer !== null) {
     stat.hypercalls++;
@@ -107,9 +117,10 @@ function readArgument(vcpu: Vcpu, gva: bigint, size: number): DataView | null {
 }
 
 /** EVTCHNOP_send, of a port that the VMM has bound; kvm_xen_hcall_evtchn_send(). */
-function sendEvent({ vcpu, params }: XenCall): bigint | null {
+function sendEvent(call: XenCall): bigint | null {
+  const { vcpu, params } = call;
   const argument = readArgument(vcpu, params[1]!, 4);
-  if (argument === null) return error('EFAULT');
+  if (argument === null) return fault(call, params[1]!);
   const target = vcpu.vm.xen!.sendPorts.at(argument.getUint32(0, true));
   if (target === undefined) return null;
   if (target.kind === 'eventfd') {
@@ -133,21 +144,20 @@ function schedOp(call: XenCall, op: number): bigint | null {
 const MOST_PORTS = 128;
 
 /** kvm_xen_schedop_poll(). */
-function poll({ vcpu, is64Bit, params }: XenCall): bigint {
+function poll(call: XenCall): bigint {
+  const { vcpu, is64Bit, params } = call;
   const { pollCount, pollTimeout, pollSize } = is64Bit ? XEN_LAYOUT_64 : XEN_LAYOUT_32;
   const argument = readArgument(vcpu, params[1]!, pollSize);
-  if (argument === null) return error('EFAULT');
+  if (argument === null) return fault(call, params[1]!);
   const count = argument.getUint32(pollCount, true);
-  if (count > MOST_PORTS) return error('EINVAL');
-  const list = readArgument(
-    vcpu,
-    is64Bit ? argument.getBigUint64(0, true) : BigInt(argument.getUint32(0, true)),
-    4 * count,
-  );
-  if (list === null) return error('EFAULT');
+  if (count > MOST_PORTS) return refuse(call, 'EINVAL', `${count} ports are more than the ${MOST_PORTS} of one poll`);
+  const pointer = is64Bit ? argument.getBigUint64(0, true) : BigInt(argument.getUint32(0, true));
+  const list = readArgument(vcpu, pointer, 4 * count);
+  if (list === null) return fault(call, pointer);
   const ports = Array.from({ length: count }, (_, index) => list.getUint32(4 * index, true));
   const limit = vcpu.vm.xen!.layout.ports;
-  if (ports.some((port) => port >= limit)) return error('EINVAL');
+  const wrong = ports.find((port) => port >= limit);
+  if (wrong !== undefined) return refuse(call, 'EINVAL', `ports are 0 to ${limit - 1}, and none is ${wrong}`);
   vcpu.xen!.poll.begin(ports, argument.getBigUint64(pollTimeout, true));
   return SUCCESS;
 }
@@ -162,18 +172,21 @@ function yieldToPreempted({ vm, id }: Vcpu): void {
 }
 
 /** kvm_xen_hcall_vcpu_op(): the timer of this vCPU. Others' timers cannot be set. */
-function vcpuOp({ vcpu, is64Bit, params }: XenCall, op: number): bigint | null {
+function vcpuOp(call: XenCall, op: number): bigint | null {
+  const { vcpu, is64Bit, params } = call;
   const xen = vcpu.xen!;
   if (!xen.timer.enabled) return null;
   if (op !== VCPUOP.SET_SINGLESHOT_TIMER && op !== VCPUOP.STOP_SINGLESHOT_TIMER) return null;
-  if (BigInt.asIntN(32, params[1]!) !== BigInt(xen.vcpuId)) return error('EINVAL');
+  const id = BigInt.asIntN(32, params[1]!);
+  if (id !== BigInt(xen.vcpuId))
+    return refuse(call, 'EINVAL', `vCPU ${xen.vcpuId} cannot have the timer of vCPU ${id}`);
   if (op === VCPUOP.STOP_SINGLESHOT_TIMER) {
     xen.timer.stop();
     return SUCCESS;
   }
   // The padding is read, too, as Xen does: it may lie in a page that is not there.
   const argument = readArgument(vcpu, params[2]!, (is64Bit ? XEN_LAYOUT_64 : XEN_LAYOUT_32).singleshotSize);
-  if (argument === null) return error('EFAULT');
+  if (argument === null) return fault(call, params[2]!);
   xen.timer.set(argument.getBigUint64(0, true));
   return SUCCESS;
 }
