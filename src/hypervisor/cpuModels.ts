@@ -12,6 +12,8 @@ export interface CpuModel {
   readonly model: number;
   readonly stepping: number;
   readonly features: readonly CpuidFeature[];
+  /** QEMU's kvm=off: CPUID does not say that KVM is there. A guest that knows both takes Xen only then. */
+  readonly kvm?: false;
 }
 
 /* prettier-ignore */

@@ -63,9 +63,14 @@ export function cpuFromText(
     if (signed !== undefined) setFeature(signed, sign === '+');
     else if (key === 'vendor' && value.length === VENDOR_LENGTH) model = { ...model, vendor: value };
     else if (key === 'model-id' && value !== '') model = { ...model, brand: value };
+    else if (key === 'kvm' && Object.hasOwn(ON, value)) model = withKvm(model, ON[value]!);
     else if (isNumber(key) && /^\d{1,3}$/.test(value)) model = { ...model, [key]: Number(value) };
     else if (Object.hasOwn(ON, value)) setFeature(key, ON[value]!);
-    else refused.push(`${change}: write +FEATURE, -FEATURE, vendor=, model-id=, family=, model= or stepping=`);
+    else refused.push(`${change}: write +FEATURE, -FEATURE, kvm=off, vendor=, model-id=, family=, model= or stepping=`);
   }
   return { model: { ...model, features: [...features] }, refused };
+}
+
+function withKvm({ kvm: _, ...model }: CpuModel, shown: boolean): CpuModel {
+  return shown ? model : { ...model, kvm: false };
 }

@@ -148,6 +148,7 @@ export class CpuidTable {
       for (const [index, leaf] of xenLeaves(xen, tscKhz).entries())
         this.#define(XEN_CPUID.BASE + index, (subleaf, { id }) => leaf(subleaf, id));
     }
+    if (this.model.kvm === false) return;
     let features = 0;
     for (const bit of [...pvFeatures].flatMap((name): readonly number[] => PV_FEATURES[name])) features |= 1 << bit;
     this.#define(KVM_CPUID.SIGNATURE + behind, () => ({ eax: KVM_CPUID.TIMING + behind, ...KVM_SIGNATURE }));

@@ -17,12 +17,12 @@ const avxStore: RowOptions = { access: 'w', cpuid: 'AVX' };
 
 // prettier-ignore
 export const XSAVE = [
-  row('NP 0F AE /0',         'fxsave',      'Mfx',     fxsrStore),
-  row('NP REX.W 0F AE /0',   'fxsave64',    'Mfx',     fxsrStore),
-  row('NP 0F AE /1',         'fxrstor',     'Mfx',     fxsr),
-  row('NP REX.W 0F AE /1',   'fxrstor64',   'Mfx',     fxsr),
-  row('NP 0F AE /2',         'ldmxcsr',     'Md',      sse),
-  row('NP 0F AE /3',         'stmxcsr',     'Md',      sseStore),
+  row('NP 0F AE /0',         'fxsave',      'Mfx',     { ...fxsrStore, microcode: 'fxsave' }),
+  row('NP REX.W 0F AE /0',   'fxsave64',    'Mfx',     { ...fxsrStore, microcode: 'fxsave64' }),
+  row('NP 0F AE /1',         'fxrstor',     'Mfx',     { ...fxsr, microcode: 'fxrstor' }),
+  row('NP REX.W 0F AE /1',   'fxrstor64',   'Mfx',     { ...fxsr, microcode: 'fxrstor64' }),
+  row('NP 0F AE /2',         'ldmxcsr',     'Md',      { ...sse, microcode: 'ldmxcsr' }),
+  row('NP 0F AE /3',         'stmxcsr',     'Md',      { ...sseStore, microcode: 'stmxcsr' }),
   row('NP 0F AE /4',         'xsave',       'Mxsave',  xsaveUpdate),
   row('NP REX.W 0F AE /4',   'xsave64',     'Mxsave',  xsaveUpdate),
   row('NP 0F AE /5',         'xrstor',      'Mxsave',  xsave),

@@ -17,6 +17,8 @@ const oneOf = (...mnemonics: string[]): ((row: Row) => boolean) => {
   return ({ mnemonic }) => set.has(mnemonic);
 };
 
+const FX_STATE = ['fxsave', 'fxsave64', 'fxrstor', 'fxrstor64', 'ldmxcsr', 'stmxcsr'];
+
 /** The first that holds counts. */
 export const REASONS: readonly Reason[] = [
   {
@@ -36,8 +38,8 @@ export const REASONS: readonly Reason[] = [
   },
   {
     name: 'x87 state',
-    text: 'acts on x87 state, which vectors do not hold yet: tested from the manual (test/cpu/x87Control.test.ts)',
-    holds: oneOf('fldcw', 'fnstcw', 'fnstsw', 'fnclex', 'fninit', 'fnop', 'fwait'),
+    text: 'acts on x87 and SSE state, which vectors do not hold yet: tested from the manual (x87Control, fxState in test/cpu)',
+    holds: oneOf('fldcw', 'fnstcw', 'fnstsw', 'fnclex', 'fninit', 'fnop', 'fwait', ...FX_STATE),
   },
   {
     name: 'emulated by the kernel',

@@ -27,13 +27,18 @@ describe('a processor model as text', () => {
     expect(model.features).not.toContain(feature);
   });
 
+  it('may hide KVM, and show it again', () => {
+    expect(cpuFromText('max,kvm=off')!.model).toEqual({ ...MAX_MODEL, kvm: false });
+    expect(cpuFromText('max,kvm=off,kvm=on')!.model).toEqual(MAX_MODEL);
+  });
+
   it('says what cannot be had, and is without it', () => {
     const { model, refused } = cpuFromText('max,+avx,+wings,vendor=short,phys-bits=36')!;
     expect(refused).toEqual([
       'avx: trapline does not execute it',
       'wings: there is no such feature',
-      'vendor=short: write +FEATURE, -FEATURE, vendor=, model-id=, family=, model= or stepping=',
-      'phys-bits=36: write +FEATURE, -FEATURE, vendor=, model-id=, family=, model= or stepping=',
+      'vendor=short: write +FEATURE, -FEATURE, kvm=off, vendor=, model-id=, family=, model= or stepping=',
+      'phys-bits=36: write +FEATURE, -FEATURE, kvm=off, vendor=, model-id=, family=, model= or stepping=',
     ]);
     expect(model).toEqual(MAX_MODEL);
   });

@@ -6,6 +6,7 @@ import * as descriptorTable from './descriptorTable.ts';
 import * as farTransfer from './farTransfer.ts';
 import * as flag from './flag.ts';
 import * as frame from './frame.ts';
+import * as fxState from './fxState.ts';
 import { absentWithout, cpuid, ud, vmcall } from './hypervisorCall.ts';
 import * as idle from './idle.ts';
 import * as interrupt from './interrupt.ts';
@@ -55,6 +56,7 @@ const table = {
   ...random,
   ...wideMemory,
   ...frame,
+  ...fxState,
   ...x87Control,
   iret,
   cpuid,

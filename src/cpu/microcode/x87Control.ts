@@ -4,6 +4,7 @@
 import { CR0, GPR } from '../../x86/names/registers.ts';
 import { raise } from '../fault.ts';
 import type { CpuState } from '../state.ts';
+import { controlWord, ERROR_SUMMARY, withErrorSummary } from '../x87Words.ts';
 import { readOperand, writeGpr, writeOperand } from './checks.ts';
 import type { Microcode } from './microcode.ts';
 
@@ -12,12 +13,6 @@ const INITIAL_FCW = 0x37f;
 const ALL_EMPTY = 0xffff;
 /** Exception flags, stack fault, error summary and busy: what FNCLEX clears of the status word. */
 const EXCEPTIONS = 0x80ff;
-/** ES, and B, which is always the same since the 387. */
-const ERROR_SUMMARY = (1 << 7) | (1 << 15);
-/** Bit 6 of the control word is reserved and reads as one. */
-const FCW_FIXED = 1 << 6;
-const FCW_BITS = 0x1f7f;
-const MASKED = 0x3f;
 const WORD = 2;
 
 /** #NM while CR0 says that there is no FPU, or that its state is another task's. */
@@ -64,9 +59,8 @@ export const fldcw: Microcode = (cpu, insn) => {
   const { state } = cpu;
   requireFpu(state);
   takePending(state);
-  state.fcw = (Number(readOperand(cpu, insn, WORD)) & FCW_BITS) | FCW_FIXED;
-  const pending = state.fsw & ~state.fcw & MASKED;
-  state.fsw = (state.fsw & ~ERROR_SUMMARY) | (pending === 0 ? 0 : ERROR_SUMMARY);
+  state.fcw = controlWord(Number(readOperand(cpu, insn, WORD)));
+  state.fsw = withErrorSummary(state.fsw, state.fcw);
   return 'next';
 };
 

@@ -2,6 +2,7 @@
 // KVM_GET_XSAVE, which comes with AVX.
 
 import type { CpuState, FieldName } from '../../cpu/state.ts';
+import { abridgedTags, fullTags } from '../../cpu/x87Words.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { requireBits, requireU64, vcpuIoctl } from './ioctl.ts';
 
@@ -21,12 +22,8 @@ export interface Fpu {
 }
 
 const LOW = 0xffff_ffff_ffff_ffffn;
-const TAG = { VALID: 0, ZERO: 1, SPECIAL: 2, EMPTY: 3 } as const;
-const TOP_SHIFT = 11;
 /** Bits of MXCSR that a processor without misaligned SSE has. */
 const MXCSR_BITS = 16;
-const INTEGER_BIT = 1n << 63n;
-const EXPONENT = 0x7fffn;
 
 /** Registers of 128 bits, `stride` u64 apart. */
 function read128(state: CpuState, field: FieldName, count: number, stride: number): bigint[] {
@@ -45,13 +42,11 @@ function write128(state: CpuState, field: FieldName, values: readonly bigint[], 
 export function getFpu(vcpu: Vcpu): Fpu {
   return vcpuIoctl(vcpu, 'GET_FPU', () => {
     const { state } = vcpu.guest;
-    let ftwx = 0;
-    for (let i = 0; i < 8; i++) if (((state.ftw >> (2 * i)) & TAG.EMPTY) !== TAG.EMPTY) ftwx |= 1 << i;
     return {
       fpr: read128(state, 'st', 8, 2),
       fcw: state.fcw,
       fsw: state.fsw,
-      ftwx,
+      ftwx: abridgedTags(state.ftw),
       lastOpcode: state.fop,
       lastIp: state.fip,
       lastDp: state.fdp,
@@ -78,28 +73,10 @@ export function setFpu(vcpu: Vcpu, fpu: Fpu): void {
     write128(state, 'vec', xmm, 4);
     state.fcw = fcw;
     state.fsw = fsw;
-    state.ftw = fullTags(fpu);
+    state.ftw = fullTags(fpr, ftwx, fsw);
     state.fop = lastOpcode;
     state.fip = lastIp;
     state.fdp = lastDp;
     state.mxcsr = mxcsr;
   });
-}
-
-/** FXRSTOR: the tag of a register that is not empty follows from what it holds (SDM vol. 1, 10.5.1). */
-function fullTags({ fpr, ftwx, fsw }: Fpu): number {
-  let tags = 0;
-  for (let physical = 0; physical < 8; physical++) {
-    const value = fpr[(physical - (fsw >> TOP_SHIFT)) & 7]!;
-    const tag = ((ftwx >> physical) & 1) === 0 ? TAG.EMPTY : tagOf(value);
-    tags |= tag << (2 * physical);
-  }
-  return tags;
-}
-
-function tagOf(value: bigint): number {
-  const exponent = (value >> 64n) & EXPONENT;
-  const significand = value & LOW;
-  if (exponent === 0n) return significand === 0n ? TAG.ZERO : TAG.SPECIAL;
-  return exponent === EXPONENT || (significand & INTEGER_BIT) === 0n ? TAG.SPECIAL : TAG.VALID;
 }
