@@ -8,7 +8,7 @@ import { DOMID, EVTCHNOP, XENMEM } from '../../src/vmm/xen/abi.ts';
 import { CONSOLE_GPA } from '../../src/vmm/xen/consoleRing.ts';
 import { XEN_CPUID, XenDomain } from '../../src/vmm/xen/domain.ts';
 import type { XenRouting } from '../../src/vmm/xen/routing.ts';
-import { pvRig } from '../hypervisor/pvRig.ts';
+import { pvRig, u8 } from '../hypervisor/pvRig.ts';
 import type { VmRig } from '../hypervisor/vmRig.ts';
 
 /** Where arguments lie, and frames for shared_info and others. */
@@ -87,3 +87,13 @@ export const bindIpi = (rig: Rig, vcpu: number): number =>
 export const statusOf = (rig: Rig, port: number): number[] =>
   rig.call(CALL.EVENT_CHANNEL_OP, EVTCHNOP.STATUS, [DOMID.SELF, port, 0, 0, 0, 0]).words.slice(2);
 export const sharedAt = (offset: number): number => SHARED_GFN * 4096 + offset;
+
+/** Whether the port is pending once all is done that waits, which it is no longer then. */
+export function takes(rig: Rig, port: number): boolean {
+  rig.host.stopAt = Math.max(...rig.host.cpus.map(({ now }) => now)) + 100_000;
+  while (rig.host.step() === 'progress');
+  const at = sharedAt(0x800) + (port >> 3);
+  const byte = u8(rig, at);
+  rig.vm.memory.write(at, Uint8Array.of(byte & ~(1 << (port & 7))));
+  return ((byte >> (port & 7)) & 1) !== 0;
+}

@@ -6,7 +6,7 @@ import { DOMID, ERRNO, EVTCHNOP, EVTCHNSTAT, HVMOP, MAP_PIRQ_TYPE, PHYSDEVOP } f
 import { pirqOfMessage } from '../../src/vmm/xen/pirqs.ts';
 import { XEN_ROUTES, type XenRoute } from '../../src/vmm/xen/routing.ts';
 import { u8 } from '../hypervisor/pvRig.ts';
-import { domainRig, mapped, sharedAt, statusOf, type Rig } from './xenDomainRig.ts';
+import { domainRig, mapped, sharedAt, statusOf, takes, type Rig } from './xenDomainRig.ts';
 
 const physdev = (rig: Rig, op: number, words: readonly number[]) => rig.call(CALL.PHYSDEV_OP, op, words);
 const free = (rig: Rig, type: number): number => physdev(rig, PHYSDEVOP.GET_FREE_PIRQ, [type, 0]).words[1]!;
@@ -23,15 +23,6 @@ function guest(route: XenRoute = 'eventfd', vcpus = 2): Rig {
   const rig = mapped(domainRig(vcpus, true, { pirq: route }));
   rig.call(CALL.HVM_OP, HVMOP.SET_PARAM, [DOMID.SELF, 0, 0xf3, 2 << 24]);
   return rig;
-}
-/** Whether the port is pending, which it is no longer then. */
-function takes(rig: Rig, port: number): boolean {
-  rig.host.stopAt = Math.max(...rig.host.cpus.map(({ now }) => now)) + 100_000;
-  while (rig.host.step() === 'progress');
-  const at = sharedAt(0x800) + (port >> 3);
-  const byte = u8(rig, at);
-  rig.vm.memory.write(at, Uint8Array.of(byte & ~(1 << (port & 7))));
-  return ((byte >> (port & 7)) & 1) !== 0;
 }
 const traced = (rig: Rig): unknown[] => rig.events.filter(({ name }) => name === 'xen_pirq').map(({ event }) => event.what); // prettier-ignore
 
