@@ -67,6 +67,7 @@ const SCENES: readonly (readonly [guest: string, cycles: number, options: GuestO
   ['xentick', 1_000_000, {}],
   ['xenpingpong', 300_000, {}],
   ['xenpirq', 500_000, {}],
+  ['xenline', 400_000, {}],
   ['lazy', 1_000_000, { hostCpus: 1, slice: 50_000 }],
   [
     'priority',

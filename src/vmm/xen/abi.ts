@@ -46,7 +46,7 @@ export const HVM_PARAM = {
 } as const;
 export const HVM_NR_PARAMS = 39;
 /** The upper byte of HVM_PARAM_CALLBACK_IRQ. */
-export const CALLBACK_TYPE = { GSI: 0, VECTOR: 2 } as const;
+export const CALLBACK_TYPE = { GSI: 0, PCI_INTX: 1, VECTOR: 2 } as const;
 
 /* prettier-ignore */
 export const XENVER = { VERSION: 0, EXTRAVERSION: 1, CAPABILITIES: 3, CHANGESET: 4, GET_FEATURES: 6, PAGESIZE: 7 } as const;

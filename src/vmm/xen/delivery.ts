@@ -26,6 +26,8 @@ export class Delivery {
   readonly #timers: Timers;
   /** By the port that they raise. */
   readonly #irqfds = new Map<number, XenIrqfd>();
+  /** Events interrupt by a line, which only the VMM can drive: all of them go by userspace. */
+  byLine = false;
 
   constructor(vm: Vm, timers: Timers, routing: Partial<XenRouting>) {
     this.#vm = vm;
@@ -34,7 +36,7 @@ export class Delivery {
   }
 
   route(source: XenSource): XenRoute {
-    return this.#routing[source];
+    return this.byLine ? 'userspace' : this.#routing[source];
   }
 
   /** A port is bound, or another vCPU is notified; `remote`: the other end of a loopback. */

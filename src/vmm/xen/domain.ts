@@ -20,6 +20,7 @@ import type { GuestConsole } from '../console.ts';
 import type { MainLoop } from '../mainLoop.ts';
 import type { MemoryRange } from '../ram.ts';
 import { CALLBACK_TYPE, DOMID, ERRNO, VMASST_CMD, VMASST_TYPE_RUNSTATE_UPDATE_FLAG } from './abi.ts';
+import { CallbackLine, gsiOfCallback } from './callbackLine.ts';
 import { ConsoleRing } from './consoleRing.ts';
 import { Delivery } from './delivery.ts';
 import { eventChannelOp } from './eventChannelOp.ts';
@@ -61,6 +62,7 @@ export class XenDomain {
   readonly ports: Ports;
   readonly pirqs: Pirqs;
   readonly pages: SharedPages;
+  readonly callbackLine: CallbackLine;
   readonly console: ConsoleRing;
   /** HVM_PARAM_CALLBACK_IRQ. */
   callbackVia = 0n;
@@ -79,6 +81,7 @@ export class XenDomain {
     this.ports = new Ports(vm, this.id, delivery);
     this.pirqs = new Pirqs(vm, delivery, mainLoop, raise);
     this.pages = new SharedPages(vm);
+    this.callbackLine = new CallbackLine(vm, this.pages, mainLoop);
     const port = this.ports.bind({ kind: 'interdomain', remoteDomain: DOMID.BACKEND, remotePort: 1 }, 0);
     this.console = new ConsoleRing(vm, machine.console, port, raise);
   }
@@ -101,7 +104,16 @@ export class XenDomain {
   raise(number: number): void {
     const port = this.ports.at(number);
     this.vm.host.thisCpu.charge(COST.ioctl);
-    if (port !== undefined) setEvtchn(this.vm, { port: number, vcpu: port.vcpu, priority: PRIO_2LEVEL });
+    if (port === undefined) return;
+    setEvtchn(this.vm, { port: number, vcpu: port.vcpu, priority: PRIO_2LEVEL });
+    this.callbackLine.update();
+  }
+
+  /** HVM_PARAM_CALLBACK_IRQ, or a vector of vCPU 0, has changed: which comes before the other. */
+  callbackChanged(): void {
+    const gsi = this.vm.vcpus[0]!.xen!.upcallVector === 0 ? gsiOfCallback(this.callbackVia) : null;
+    this.ports.reroute(gsi !== null);
+    this.callbackLine.use(gsi);
   }
 
   /** EVTCHNOP_bind_pirq: the port. Throws HypercallError. */
@@ -138,6 +150,7 @@ export class XenDomain {
     this.pirqs.transfer(fields.part('pirqs'));
     this.timers.transfer(fields.part('timers'));
     this.pages.transfer(fields.part('pages'));
+    this.callbackLine.transfer(fields.part('callbackLine'));
     this.callbackVia = fields.value('callbackVia', this.callbackVia);
   }
 

@@ -88,6 +88,7 @@ function unmask(domain: XenDomain, number: number): void {
   const { pages } = domain;
   if (!pages.testAndClear(layout.mask, number) || !pages.testAndClear(layout.pending, number)) return;
   setEvtchn(domain.vm, { port: number, vcpu: port?.vcpu ?? 0, priority: PRIO_2LEVEL });
+  domain.callbackLine.update();
 }
 
 /* prettier-ignore */

@@ -101,6 +101,14 @@ export class Ports {
     this.#ports.delete(number);
   }
 
+  /** Events come by another way from now on. */
+  reroute(byLine: boolean): void {
+    if (byLine === this.#delivery.byLine) return;
+    for (const number of this.open) this.#disconnect(number);
+    this.#delivery.byLine = byLine;
+    for (const number of this.open) this.#connect(number);
+  }
+
   /** Where a loopback ends; undefined: the port is none. */
   otherEnd({ binding }: Port): Port | undefined {
     return this.#isLoopback(binding) ? this.#ports.get(binding.remotePort) : undefined;
@@ -117,6 +125,7 @@ export class Ports {
   }
 
   transfer(fields: SavedFields): void {
+    this.#delivery.byLine = fields.value('byLine', this.#delivery.byLine);
     const ports = fields.data('ports', [...this.#ports]);
     if (!fields.restoring) return;
     this.#ports.clear();

@@ -38,6 +38,7 @@ export function vcpuOp(domain: XenDomain, call: Hypercall): number | null {
       const offset = info.getUint32(8, true);
       if (offset > PAGE_SIZE) throw new HypercallError('EINVAL', `the offset ${offset} is beyond a page`);
       domain.pages.moveVcpuInfo(id, Number(info.getBigUint64(0, true)) * PAGE_SIZE + offset);
+      domain.callbackLine.update();
       return 0;
     }
     case VCPUOP.REGISTER_RUNSTATE_MEMORY_AREA:
