@@ -18,6 +18,7 @@
         .equ    HYPERVISOR_VCPU_OP, 24
         .equ    HYPERVISOR_SCHED_OP, 29
         .equ    HYPERVISOR_EVENT_CHANNEL_OP, 32
+        .equ    HYPERVISOR_PHYSDEV_OP, 33
         .equ    HYPERVISOR_HVM_OP, 34
 
         .equ    DOMID_SELF, 0x7ff0

@@ -2,10 +2,16 @@
 # The arguments lie in one place: only one vCPU at a time may bind or send.
 
         .equ    EVTCHNOP_BIND_VIRQ, 1
+        .equ    EVTCHNOP_BIND_PIRQ, 2
         .equ    EVTCHNOP_SEND, 4
         .equ    EVTCHNOP_BIND_IPI, 7
         .equ    EVTCHNOP_UNMASK, 9
         .equ    VIRQ_TIMER, 0
+        .equ    PHYSDEVOP_EOI, 12
+        .equ    PHYSDEVOP_MAP_PIRQ, 13
+        .equ    PHYSDEVOP_GET_FREE_PIRQ, 23
+        .equ    MAP_PIRQ_TYPE_MSI, 0
+        .equ    MAP_PIRQ_TYPE_GSI, 1
         .equ    HVMOP_SET_PARAM, 0
         .equ    HVMOP_GET_PARAM, 1
         .equ    HVMOP_SET_EVTCHN_UPCALL_VECTOR, 23
@@ -69,6 +75,46 @@ xen_bind_virq:
         movl    xen_argument+8(%rip), %eax
         ret
 
+# Returns a PIRQ that is free, for a vector of MSI or MSI-X.
+xen_get_free_pirq:
+        movl    $MAP_PIRQ_TYPE_MSI, xen_argument(%rip)
+        movl    $PHYSDEVOP_GET_FREE_PIRQ, %edi
+        leaq    xen_argument(%rip), %rsi
+        hypercall HYPERVISOR_PHYSDEV_OP
+        xen_must
+        movl    xen_argument+4(%rip), %eax
+        ret
+
+# Returns a PIRQ for the line of GSI %edi.
+xen_map_gsi:
+        movl    %edi, xen_map_pirq+8(%rip)
+        movl    $PHYSDEVOP_MAP_PIRQ, %edi
+        leaq    xen_map_pirq(%rip), %rsi
+        hypercall HYPERVISOR_PHYSDEV_OP
+        xen_must
+        movl    xen_map_pirq+12(%rip), %eax
+        ret
+
+# Returns a port for PIRQ %edi.
+xen_bind_pirq:
+        movl    %edi, xen_argument(%rip)
+        movl    $0, xen_argument+4(%rip)
+        movl    $EVTCHNOP_BIND_PIRQ, %edi
+        leaq    xen_argument(%rip), %rsi
+        hypercall HYPERVISOR_EVENT_CHANNEL_OP
+        xen_must
+        movl    xen_argument+8(%rip), %eax
+        ret
+
+# Ends an interrupt of PIRQ %edi: a line that is still high interrupts again.
+xen_eoi_pirq:
+        movl    %edi, xen_argument(%rip)
+        movl    $PHYSDEVOP_EOI, %edi
+        leaq    xen_argument(%rip), %rsi
+        hypercall HYPERVISOR_PHYSDEV_OP
+        xen_must
+        ret
+
 # Sends on the port that stands at %rsi.
 xen_send:
         movl    $EVTCHNOP_SEND, %edi
@@ -112,3 +158,10 @@ xen_param:                                      # struct xen_hvm_param: domid, i
         .word   0
         .long   0
         .quad   0
+xen_map_pirq:                                   # domid, type, index, pirq (any), and what only domain 0 says
+        .word   DOMID_SELF
+        .word   0
+        .long   MAP_PIRQ_TYPE_GSI
+        .long   0
+        .long   -1
+        .skip   24

@@ -22,6 +22,8 @@ import type { Image, ProtocolName } from '../vmm/image.ts';
 import { isProtocolName, PROTOCOL_NAMES } from '../vmm/loaders/protocols.ts';
 import type { BootOptions } from '../vmm/bootOptions.ts';
 import { Machine } from '../vmm/machine.ts';
+import { DEVICE_NAMES, type DeviceName } from '../vmm/pc.ts';
+import { routingFromText, XEN_ROUTES, XEN_SOURCES, type XenRouting } from '../vmm/xen/routing.ts';
 import { readFile } from './load.ts';
 import { size, UsageError, type Arguments, type Option } from './command.ts';
 
@@ -63,6 +65,19 @@ export const MACHINE_OPTIONS: readonly Option[] = [
     help: `a paravirtual feature to offer: ${wishNames()}; all but lazy-tscdeadline are offered anyway; may be repeated`,
   },
   { name: 'xen', help: "the guest is Xen's: an HVM domain, with hypercalls, event channels and a console ring" },
+  {
+    name: 'xen-route',
+    value: 'LIST',
+    help:
+      `how the events of such a guest come to it: ${XEN_SOURCES.join(', ')} by ${XEN_ROUTES.join(', ')} ` +
+      '(default: ipi=hypervisor,timer=hypervisor,pirq=eventfd)',
+  },
+  {
+    name: 'device',
+    value: 'NAME',
+    multiple: true,
+    help: `a device that a PC does not have anyway: ${DEVICE_NAMES.join(', ')}, a PCI function that interrupts by MSI-X when it is told to`,
+  },
   {
     name: 'module',
     value: 'NAME',
@@ -149,7 +164,23 @@ export interface Wishes {
   readonly memory?: number;
   readonly features?: readonly PvFeatureWish[];
   readonly xen?: 'domain';
+  readonly xenRoute?: Partial<XenRouting>;
+  readonly devices?: readonly DeviceName[];
   readonly maxCycles?: number;
+}
+
+function routing(text: string): Partial<XenRouting> {
+  try {
+    return routingFromText(text);
+  } catch (error) {
+    throw new UsageError(`--xen-route: ${(error as RangeError).message}`);
+  }
+}
+
+function device(name: string): DeviceName {
+  const found = DEVICE_NAMES.find((each) => each === name);
+  if (found !== undefined) return found;
+  throw new UsageError(`there is no device '${name}'; --device knows ${DEVICE_NAMES.join(', ')}`);
 }
 
 const bootModule = (file: string): BootModule => ({ name: basename(file), bytes: readFile(file) });
@@ -182,6 +213,9 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
   const memoryText = args.text('memory');
   const memory = memoryText === undefined ? wishes.memory : size('memory', memoryText);
   const asked = args.given('feature') ? args.texts('feature').map(feature) : wishes.features;
+  const routes = args.text('xen-route');
+  const xenRoute = routes === undefined ? wishes.xenRoute : routing(routes);
+  const devices = args.given('device') ? args.texts('device').map(device) : wishes.devices;
   const quantum = args.number('quantum', 1, 1_000_000_000);
   const hostCpus = args.number('host-cpus', 1, MOST_HOST_CPUS);
   const slice = args.number('slice', 1, Number.MAX_SAFE_INTEGER);
@@ -206,6 +240,8 @@ function bootOptions(args: Arguments, wishes: Wishes): Omit<BootOptions, 'image'
     ...(memory !== undefined && { memory }),
     ...(asked !== undefined && { features: asked }),
     ...((args.given('xen') || wishes.xen !== undefined) && { xen: 'domain' as const }),
+    ...(xenRoute !== undefined && { xenRoute }),
+    ...(devices !== undefined && { devices }),
     ...(quantum !== undefined && { quantum }),
     ...(hostCpus !== undefined && { hostCpus }),
     ...(slice !== undefined && { slice }),

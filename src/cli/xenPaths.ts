@@ -19,6 +19,7 @@ const LINES: readonly (readonly [count: keyof XenCounts, words: string])[] = [
   ['timersArmed', 'timers armed'],
   ['timersFast', '  expiries whose event the callback raised'],
   ['timersDeferred', '  expiries deferred to the vCPU'],
+  ['timersSignalled', '  expiries that signalled an eventfd'],
   ['polls', 'polls that waited'],
   ['pollWakeUps', '  ended by the event of a masked port'],
   ['pollTimeouts', '  ended by their timeout'],

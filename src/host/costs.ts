@@ -34,6 +34,7 @@ const rows = {
   deviceAccess:    { what: 'emulation of one register of an interrupt controller or timer', skylake: 60,  source: 'estimate: a look-up on the bus, a lock and the register' },
   ioctl:           { what: 'one ioctl of the VMM that is not KVM_RUN',                    skylake: 350,  source: 'estimate: a system call with its mitigations, and a look-up of the file' },
   eventChannel:    { what: 'an event of Xen: two pages held, its port and its word set',   skylake: 120,  source: 'estimate: six locked instructions' },
+  eventfd:         { what: 'eventfd_signal: the counter, its lock, a call of whoever waits',   skylake: 100,  source: 'estimate: two locked instructions and an indirect call' },
   inject:          { what: 'choose and program one event for entry',                      skylake: 50,   source: 'estimate: two VMWRITEs' },
   hardirq:         { what: 'interrupt entry and return on the host, without its handler', skylake: 500,  source: 'estimate: vector, entry code, EOI, IRET' },
   softirq:         { what: 'raise and run of one softirq, without its callbacks',         skylake: 150,  source: 'estimate: a few atomic operations and one indirect call' },

@@ -33,12 +33,14 @@ export async function loadTestGuest(sourceOrFile: string): Promise<Guest> {
 }
 
 /** The machine that a guest's directives ask for. */
-export function machineWishes({ vcpus, memory, features, xen }: Directives): GuestOptions {
+export function machineWishes({ vcpus, memory, features, xen, xenRoute, devices }: Directives): GuestOptions {
   return {
     ...(vcpus !== undefined && { vcpus }),
     ...(memory !== undefined && { memory }),
     ...(features !== undefined && { features }),
     ...(xen !== undefined && { xen }),
+    ...(xenRoute !== undefined && { xenRoute }),
+    ...(devices !== undefined && { devices }),
   };
 }
 

@@ -4,6 +4,8 @@
 import { isPvFeatureWish, wishNames, type PvFeatureWish } from '../hypervisor/pv/features.ts';
 import type { ProtocolName } from '../vmm/image.ts';
 import { isProtocolName, PROTOCOL_NAMES } from '../vmm/loaders/protocols.ts';
+import { DEVICE_NAMES, type DeviceName } from '../vmm/pc.ts';
+import { routingFromText, type XenRouting } from '../vmm/xen/routing.ts';
 
 /** How a machine ends, as `expect-exit` names it; a number is the exit status of `trapline run`. */
 export type ExpectedExit = (typeof ENDS)[number] | number;
@@ -17,6 +19,9 @@ export interface Directives {
   readonly features?: readonly PvFeatureWish[];
   /** The guest is Xen's. */
   readonly xen?: 'domain';
+  readonly xenRoute?: Partial<XenRouting>;
+  /** Beside those of every PC. */
+  readonly devices?: readonly DeviceName[];
   readonly maxCycles?: number;
   /** Console lines in order, `*` standing for any run of characters; empty: the console is not looked at. */
   readonly expect: readonly string[];
@@ -70,6 +75,22 @@ function xenGuest(text: string): 'domain' {
   throw new DirectiveError(`'${text}' is nothing that Xen has, only 'domain': an HVM domain`);
 }
 
+function xenRouting(text: string): Partial<XenRouting> {
+  try {
+    return routingFromText(text);
+  } catch (error) {
+    throw new DirectiveError((error as RangeError).message);
+  }
+}
+
+function deviceList(text: string): readonly DeviceName[] {
+  return text.split(/[\s,]+/).map((asked) => {
+    const name = DEVICE_NAMES.find((each) => each === asked);
+    if (name !== undefined) return name;
+    throw new DirectiveError(`there is no device '${asked}' to add, only ${DEVICE_NAMES.join(', ')}`);
+  });
+}
+
 function expectedExit(text: string): ExpectedExit {
   const end = ENDS.find((name) => name === text);
   if (end !== undefined) return end;
@@ -89,6 +110,8 @@ const READERS: Readonly<Record<string, (into: Open, value: string) => void>> = {
   memory: (into, value) => (into.memory = quantity(value, BINARY)),
   features: (into, value) => (into.features = featureList(value)),
   xen: (into, value) => (into.xen = xenGuest(value)),
+  'xen-route': (into, value) => (into.xenRoute = xenRouting(value)),
+  device: (into, value) => (into.devices = deviceList(value)),
   'max-cycles': (into, value) => (into.maxCycles = quantity(value, THOUSANDS)),
   expect: (into, value) => into.expect.push(value),
   'expect-exit': (into, value) => (into.expectExit = expectedExit(value)),

@@ -97,6 +97,8 @@ export interface ProbeEvents {
   kvm_xen_runstate: { vcpu: number; state: number; written: boolean };
   /** Trapline's own: the VMM refuses a Xen guest's hypercall. `why` ends with Xen's name of the error. */
   xen_hypercall_error: { vcpu: number; nr: number; why: string };
+  /** Trapline's own: an interrupt of a PIRQ. `what`: by which way its event comes, or why there is none. */
+  xen_pirq: { pirq: number; what: string };
   /** Lazy TSC deadline, trapline's own: what the hypervisor did to the shared page. */
   kvm_lazy_tsc: {
     vcpu: number;

@@ -127,11 +127,12 @@ const PAYLOADS: Payloads = {
   kvm_hypercall: (e) => `nr 0x${x(e.nr)} ${e.args.map((value, i) => `a${i} 0x${x(value)}`).join(' ')}`,
   kvm_xen_hypercall: (e) =>
     `cpl ${e.cpl} nr 0x${x(e.nr)} ${e.args.map((value, i) => `a${i} ${i < 5 ? '0x' : ''}${x(value)}`).join(' ')}`,
-  // Not upstream, these five: KVM traces nothing else of Xen guests, and has no lazy TSC deadline.
+  // Not upstream, these six: KVM traces nothing else of Xen guests, and has no lazy TSC deadline.
   kvm_xen_evtchn: (e) => `vcpu ${e.vcpu} port ${e.port} result ${e.result}`,
   kvm_xen_timer: (e) => `vcpu ${e.vcpu} op ${e.op} expires ${e.expires}`,
   kvm_xen_runstate: (e) => `vcpu ${e.vcpu} state ${e.state} written ${e.written ? 1 : 0}`,
   xen_hypercall_error: (e) => `vcpu ${e.vcpu} nr ${e.nr} ${e.why}`,
+  xen_pirq: (e) => `pirq ${e.pirq} ${e.what}`,
   kvm_lazy_tsc: (e) => `vcpu ${e.vcpu} op ${e.op} armed 0x${x(e.armed)} pending 0x${x(e.pending)}`,
 };
 

@@ -13,6 +13,8 @@ import type { Probes } from '../trace/probes.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import type { BootModule } from './boot/start.ts';
 import type { Image } from './image.ts';
+import { DEVICE_NAMES, type DeviceName } from './pc.ts';
+import { problemOfRouting, type XenRouting } from './xen/routing.ts';
 
 export interface BootOptions {
   readonly image: Image;
@@ -35,6 +37,10 @@ export interface BootOptions {
    * leaves say: who boots it then sets the attributes (hypervisor/xen/attributes.ts). Default: it is not.
    */
   readonly xen?: 'domain' | XenCpuid;
+  /** How events of an HVM domain come to it, by what they are made of (vmm/xen/routing.ts). Default: XEN_ROUTING. */
+  readonly xenRoute?: Partial<XenRouting>;
+  /** Devices that a PC does not have anyway. */
+  readonly devices?: readonly DeviceName[];
   /** What CPUID says: a model, or the name of one. Default `max`, all that trapline executes. */
   readonly model?: CpuModel | CpuModelName;
   readonly quirks?: LapicQuirks;
@@ -83,6 +89,13 @@ export function problemOfOptions(options: BootOptions): string | null {
     return `the date at the start is whole seconds since 1970, not ${startTime}`;
   if (swap?.limit !== undefined && !(swap.limit >= PAGE_SIZE))
     return `the host must keep at least one page of ${PAGE_SIZE} bytes in memory, not ${swap.limit} bytes`;
+  const { devices = [], xenRoute } = options;
+  const strange = devices.find((device) => !DEVICE_NAMES.includes(device));
+  if (strange !== undefined) return `there is no device '${strange}', only ${DEVICE_NAMES.join(', ')}`;
+  if (xenRoute !== undefined && options.xen !== 'domain')
+    return "xenRoute says how events come to an HVM domain of Xen: it needs xen: 'domain' (--xen)";
+  const misled = problemOfRouting(xenRoute ?? {});
+  if (misled !== null) return misled;
   const wrong = problemOf(options.params ?? {});
   if (wrong !== null) return wrong;
   if (housekeeping !== undefined && housekeeping >= hostCpus)

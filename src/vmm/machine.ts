@@ -14,8 +14,10 @@ import { pageOf } from '../hypervisor/memslots.ts';
 import { Swap } from '../hypervisor/swap.ts';
 import { DEFAULT_START_TIME, Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
+import { setMsi } from '../hypervisor/irqchip/msi.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { GuestConsole } from './console.ts';
+import type { Message, MessageSink } from './devices/pci/msix.ts';
 import { countersOf, type Counters } from './counters.ts';
 import { BootError } from './boot/bootError.ts';
 import { start } from './boot/start.ts';
@@ -40,6 +42,7 @@ import { configureProcessor, VcpuThreads } from './vcpuThreads.ts';
 import { reportVcpu } from './vcpuReport.ts';
 import { CONSOLE_GPA } from './xen/consoleRing.ts';
 import { XEN_CPUID, XenDomain } from './xen/domain.ts';
+import { pirqOfMessage } from './xen/pirqs.ts';
 import { platformUnplug } from './xen/unplug.ts';
 
 export interface RunOptions {
@@ -145,7 +148,10 @@ export class Machine implements Userspace {
       vcpuCount: vcpus,
       ram: this.ram,
       startTime: options.startTime ?? DEFAULT_START_TIME,
-      setIrq: (gsi, level) => this.vm.irqLine(gsi, level),
+      host: this.host,
+      wanted: options.devices ?? [],
+      messages: this.#messages(),
+      setIrq: (gsi, level) => (this.xen?.pirqs.line(gsi, level) === true ? 1 : this.vm.irqLine(gsi, level)),
       debugExit: (value) => this.end({ kind: 'debug-exit', value, vcpu: this.#activeId }),
       powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
       reset: (by) => this.#reset(by),
@@ -304,15 +310,32 @@ export class Machine implements Userspace {
     const address = this.processor.arena.allocate(PAGE_SIZE);
     vm.memslots.set({ slot: ram.ranges.length, gpa: CONSOLE_GPA, size: PAGE_SIZE, address });
     ports.connect(platformUnplug());
-    return new XenDomain({
-      vm,
-      console,
-      memoryMap: ram.map,
-      powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
-      reset: (by) => this.#reset(by),
-      crash: (by) => this.end({ kind: 'guest-crash', by, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) }),
-      stop: (what, hint) => this.#stop(what, hint),
-    });
+    return new XenDomain(
+      {
+        vm,
+        console,
+        mainLoop: this.mainLoop,
+        memoryMap: ram.map,
+        powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
+        reset: (by) => this.#reset(by),
+        crash: (by) => this.end({ kind: 'guest-crash', by, vcpu: reportVcpu(this.vm.vcpus[this.#activeId]!) }),
+        stop: (what, hint) => this.#stop(what, hint),
+      },
+      this.options.xenRoute,
+    );
+  }
+
+  /** KVM_SIGNAL_MSI, and what of it are PIRQs of a Xen guest. */
+  #messages(): MessageSink {
+    const pirqOf = (message: Message): number | null => (this.xen === null ? null : pirqOfMessage(message));
+    return {
+      ignoresMask: (message) => pirqOf(message) !== null,
+      send: (message) => {
+        const pirq = pirqOf(message);
+        if (pirq === null) setMsi(this.vm, message.address, message.data);
+        else this.xen!.pirqs.message(pirq);
+      },
+    };
   }
 
   #bios(disk: Uint8Array): Bios {

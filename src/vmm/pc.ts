@@ -1,6 +1,7 @@
 // The board of a PC: which devices there are, at which ports and on which interrupt lines. Each device is a file of devices/;
 // interrupt controllers and the interval timer are the hypervisor's, as in KVM.
 
+import type { Host } from '../host/host.ts';
 import type { MmioBus } from '../hypervisor/bus/mmio.ts';
 import type { PortBus } from '../hypervisor/bus/ports.ts';
 import type { GuestConsole } from './console.ts';
@@ -12,7 +13,9 @@ import { FwCfg } from './devices/fwCfg.ts';
 import { I8042 } from './devices/i8042.ts';
 import { PcTestDev } from './devices/pcTestDev.ts';
 import { PcTestMemory } from './devices/pcTestMemory.ts';
-import { PciHost } from './devices/pciHost.ts';
+import { PciHost } from './devices/pci/host.ts';
+import type { MessageSink } from './devices/pci/msix.ts';
+import { MsixTest } from './devices/pci/msixTest.ts';
 import { Port92 } from './devices/port92.ts';
 import { PostCode } from './devices/postCode.ts';
 import { PowerManagement, SLEEP } from './devices/powerManagement.ts';
@@ -23,8 +26,16 @@ import { Vga } from './devices/vga.ts';
 import type { MainLoop } from './mainLoop.ts';
 import type { Ram } from './ram.ts';
 
+/** Devices that a machine has only when it is asked for them. */
+export const DEVICE_NAMES = ['msix-test'] as const;
+export type DeviceName = (typeof DEVICE_NAMES)[number];
+
 /** What devices need of their machine. */
 export interface Board {
+  readonly host: Host;
+  readonly wanted: readonly DeviceName[];
+  /** Takes the messages of PCI functions. */
+  readonly messages: MessageSink;
   readonly ports: PortBus;
   readonly mmio: MmioBus;
   readonly console: GuestConsole;
@@ -45,6 +56,8 @@ export interface Board {
   a20Off(port: number): void;
 }
 
+/** Slot 4 of PCI's bus, function 0. */
+const MSIX_TEST_DEVFN = 4 << 3;
 /** Lines of the ISA bus. */
 const IRQ = { KEYBOARD: 1, COM1: 4, RTC: 8, SCI: 9 } as const;
 
@@ -53,6 +66,7 @@ export interface Pc {
   readonly keyboard: I8042;
   readonly vga: Vga;
   readonly postCode: PostCode;
+  readonly msixTest: MsixTest | null;
   /** Every device that has a state. */
   readonly devices: readonly SavedDevice[];
 }
@@ -60,6 +74,10 @@ export interface Pc {
 export function buildPc(board: Board): Pc {
   const { ports, mmio, console, mainLoop } = board;
   const testMemory = new PcTestMemory();
+  const msixTest = board.wanted.includes('msix-test')
+    ? new MsixTest(board.host, MSIX_TEST_DEVFN, board.messages)
+    : null;
+  const pciWindows = msixTest === null ? [] : [msixTest, msixTest.msix];
   const line = (irq: number) => (level: boolean) => board.setIrq(irq, level);
   const a20Off = (port: number): void => board.a20Off(port);
   const serial = new SerialPort(console, line(IRQ.COM1));
@@ -79,15 +97,17 @@ export function buildPc(board: Board): Pc {
     new PowerManagement(mainLoop, line(IRQ.SCI), (type) => sleep(board, type)),
     new Port92(() => board.reset('system control port A (port 0x92)'), a20Off),
     new ResetControl(() => board.reset('the reset control register (port 0xcf9)')),
-    new PciHost(),
+    new PciHost(msixTest === null ? [] : [msixTest]),
     new PcTestDev((gsi, level) => board.setIrq(gsi, level)),
     new FwCfg({ vcpus: board.vcpuCount, memory: board.ram.size }),
   ];
   for (const device of portDevices) ports.connect(device);
   mmio.connect(testMemory);
+  // Last: where a guest moves them over others, the others answer.
+  for (const window of pciWindows) mmio.connect(window);
   ports.connect(debugcon(console));
   ports.connect(debugExit((value) => board.debugExit(value)));
-  return { serial, keyboard, vga, postCode, devices: [...portDevices, testMemory] };
+  return { serial, keyboard, vga, postCode, msixTest, devices: [...portDevices, testMemory, ...pciWindows] };
 }
 
 /** The guest goes to sleep: off is the only state that there is. */

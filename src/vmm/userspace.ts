@@ -39,6 +39,7 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
     if (from < RUN_POINT.USERSPACE) {
       exit = yield* vcpuRun(vcpu, from);
       if (vcpu.probes.active) traceReturn(vcpu, exit);
+      if (userspace.xen !== null && vcpu.id === 0) userspace.xen.callbackLine.settle();
       // Devices see accesses in the order of time.
       if (vcpu.vm.host.isAhead(vcpu.cpu)) {
         vcpu.place.point = RUN_POINT.USERSPACE;

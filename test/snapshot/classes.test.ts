@@ -51,6 +51,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'WorkerPool.#waiting': 'saved by the queue, which knows the names',
   'WorkerPool.#workers': 'threads of the snapshot, adopted in their order',
   'Workqueue.#lasting': 'register themselves',
+  'XenTimer.eventfd': 'assigned again by the VMM',
   'VmxApicv.#notifications': 'saved one by one, and made when they are asked for',
 };
 

@@ -54,6 +54,15 @@ describe('directives', () => {
     ['# max-cycles: 0', "x.s:1: '0' is no quantity"],
     ['# vcpus: 2k', "x.s:1: '2k' is no quantity"],
     ['# features: warp', "x.s:1: there is no feature 'warp', only kvmclock, kvmclock-stable-bit"],
+    ['# device: frob', "x.s:1: there is no device 'frob' to add, only msix-test"],
+    [
+      '# xen-route: pirq=pigeon',
+      "x.s:1: events of 'pirq' come by hypervisor, eventfd, workqueue, userspace, not by 'pigeon'",
+    ],
+    [
+      '# xen-route: disk=eventfd',
+      "x.s:1: events of Xen come from ipi, timer, pirq, not from 'disk': write SOURCE=ROUTE",
+    ],
     ['# expect-exit: happy', "x.s:1: 'happy' is no way to end"],
     ['# expect-exit: 256', "x.s:1: '256' is no way to end"],
     ['# case:', 'x.s:1: a case needs a name'],

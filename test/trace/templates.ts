@@ -101,6 +101,7 @@ export const arbitraryEvents: { readonly [N in Tracepoint]: fc.Arbitrary<ProbeEv
     expires: u64,
   }),
   kvm_xen_runstate: fc.record({ vcpu, state: fc.nat({ max: 3 }), written: bool }),
+  xen_pirq: fc.record({ pirq: fc.nat({ max: 255 }), what: fc.constantFrom('userspace', 'it is bound to no port') }),
   xen_hypercall_error: fc.record({
     vcpu,
     nr: fc.nat({ max: 127 }),
@@ -173,6 +174,7 @@ export const TEMPLATES: { readonly [N in Tracepoint]: RegExp } = {
   kvm_xen_evtchn: whole('vcpu \\d+ port \\d+ result -?\\d+'),
   kvm_xen_timer: whole('vcpu \\d+ op [a-z]+ expires \\d+'),
   kvm_xen_runstate: whole('vcpu \\d+ state [0-3] written [01]'),
+  xen_pirq: whole('pirq \\d+ .+'),
   xen_hypercall_error: whole('vcpu \\d+ nr \\d+ .* \\(E[A-Z]+\\)'),
   kvm_lazy_tsc: whole(`vcpu \\d+ op [a-z]+ armed 0x${LX} pending 0x${LX}`),
 };

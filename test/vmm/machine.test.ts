@@ -270,6 +270,10 @@ describe('booting', () => {
     expect(boot({ memory: 2 ** 20 })).toThrow('try 2 MiB or more');
     expect(boot({ memory: 2 ** 33 })).toThrow('does not fit one 32-bit WebAssembly memory');
     expect(boot({ features: ['warp'] })).toThrow("no feature 'warp', only kvmclock, kvmclock-stable-bit");
+    expect(boot({ devices: ['frob'] })).toThrow("there is no device 'frob', only msix-test");
+    expect(boot({ xen: 'domain', xenRoute: { ipi: 'pigeon' } })).toThrow(
+      "events of 'ipi' come by hypervisor, eventfd,",
+    );
     expect(boot({ params: { fastpath: 'warp' } })).toThrow(
       "fastpath knows off, v1, fake-reason, irqoff, all-icr, reenter, not 'warp'",
     );

@@ -4,83 +4,32 @@
 import { describe, expect, it } from 'vitest';
 import { getXenVcpuAttr, getXenVmAttr } from '../../src/hypervisor/xen/attributes.ts';
 import { XEN_HYPERCALL as CALL } from '../../src/hypervisor/xen/names.ts';
-import { GuestConsole } from '../../src/vmm/console.ts';
-import { DOMID, ERRNO, EVTCHNOP, EVTCHNSTAT, HVM_PARAM, HVMOP, VCPUOP, VIRQ, XENMEM } from '../../src/vmm/xen/abi.ts';
+import {
+  DOMID,
+  ERRNO,
+  EVTCHNOP,
+  EVTCHNSTAT,
+  HVM_PARAM,
+  HVMOP,
+  PHYSDEVOP,
+  VCPUOP,
+  VIRQ,
+  XENMEM,
+} from '../../src/vmm/xen/abi.ts';
 import { CONSOLE_GPA } from '../../src/vmm/xen/consoleRing.ts';
-import { XEN_CPUID, XenDomain } from '../../src/vmm/xen/domain.ts';
-import { pvRig, u8 } from '../hypervisor/pvRig.ts';
-import type { VmRig } from '../hypervisor/vmRig.ts';
-
-/** Where arguments lie, and frames for shared_info and others. */
-const ARGUMENT = 0x3000;
-const SHARED_GFN = 1;
-const NOWHERE = 0x7000_0000n;
-const SELF_ID = XEN_CPUID.domainId;
-
-interface Rig extends VmRig {
-  readonly domain: XenDomain;
-  readonly console: GuestConsole;
-  readonly ended: string[];
-  /** A hypercall with a structure of 32-bit words; what it answers, with its words afterwards. */
-  call(nr: number, op: number, words: readonly number[], vcpu?: number): { answer: number; words: number[] };
-  /** A hypercall with these arguments. */
-  raw(nr: number, ...args: (number | bigint)[]): number;
-}
-
-function domainRig(vcpus = 2, longMode = true): Rig {
-  const rig = pvRig(
-    Array.from({ length: vcpus }, () => []),
-    { xen: XEN_CPUID },
-  );
-  const { vm } = rig;
-  const { arena } = vm.memslots;
-  vm.memslots.set({ slot: 1, gpa: CONSOLE_GPA, size: 4096, address: arena.allocate(4096) });
-  const console = new GuestConsole();
-  const ended: string[] = [];
-  const memoryMap = [
-    { gpa: 0, size: 0x9fc00, type: 1 },
-    { gpa: 0x100000, size: 0x300000, type: 1 },
-  ] as const;
-  const domain = new XenDomain({
-    vm,
-    console,
-    memoryMap,
-    powerOff: () => ended.push('power-off'),
-    reset: (by) => ended.push(`reset by ${by}`),
-    crash: (by) => ended.push(`crash by ${by}`),
-    stop: (what) => ended.push(what),
-  });
-  vm.xen!.setLongMode(longMode);
-  const serve = (id: number, nr: number, args: readonly (number | bigint)[]): number => {
-    const vcpu = vm.vcpus[id]!;
-    const params = Array.from({ length: 6 }, (_, i) => BigInt(args[i] ?? 0));
-    domain.serve(vcpu, { reason: 'XEN', type: 'HCALL', longMode, cpl: 0, input: BigInt(nr), params });
-    return Number(vcpu.xen!.hypercallResult);
-  };
-  return {
-    ...rig,
-    domain,
-    console,
-    ended,
-    raw: (nr, ...args) => serve(0, nr, args),
-    call(nr, op, words, vcpu = 0) {
-      vm.memory.write(ARGUMENT, new Uint8Array(Uint32Array.from(words).buffer));
-      const answer = serve(vcpu, nr, [op, ARGUMENT]);
-      return { answer, words: [...new Uint32Array(vm.memory.read(ARGUMENT, 4 * words.length)!.buffer)] };
-    },
-  };
-}
-
-/** shared_info lies where the guest wants it. */
-function mapped(rig: Rig): Rig {
-  expect(rig.call(CALL.MEMORY_OP, XENMEM.ADD_TO_PHYSMAP, [DOMID.SELF, 0, 0, 0, SHARED_GFN, 0]).answer).toBe(0);
-  return rig;
-}
-const bindIpi = (rig: Rig, vcpu: number): number =>
-  rig.call(CALL.EVENT_CHANNEL_OP, EVTCHNOP.BIND_IPI, [vcpu, 0]).words[1]!;
-const statusOf = (rig: Rig, port: number): number[] =>
-  rig.call(CALL.EVENT_CHANNEL_OP, EVTCHNOP.STATUS, [DOMID.SELF, port, 0, 0, 0, 0]).words.slice(2);
-const sharedAt = (offset: number): number => SHARED_GFN * 4096 + offset;
+import { u8 } from '../hypervisor/pvRig.ts';
+import {
+  ARGUMENT,
+  bindIpi,
+  domainRig,
+  mapped,
+  NOWHERE,
+  SELF_ID,
+  SHARED_GFN,
+  sharedAt,
+  statusOf,
+  type Rig,
+} from './xenDomainRig.ts';
 
 /** What a bad call gets: hypercall, operation, structure. */
 type Bad = readonly [what: string, nr: number, op: number, words: readonly number[], errno: keyof typeof ERRNO];
@@ -116,6 +65,14 @@ const BAD: readonly Bad[] = [
   ['get_param of one of the tools', CALL.HVM_OP, HVMOP.GET_PARAM, [DOMID.SELF, 12, 0, 0], 'EPERM'],
   ['an upcall vector that is an exception', CALL.HVM_OP, HVMOP.SET_EVTCHN_UPCALL_VECTOR, [0, 0xe], 'EINVAL'],
   ['an upcall vector of no vCPU', CALL.HVM_OP, HVMOP.SET_EVTCHN_UPCALL_VECTOR, [9, 0xf3], 'ENOENT'],
+  ['physdev_op for domain 0 only: setup_gsi', CALL.PHYSDEV_OP, 21, [0, 0], 'ENOSYS'],
+  ['map_pirq in domain 0', CALL.PHYSDEV_OP, PHYSDEVOP.MAP_PIRQ, [0, 1, 4, -1, 0, 0, 0, 0, 0, 0], 'EPERM'],
+  ['map_pirq without a vector for events', CALL.PHYSDEV_OP, PHYSDEVOP.MAP_PIRQ, [DOMID.SELF, 1, 4, -1, 0, 0, 0, 0, 0, 0], 'EINVAL'],
+  ['unmap_pirq in a domain that does not exist', CALL.PHYSDEV_OP, PHYSDEVOP.UNMAP_PIRQ, [99, 16], 'ESRCH'],
+  ['eoi of a PIRQ beyond all', CALL.PHYSDEV_OP, PHYSDEVOP.EOI, [256], 'EINVAL'],
+  ['eoi of a PIRQ that nobody has', CALL.PHYSDEV_OP, PHYSDEVOP.EOI, [40], 'EINVAL'],
+  ['irq_status_query of a PIRQ that stands for nothing', CALL.PHYSDEV_OP, PHYSDEVOP.IRQ_STATUS_QUERY, [40, 0], 'EINVAL'],
+  ['bind_pirq of a PIRQ beyond all', EVTCHN, EVTCHNOP.BIND_PIRQ, [256, 0, 0], 'EINVAL'],
   ['a second word of features', CALL.XEN_VERSION, 6, [1, 0], 'EINVAL'],
   ['a shutdown for no reason', CALL.SCHED_OP, 2, [77], 'EINVAL'],
   ['grant tables of version 2', CALL.GRANT_TABLE_OP, 8, [2], 'ENOSYS'],
@@ -132,6 +89,7 @@ describe('a bad call gets the error that Xen has for it', () => {
     ['hvm_op', CALL.HVM_OP, [HVMOP.GET_PARAM, NOWHERE]],
     ['vcpu_op', CALL.VCPU_OP, [VCPUOP.REGISTER_VCPU_INFO, 0, NOWHERE]],
     ['xen_version', CALL.XEN_VERSION, [1, NOWHERE]],
+    ['physdev_op', CALL.PHYSDEV_OP, [PHYSDEVOP.MAP_PIRQ, NOWHERE]],
   ] as const)('%s with a structure that lies nowhere: EFAULT', (_what, nr, args) => {
     expect(domainRig().raw(nr, ...args)).toBe(-ERRNO.EFAULT);
   });
@@ -331,7 +289,7 @@ describe('the rest', () => {
 
   it('xen_version tells of the features of an HVM guest', () => {
     const rig = domainRig();
-    expect(rig.call(CALL.XEN_VERSION, 6, [0, 0]).words[1]).toBe(0x304);
+    expect(rig.call(CALL.XEN_VERSION, 6, [0, 0]).words[1]).toBe(0x704);
     expect(rig.raw(CALL.XEN_VERSION, 7)).toBe(4096);
   });
 

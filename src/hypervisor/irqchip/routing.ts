@@ -21,7 +21,7 @@ export type Irqchip = (typeof IRQCHIP)[keyof typeof IRQCHIP];
 export type IrqPin = (level: boolean, lineStatus: boolean) => number;
 
 /** Who drives a line: KVM_USERSPACE_IRQ_SOURCE_ID and its kin. */
-export const IRQ_SOURCE = { USERSPACE: 0, PIT: 2 } as const;
+export const IRQ_SOURCE = { USERSPACE: 0, RESAMPLE: 1, PIT: 2 } as const;
 export type IrqSource = (typeof IRQ_SOURCE)[keyof typeof IRQ_SOURCE];
 
 /** GSIs of a PC without PCI extenders: the IOAPIC's 24 pins. */
@@ -59,9 +59,10 @@ export class IrqRouting {
     this.#routes[this.#checked(gsi)]!.push({ chip, pin, set });
   }
 
-  /** kvm_register_irq_ack_notifier() and kvm_register_irq_mask_notifier(). */
-  notify(gsi: number, notified: IrqNotified): void {
-    this.#notified.set(this.#checked(gsi), notified);
+  /** kvm_register_irq_ack_notifier() and kvm_register_irq_mask_notifier(); null: nobody wants to know any more. */
+  notify(gsi: number, notified: IrqNotified | null): void {
+    if (notified === null) this.#notified.delete(gsi);
+    else this.#notified.set(this.#checked(gsi), notified);
   }
 
   /** kvm_set_irq(): a source raises or releases a line. Returns what its pins answer, added up; -1 when all mask it. */

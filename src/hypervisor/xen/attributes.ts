@@ -9,7 +9,7 @@ import { VCPU_INFO } from './layout.ts';
 import { FIRST_UPCALL_VECTOR, RUNSTATE, XenError, type Runstate } from './names.ts';
 import { place, placeAtAddress } from './place.ts';
 import type { RunstateData } from './runstate.ts';
-import type { SendPortChange } from './sendPorts.ts';
+import type { Eventfd, SendPortChange } from './sendPorts.ts';
 import type { XenTimerState } from './timer.ts';
 
 /** struct kvm_xen_hvm_attr: what can be set. */
@@ -37,6 +37,8 @@ export type XenVcpuAttr =
   /** Adds to what there is; state null: stays as it is. */
   | ({ readonly type: 'RUNSTATE_ADJUST'; readonly state: Runstate | null } & Omit<RunstateData, 'state'>)
   | ({ readonly type: 'TIMER' } & XenTimerState)
+  /** Trapline's own: what is signalled in place of the timer's event; null: nothing. Can only be set. */
+  | { readonly type: 'TIMER_EVENTFD'; readonly eventfd: Eventfd | null }
   | { readonly type: 'UPCALL_VECTOR'; readonly vector: number };
 
 type Of<A extends { readonly type: string }, T extends A['type']> = Extract<A, { readonly type: T }>;
@@ -133,6 +135,9 @@ export function setXenVcpuAttr(vcpu: Vcpu, attr: XenVcpuAttr): void {
       return;
     case 'TIMER':
       xen.timer.setState(attr);
+      return;
+    case 'TIMER_EVENTFD':
+      xen.timer.eventfd = attr.eventfd;
       return;
     case 'UPCALL_VECTOR':
       xen.upcallVector = checkedVector(attr.vector);

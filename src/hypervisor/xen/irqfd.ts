@@ -8,6 +8,8 @@
 
 import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Cells } from '../../host/cells.ts';
+import { COST } from '../../host/costs.ts';
+import type { Host } from '../../host/host.ts';
 import type { Sleep } from '../../host/sleep.ts';
 import { Workqueue, type WorkItem, type WorkOwner } from '../../host/workqueue.ts';
 import { pageOf } from '../memslots.ts';
@@ -19,11 +21,13 @@ import type { Eventfd } from './sendPorts.ts';
 export class EvtchnRoutes {
   /** Where events are raised that must wait for a page. */
   readonly #workqueue: Workqueue;
+  readonly host: Host;
   readonly #vm: Vm;
   readonly #routes: Cells<Map<number, Evtchn>> = new Map();
 
   constructor(vm: Vm) {
     this.#vm = vm;
+    this.host = vm.host;
     this.#workqueue = new Workqueue(vm.host);
   }
 
@@ -97,8 +101,14 @@ export class XenIrqfd implements Eventfd, WorkOwner {
     this.#inject = routes.work(this);
   }
 
-  /** irqfd_wakeup(). */
+  /** eventfd_signal(). */
   signal(): void {
+    this.#routes.host.thisCpu.charge(COST.eventfd);
+    this.raise();
+  }
+
+  /** irqfd_wakeup(), also where no eventfd lies between an interrupt of the host and its event. */
+  raise(): void {
     if (!this.#deferred && this.#routes.setInAtomic(this.#gsi) !== EVTCHN.WOULD_BLOCK) return;
     this.#routes.defer(this.#inject);
   }

@@ -38,6 +38,8 @@ interface SavedSendPort {
 export class SendPorts {
   readonly #vm: Vm;
   readonly #ports: Cells<Map<number, SendPort>> = new Map();
+  /** Ports of a restored guest that led to an eventfd, and wait for one. */
+  readonly #orphans = new Set<number>();
 
   constructor(vm: Vm) {
     this.#vm = vm;
@@ -60,7 +62,7 @@ export class SendPorts {
       throw new XenError('ENOENT', `nobody sends on port ${change.sendPort}`);
   }
 
-  /** Eventfds are the VMM's: whoever restores a guest has assigned them before, to the same ports. */
+  /** Eventfds are the VMM's: whoever restores a guest assigns them to the same ports, before or behind this. */
   transfer(fields: SavedFields): void {
     const saved: [number, SavedSendPort][] = [];
     const eventfds = new Map<number, SendPort>();
@@ -73,10 +75,17 @@ export class SendPorts {
     this.#ports.clear();
     for (const [port, { channel, deliver }] of ports) {
       const of = deliver === null ? eventfds.get(port) : { channel, deliver };
-      if (of === undefined)
-        fields.refuse(`port ${port} leads to an eventfd, and has none here`, 'assign it to the new machine (option connect)'); // prettier-ignore
-      this.#ports.set(port, of);
+      if (of === undefined) this.#orphans.add(port);
+      else this.#ports.set(port, of);
     }
+  }
+
+  /** Refuses a guest that was restored and lacks an eventfd. */
+  mustBeWhole(fields: SavedFields): void {
+    for (const port of this.#orphans)
+      if (!this.#ports.has(port))
+        fields.refuse(`port ${port} leads to an eventfd, and has none here`, 'assign it to the new machine (option connect)'); // prettier-ignore
+    this.#orphans.clear();
   }
 
   #assign({ sendPort, channel, deliver }: Extract<SendPortChange, { op: 'assign' }>): void {

@@ -30,6 +30,8 @@ export class XenStat {
   timersArmed = 0;
   timersFast = 0;
   timersDeferred = 0;
+  /** Those that signalled an eventfd. */
+  timersSignalled = 0;
   /** Polls that had to wait; that a masked port woke, and that the time was over for. */
   polls = 0;
   pollWakeUps = 0;

@@ -17,6 +17,9 @@
 // there, which is one event, because the guest has not run. The draft of 2022 asked hrtimer_active() instead, which a
 // deferred event is no longer, and was given up.
 //
+// Who leaves the event to an eventfd (Joao Martins's patches of 2019 had one for each VIRQ) is done once it is signalled:
+// what lies behind may try on the spot, or have a worker.
+//
 // Only EWOULDBLOCK defers. A masked port, or one that does not exist, is an expiry like any other; and an event that the
 // vCPU cannot raise, because shared_info lies nowhere, is dropped.
 
@@ -27,6 +30,7 @@ import type { ProbeEvents } from '../../trace/probes.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { EVTCHN, setEvtchn, setEvtchnFast, type Evtchn } from './evtchn.ts';
 import { PRIO_2LEVEL, XenError } from './names.ts';
+import type { Eventfd } from './sendPorts.ts';
 
 /** KVM_XEN_VCPU_ATTR_TYPE_TIMER. */
 export interface XenTimerState {
@@ -42,12 +46,21 @@ const NS_PER_MS = 1_000_000n;
 const OVERFLOW_DELAY_NS = 100n * NS_PER_MS;
 const FAR_AWAY_SHIFT = 50n;
 
+/** What HYPERVISOR_set_timer_op makes of a timeout other than 0; all are nanoseconds of system time. */
+export function timerOpDeadline(timeoutNs: bigint, now: bigint): bigint {
+  const delta = BigInt.asIntN(64, timeoutNs - now);
+  const overflow = BigInt.asIntN(64, timeoutNs) < 0n || (delta > 0n && delta >> FAR_AWAY_SHIFT !== 0n);
+  return overflow ? now + OVERFLOW_DELAY_NS : timeoutNs;
+}
+
 export class XenTimer implements HrtimerOwner {
   readonly name: string;
   /** timer_virq. */
   #port: Cell<number> = 0;
   /** timer_expires. */
   #expires: Cell<bigint> = 0n;
+  /** Signalled in place of an event; null: the event is raised here. */
+  eventfd: Cell<Eventfd | null> = null;
   /** timer_pending: an expiry that the vCPU is to deliver. */
   #pending: Cell<number> = 0;
   readonly #vcpu: Vcpu;
@@ -79,13 +92,11 @@ export class XenTimer implements HrtimerOwner {
     this.#start(timeoutNs, BigInt.asIntN(64, timeoutNs - this.#vcpu.vm.clock.nanoseconds()));
   }
 
-  /** HYPERVISOR_set_timer_op, with its workaround. */
+  /** HYPERVISOR_set_timer_op. */
   setTimerOp(timeoutNs: bigint): void {
     const now = this.#vcpu.vm.clock.nanoseconds();
-    const delta = BigInt.asIntN(64, timeoutNs - now);
-    const overflow = BigInt.asIntN(64, timeoutNs) < 0n || (delta > 0n && delta >> FAR_AWAY_SHIFT !== 0n);
-    if (overflow) this.#start(now + OVERFLOW_DELAY_NS, OVERFLOW_DELAY_NS);
-    else this.#start(timeoutNs, delta);
+    const deadline = timerOpDeadline(timeoutNs, now);
+    this.#start(deadline, BigInt.asIntN(64, deadline - now));
   }
 
   /** kvm_xen_stop_timer(). */
@@ -109,6 +120,14 @@ export class XenTimer implements HrtimerOwner {
   onHrtimer(): HrtimerRestart {
     const { xenTimer } = this.#vcpu.vm.params;
     if (this.#pending > 0) return 'norestart';
+    const { eventfd } = this;
+    if (eventfd !== null) {
+      this.#trace('fire');
+      this.#vcpu.vm.xen!.stat.timersSignalled++;
+      eventfd.signal();
+      this.#expires = 0n;
+      return 'norestart';
+    }
     if (xenTimer !== 'slow' && setEvtchnFast(this.#vcpu.vm, this.#evtchn()) !== EVTCHN.WOULD_BLOCK) {
       this.#trace('fire');
       this.#vcpu.vm.xen!.stat.timersFast++;

@@ -31,6 +31,7 @@ export function transferMachine(fields: HostFields, machine: Machine): void {
   host.transfer(fields.part('host'));
   vm.transfer(fields.part('vm'));
   machine.xen?.transfer(fields.part('xen'));
+  vm.xen?.sendPorts.mustBeWhole(fields);
   // Behind the owners of what waits there.
   for (const [index, queue] of host.workqueues.entries()) queue.transfer(fields.part(`workqueue ${index}`));
   machine.console.transfer(fields.part('console'));

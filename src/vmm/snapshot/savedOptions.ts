@@ -32,6 +32,8 @@ const KEPT = {
   seed: 'kept',
   startTime: 'kept',
   xen: 'kept',
+  xenRoute: 'kept',
+  devices: 'kept',
 } as const satisfies Record<keyof Required<BootOptions>, string>;
 
 type Kept = { [K in keyof typeof KEPT]: (typeof KEPT)[K] extends 'kept' ? K : never }[keyof typeof KEPT];

@@ -1,5 +1,5 @@
 // Numbers of Xen's interface that only a VMM needs (Xen public/event_channel.h, memory.h, vcpu.h, sched.h, hvm/hvm_op.h,
-// hvm/params.h, version.h, grant_table.h, features.h). What KVM answers by itself is named in hypervisor/xen/names.ts.
+// hvm/params.h, version.h, grant_table.h, features.h, physdev.h). What KVM answers by itself is named in hypervisor/xen/names.ts.
 
 import { XEN_ERRNO } from '../../hypervisor/xen/names.ts';
 
@@ -29,9 +29,13 @@ export const XENMAPSPACE = { SHARED_INFO: 0, GRANT_TABLE: 1 } as const;
 
 /* prettier-ignore */
 export const VCPUOP = {
-  UP: 1, IS_UP: 3, GET_RUNSTATE_INFO: 4, REGISTER_RUNSTATE_MEMORY_AREA: 5, STOP_PERIODIC_TIMER: 7, SET_SINGLESHOT_TIMER: 8,
-  STOP_SINGLESHOT_TIMER: 9, REGISTER_VCPU_INFO: 10, REGISTER_VCPU_TIME_MEMORY_AREA: 13,
+  UP: 1, IS_UP: 3, GET_RUNSTATE_INFO: 4, REGISTER_RUNSTATE_MEMORY_AREA: 5, SET_PERIODIC_TIMER: 6, STOP_PERIODIC_TIMER: 7,
+  SET_SINGLESHOT_TIMER: 8, STOP_SINGLESHOT_TIMER: 9, REGISTER_VCPU_INFO: 10, REGISTER_VCPU_TIME_MEMORY_AREA: 13,
 } as const;
+
+export const PHYSDEVOP = { IRQ_STATUS_QUERY: 5, EOI: 12, MAP_PIRQ: 13, UNMAP_PIRQ: 14, GET_FREE_PIRQ: 23 } as const;
+export const MAP_PIRQ_TYPE = { MSI: 0, GSI: 1 } as const;
+export const XENIRQSTAT_NEEDS_EOI = 1 << 0;
 
 export const SHUTDOWN = { POWEROFF: 0, REBOOT: 1, SUSPEND: 2, CRASH: 3 } as const;
 
@@ -42,7 +46,7 @@ export const HVM_PARAM = {
 } as const;
 export const HVM_NR_PARAMS = 39;
 /** The upper byte of HVM_PARAM_CALLBACK_IRQ. */
-export const CALLBACK_TYPE = { GSI: 0, VECTOR: 2 } as const;
+export const CALLBACK_TYPE = { GSI: 0, PCI_INTX: 1, VECTOR: 2 } as const;
 
 /* prettier-ignore */
 export const XENVER = { VERSION: 0, EXTRAVERSION: 1, CAPABILITIES: 3, CHANGESET: 4, GET_FEATURES: 6, PAGESIZE: 7 } as const;
@@ -51,6 +55,7 @@ export const XENFEAT = {
   AUTO_TRANSLATED_PHYSMAP: 1 << 2,
   HVM_CALLBACK_VECTOR: 1 << 8,
   HVM_SAFE_PVCLOCK: 1 << 9,
+  HVM_PIRQS: 1 << 10,
 } as const;
 
 export const VMASST_CMD = { ENABLE: 0, DISABLE: 1 } as const;

@@ -12,22 +12,30 @@ import type { Vcpu } from '../../hypervisor/vcpu.ts';
 import type { Vm } from '../../hypervisor/vm.ts';
 import { setXenVcpuAttr, setXenVmAttr } from '../../hypervisor/xen/attributes.ts';
 import type { XenCpuid } from '../../hypervisor/xen/cpuid.ts';
+import { COST } from '../../host/costs.ts';
 import { setEvtchn } from '../../hypervisor/xen/evtchn.ts';
 import { VCPU_INFO } from '../../hypervisor/xen/layout.ts';
 import { PRIO_2LEVEL, XEN_CONFIG, XEN_HYPERCALL, XenError } from '../../hypervisor/xen/names.ts';
 import type { GuestConsole } from '../console.ts';
+import type { MainLoop } from '../mainLoop.ts';
 import type { MemoryRange } from '../ram.ts';
-import { DOMID, ERRNO, VMASST_CMD, VMASST_TYPE_RUNSTATE_UPDATE_FLAG } from './abi.ts';
+import { CALLBACK_TYPE, DOMID, ERRNO, VMASST_CMD, VMASST_TYPE_RUNSTATE_UPDATE_FLAG } from './abi.ts';
+import { CallbackLine, gsiOfCallback } from './callbackLine.ts';
 import { ConsoleRing } from './consoleRing.ts';
+import { Delivery } from './delivery.ts';
 import { eventChannelOp } from './eventChannelOp.ts';
 import { grantTableOp } from './grantTableOp.ts';
 import { Hypercall, HypercallError, type HypercallExit } from './hypercall.ts';
 import { hvmOp } from './hvmOp.ts';
 import { memoryOp } from './memoryOp.ts';
 import { SharedPages } from './pages.ts';
+import { physdevOp } from './physdevOp.ts';
+import { Pirqs } from './pirqs.ts';
 import { Ports } from './ports.ts';
+import type { XenRouting } from './routing.ts';
 import { schedOp } from './schedOp.ts';
-import { vcpuOp } from './vcpuOp.ts';
+import { Timers } from './timers.ts';
+import { setTimerOp, vcpuOp } from './vcpuOp.ts';
 import { XEN_VERSION, xenVersion } from './xenVersion.ts';
 
 /** What CPUID says of the domain. */
@@ -37,6 +45,7 @@ export const XEN_CPUID: XenCpuid = { version: XEN_VERSION, msr: 0x4000_0000, dom
 export interface DomainMachine {
   readonly vm: Vm;
   readonly console: GuestConsole;
+  readonly mainLoop: MainLoop;
   readonly memoryMap: readonly MemoryRange[];
   /** SCHEDOP_shutdown. */
   powerOff(): void;
@@ -49,24 +58,32 @@ export class XenDomain {
   readonly id = XEN_CPUID.domainId;
   readonly vm: Vm;
   readonly machine: DomainMachine;
+  readonly timers: Timers;
   readonly ports: Ports;
+  readonly pirqs: Pirqs;
   readonly pages: SharedPages;
+  readonly callbackLine: CallbackLine;
   readonly console: ConsoleRing;
   /** HVM_PARAM_CALLBACK_IRQ. */
   callbackVia = 0n;
 
-  /** Switches Xen on in KVM; the guest finds it by CPUID. */
-  constructor(machine: DomainMachine) {
-    const { vm } = machine;
+  /** Switches Xen on in KVM; the guest finds it by CPUID. `routing`: how events come, where it is not as by default. */
+  constructor(machine: DomainMachine, routing: Partial<XenRouting> = {}) {
+    const { vm, mainLoop } = machine;
+    const raise = (port: number): void => this.raise(port);
     this.vm = vm;
     this.machine = machine;
     vm.xen!.configure({ flags: XEN_CONFIG.INTERCEPT_HCALL | XEN_CONFIG.EVTCHN_SEND, msr: XEN_CPUID.msr });
     setXenVmAttr(vm, { type: 'XEN_VERSION', version: (XEN_VERSION.major << 16) | XEN_VERSION.minor });
     for (const vcpu of vm.vcpus) setXenVcpuAttr(vcpu, { type: 'VCPU_ID', vcpuId: vcpu.id });
-    this.ports = new Ports(vm, this.id);
+    this.timers = new Timers(vm, mainLoop, raise);
+    const delivery = new Delivery(vm, this.timers, routing);
+    this.ports = new Ports(vm, this.id, delivery);
+    this.pirqs = new Pirqs(vm, delivery, mainLoop, raise);
     this.pages = new SharedPages(vm);
+    this.callbackLine = new CallbackLine(vm, this.pages, mainLoop);
     const port = this.ports.bind({ kind: 'interdomain', remoteDomain: DOMID.BACKEND, remotePort: 1 }, 0);
-    this.console = new ConsoleRing(vm, machine.console, port, (of) => this.raise(of));
+    this.console = new ConsoleRing(vm, machine.console, port, raise);
   }
 
   get memoryMap(): readonly MemoryRange[] {
@@ -78,15 +95,37 @@ export class XenDomain {
     vcpu.xen!.hypercallResult = BigInt(this.#answer(new Hypercall(vcpu, exit)));
   }
 
-  /** An event for the guest, on a port that it has bound. While it has no shared_info, nobody hears of it. */
+  /** HVM_PARAM_CALLBACK_IRQ is a vector, or vCPU 0 has one of its own. */
+  get hasVector(): boolean {
+    return Number(this.callbackVia >> 56n) === CALLBACK_TYPE.VECTOR || this.vm.vcpus[0]!.xen!.upcallVector !== 0;
+  }
+
+  /** KVM_XEN_HVM_EVTCHN_SEND to a port that the guest has bound. While it has no shared_info, nobody hears of it. */
   raise(number: number): void {
     const port = this.ports.at(number);
-    if (port !== undefined) setEvtchn(this.vm, { port: number, vcpu: port.vcpu, priority: PRIO_2LEVEL });
+    this.vm.host.thisCpu.charge(COST.ioctl);
+    if (port === undefined) return;
+    setEvtchn(this.vm, { port: number, vcpu: port.vcpu, priority: PRIO_2LEVEL });
+    this.callbackLine.update();
+  }
+
+  /** HVM_PARAM_CALLBACK_IRQ, or a vector of vCPU 0, has changed: which comes before the other. */
+  callbackChanged(): void {
+    const gsi = this.vm.vcpus[0]!.xen!.upcallVector === 0 ? gsiOfCallback(this.callbackVia) : null;
+    this.ports.reroute(gsi !== null);
+    this.callbackLine.use(gsi);
+  }
+
+  /** EVTCHNOP_bind_pirq: the port. Throws HypercallError. */
+  bindPirq(pirq: number): number {
+    return this.pirqs.bind(pirq, () => this.ports.bind({ kind: 'pirq', pirq }, 0));
   }
 
   /** EVTCHNOP_close: an event that waits on the port is forgotten. Throws HypercallError. */
   close(number: number): void {
+    const binding = this.ports.at(number)?.binding;
     this.ports.close(number);
+    if (binding?.kind === 'pirq') this.pirqs.unbind(binding.pirq);
     this.pages.testAndClear(this.vm.xen!.layout.pending, number);
   }
 
@@ -108,7 +147,10 @@ export class XenDomain {
 
   transfer(fields: SavedFields): void {
     this.ports.transfer(fields.part('ports'));
+    this.pirqs.transfer(fields.part('pirqs'));
+    this.timers.transfer(fields.part('timers'));
     this.pages.transfer(fields.part('pages'));
+    this.callbackLine.transfer(fields.part('callbackLine'));
     this.callbackVia = fields.value('callbackVia', this.callbackVia);
   }
 
@@ -132,7 +174,7 @@ export class XenDomain {
       case XEN_HYPERCALL.MEMORY_OP:
         return memoryOp(this, call);
       case XEN_HYPERCALL.SET_TIMER_OP:
-        return 0; // KVM handles it once VIRQ_TIMER is bound: before, nobody would be told
+        return setTimerOp(this, call);
       case XEN_HYPERCALL.XEN_VERSION:
         return xenVersion(call);
       case XEN_HYPERCALL.GRANT_TABLE_OP:
@@ -145,6 +187,8 @@ export class XenDomain {
         return schedOp(this, call);
       case XEN_HYPERCALL.EVENT_CHANNEL_OP:
         return eventChannelOp(this, call);
+      case XEN_HYPERCALL.PHYSDEV_OP:
+        return physdevOp(this, call);
       case XEN_HYPERCALL.HVM_OP:
         return hvmOp(this, call);
       default:

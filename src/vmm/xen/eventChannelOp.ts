@@ -44,6 +44,8 @@ export function eventChannelOp(domain: XenDomain, call: Hypercall): number | nul
       ports.bindVcpu(bind.getUint32(0, true), bind.getUint32(4, true));
       return 0;
     }
+    case EVTCHNOP.BIND_PIRQ:
+      return call.update(argument, 12, (bind) => bind.setUint32(8, domain.bindPirq(bind.getUint32(0, true)), true));
     case EVTCHNOP.CLOSE:
       domain.close(call.copyFrom(argument, 4).getUint32(0, true));
       return 0;
@@ -66,13 +68,17 @@ export function eventChannelOp(domain: XenDomain, call: Hypercall): number | nul
   }
 }
 
-/** EVTCHNOP_send on a port that KVM does not deliver: to the console, or to nobody yet. */
+/** EVTCHNOP_send on a port that KVM does not deliver: to the console, to nobody yet, or to this domain by userspace. */
 function send(domain: XenDomain, number: number): void {
   const port = domain.ports.at(number);
-  const { kind } = port?.binding ?? {};
-  if (kind === undefined || kind === 'virq')
-    throw new HypercallError('EINVAL', `port ${number} is ${kind === undefined ? 'closed' : 'no sending end'}`);
+  if (port === undefined) throw new HypercallError('EINVAL', `port ${number} is closed`);
+  const { binding } = port;
+  if (binding.kind === 'virq' || binding.kind === 'pirq')
+    throw new HypercallError('EINVAL', `port ${number} is no sending end`);
   if (number === domain.console.port) domain.console.notified();
+  else if (binding.kind === 'ipi') domain.raise(number);
+  else if (domain.ports.otherEnd(port) !== undefined && binding.kind === 'interdomain')
+    domain.raise(binding.remotePort);
 }
 
 /** EVTCHNOP_unmask: an event that came while the port was masked is one now. */
@@ -82,11 +88,12 @@ function unmask(domain: XenDomain, number: number): void {
   const { pages } = domain;
   if (!pages.testAndClear(layout.mask, number) || !pages.testAndClear(layout.pending, number)) return;
   setEvtchn(domain.vm, { port: number, vcpu: port?.vcpu ?? 0, priority: PRIO_2LEVEL });
+  domain.callbackLine.update();
 }
 
 /* prettier-ignore */
 const STATUS: Readonly<Record<Binding['kind'], number>> = {
-  unbound: EVTCHNSTAT.UNBOUND, interdomain: EVTCHNSTAT.INTERDOMAIN, virq: EVTCHNSTAT.VIRQ, ipi: EVTCHNSTAT.IPI,
+  unbound: EVTCHNSTAT.UNBOUND, interdomain: EVTCHNSTAT.INTERDOMAIN, pirq: EVTCHNSTAT.PIRQ, virq: EVTCHNSTAT.VIRQ, ipi: EVTCHNSTAT.IPI,
 };
 
 /** struct evtchn_status. */
@@ -99,13 +106,14 @@ function describe(domain: XenDomain, status: DataView): void {
   const { binding } = port;
   if (binding.kind === 'unbound') status.setUint16(16, binding.remoteDomain, true);
   if (binding.kind === 'virq') status.setUint32(16, binding.virq, true);
+  if (binding.kind === 'pirq') status.setUint32(16, binding.pirq, true);
   if (binding.kind !== 'interdomain') return;
   status.setUint16(16, binding.remoteDomain, true);
   status.setUint32(20, binding.remotePort, true);
 }
 
 /** Only privileged domains may look at others. */
-function mustBeSelf(domain: XenDomain, asked: number): void {
+export function mustBeSelf(domain: XenDomain, asked: number): void {
   if (!isSelf(asked, domain.id)) throw noSuchDomain(asked, 'EPERM');
 }
 

@@ -52,18 +52,16 @@ function getParam({ console, callbackVia }: XenDomain, index: number): bigint {
   }
 }
 
-/** Of those here the guest may only write the way in which events interrupt it. Null: a way that there is not. */
-function setParam(domain: XenDomain, param: DataView): number | null {
+/** Of those here the guest may only write the way in which events interrupt it; a way that there is not is none. */
+function setParam(domain: XenDomain, param: DataView): number {
   const index = checkedIndex(domain, param);
   if (index !== HVM_PARAM.CALLBACK_IRQ)
     throw new HypercallError('EPERM', `parameter ${index} is not the guest's to write`);
   const via = param.getBigUint64(8, true);
-  const type = Number(via >> 56n);
-  const off = type === CALLBACK_TYPE.GSI && via === 0n;
-  // A line of the interrupt controllers would have to follow upcall_pending of vCPU 0.
-  if (type !== CALLBACK_TYPE.VECTOR && !off) return null;
-  setXenVmAttr(domain.vm, { type: 'UPCALL_VECTOR', vector: Number(via & 0xffn) });
+  const isVector = Number(via >> 56n) === CALLBACK_TYPE.VECTOR;
+  setXenVmAttr(domain.vm, { type: 'UPCALL_VECTOR', vector: isVector ? Number(via & 0xffn) : 0 });
   domain.callbackVia = via;
+  domain.callbackChanged();
   return 0;
 }
 
@@ -72,5 +70,6 @@ function setUpcallVector(domain: XenDomain, id: number, vector: number): void {
   if (vector < FIRST_UPCALL_VECTOR) throw new HypercallError('EINVAL', `vector ${vector} is an exception's`);
   domain.ports.checkVcpu(id);
   setXenVcpuAttr(domain.vm.vcpus[id]!, { type: 'UPCALL_VECTOR', vector });
+  if (id === 0) domain.callbackChanged();
   domain.interruptIfPending(id, vector);
 }

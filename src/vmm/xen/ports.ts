@@ -1,11 +1,10 @@
 // The event channels of a domain, as Xen keeps them (Xen common/event_channel.c): which ports there are, what each is bound to,
-// and which vCPU is notified. KVM only delivers; what it is to deliver by itself is told to it when a binding changes.
+// and which vCPU is notified. How an event gets there is said when a binding changes (delivery.ts).
 
 import type { SavedFields } from '../../cpu/savedFields.ts';
 import type { Vm } from '../../hypervisor/vm.ts';
-import { setXenVcpuAttr, setXenVmAttr } from '../../hypervisor/xen/attributes.ts';
-import { EVTCHNSTAT as CHANNEL, PRIO_2LEVEL } from '../../hypervisor/xen/names.ts';
-import { DOMID, VIRQ, VIRQ_COUNT, VIRQ_OF_VCPU } from './abi.ts';
+import { DOMID, VIRQ_COUNT, VIRQ_OF_VCPU } from './abi.ts';
+import type { Delivery } from './delivery.ts';
 import { HypercallError } from './hypercall.ts';
 
 /** What a port is bound to. */
@@ -13,6 +12,7 @@ export type Binding =
   | { readonly kind: 'unbound'; readonly remoteDomain: number }
   /** `remotePort`: of the same domain, if `remoteDomain` is this one. */
   | { readonly kind: 'interdomain'; readonly remoteDomain: number; readonly remotePort: number }
+  | { readonly kind: 'pirq'; readonly pirq: number }
   | { readonly kind: 'virq'; readonly virq: number }
   | { readonly kind: 'ipi' };
 
@@ -25,11 +25,13 @@ export interface Port {
 export class Ports {
   readonly #vm: Vm;
   readonly #domain: number;
+  readonly #delivery: Delivery;
   readonly #ports = new Map<number, Port>();
 
-  constructor(vm: Vm, domain: number) {
+  constructor(vm: Vm, domain: number, delivery: Delivery) {
     this.#vm = vm;
     this.#domain = domain;
+    this.#delivery = delivery;
   }
 
   /** Undefined: closed. Throws HypercallError (EINVAL) for a number that no port can have. */
@@ -45,7 +47,7 @@ export class Ports {
     for (let number = 1; number < limit; number++) {
       if (this.#ports.has(number)) continue;
       this.#ports.set(number, { binding, vcpu });
-      this.#tell(number);
+      this.#connect(number);
       return number;
     }
     throw new HypercallError('ENOSPC', `all ${limit} ports are in use`);
@@ -82,21 +84,34 @@ export class Ports {
     if (fixed || (binding.kind === 'virq' && VIRQ_OF_VCPU.has(binding.virq)))
       throw new HypercallError('EINVAL', `port ${number} cannot notify another vCPU`);
     this.#ports.set(number, { binding, vcpu });
-    this.#tell(number);
-    if (this.#isLoopback(binding)) this.#tell(binding.remotePort);
+    this.#connect(number);
+    if (this.#isLoopback(binding)) this.#connect(binding.remotePort);
   }
 
   /** EVTCHNOP_close. A loopback's other end waits for the domain again. */
   close(number: number): void {
     const port = this.at(number);
     if (port === undefined) throw new HypercallError('EINVAL', `port ${number} is closed`);
-    const { binding, vcpu } = port;
-    this.#untell(number, port);
+    const { binding } = port;
+    this.#disconnect(number);
+    if (this.#isLoopback(binding)) {
+      this.#disconnect(binding.remotePort);
+      this.#rebind(binding.remotePort, { kind: 'unbound', remoteDomain: this.#domain });
+    }
     this.#ports.delete(number);
-    if (binding.kind === 'virq' && binding.virq === VIRQ.TIMER) this.#setTimer(vcpu, 0);
-    if (!this.#isLoopback(binding)) return;
-    this.#untell(binding.remotePort, this.#ports.get(binding.remotePort)!);
-    this.#rebind(binding.remotePort, { kind: 'unbound', remoteDomain: this.#domain });
+  }
+
+  /** Events come by another way from now on. */
+  reroute(byLine: boolean): void {
+    if (byLine === this.#delivery.byLine) return;
+    for (const number of this.open) this.#disconnect(number);
+    this.#delivery.byLine = byLine;
+    for (const number of this.open) this.#connect(number);
+  }
+
+  /** Where a loopback ends; undefined: the port is none. */
+  otherEnd({ binding }: Port): Port | undefined {
+    return this.#isLoopback(binding) ? this.#ports.get(binding.remotePort) : undefined;
   }
 
   /** Ports that are not closed, in their order. */
@@ -110,10 +125,12 @@ export class Ports {
   }
 
   transfer(fields: SavedFields): void {
+    this.#delivery.byLine = fields.value('byLine', this.#delivery.byLine);
     const ports = fields.data('ports', [...this.#ports]);
     if (!fields.restoring) return;
     this.#ports.clear();
     for (const [number, port] of ports) this.#ports.set(number, port);
+    for (const [number, port] of ports) this.#delivery.restore(number, port, this.otherEnd(port));
   }
 
   #isLoopback(binding: Binding): binding is Extract<Binding, { kind: 'interdomain' }> {
@@ -122,32 +139,17 @@ export class Ports {
 
   #rebind(number: number, binding: Binding): void {
     this.#ports.set(number, { ...this.#ports.get(number)!, binding });
-    this.#tell(number);
+    this.#connect(number);
   }
 
-  /** KVM delivers IPIs, loopbacks and the timer's event by itself. Sends on other ports come here. */
-  #tell(number: number): void {
-    const { binding, vcpu } = this.#ports.get(number)!;
-    if (binding.kind === 'virq' && binding.virq === VIRQ.TIMER) this.#setTimer(vcpu, number);
-    if (binding.kind === 'ipi') this.#route(number, number, vcpu, CHANNEL.IPI);
-    if (!this.#isLoopback(binding)) return;
-    const remote = this.#ports.get(binding.remotePort)!;
-    this.#route(number, binding.remotePort, remote.vcpu, CHANNEL.INTERDOMAIN);
+  #connect(number: number): void {
+    const port = this.#ports.get(number)!;
+    this.#delivery.connect(number, port, this.otherEnd(port));
   }
 
-  #route(sendPort: number, port: number, vcpu: number, channel: number): void {
-    const op = this.#vm.xen!.sendPorts.at(sendPort) === undefined ? 'assign' : 'update';
-    const deliver = { kind: 'port', port, vcpu, priority: PRIO_2LEVEL } as const;
-    setXenVmAttr(this.#vm, { type: 'EVTCHN', change: { op, sendPort, channel, deliver } });
-  }
-
-  #untell(sendPort: number, { binding }: Port): void {
-    if (binding.kind !== 'ipi' && !this.#isLoopback(binding)) return;
-    setXenVmAttr(this.#vm, { type: 'EVTCHN', change: { op: 'deassign', sendPort } });
-  }
-
-  #setTimer(vcpu: number, port: number): void {
-    setXenVcpuAttr(this.#vm.vcpus[vcpu]!, { type: 'TIMER', port, priority: PRIO_2LEVEL, expiresNs: 0n });
+  #disconnect(number: number): void {
+    const port = this.#ports.get(number)!;
+    this.#delivery.disconnect(number, port, this.otherEnd(port));
   }
 }
 

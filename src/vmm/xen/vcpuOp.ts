@@ -3,6 +3,7 @@
 
 import { getXenVcpuAttr, setXenVcpuAttr } from '../../hypervisor/xen/attributes.ts';
 import { RUNSTATE } from '../../hypervisor/xen/names.ts';
+import { timerOpDeadline } from '../../hypervisor/xen/timer.ts';
 import { PAGE_SIZE } from '../../x86/names/paging.ts';
 import { VCPUOP } from './abi.ts';
 import type { XenDomain } from './domain.ts';
@@ -10,6 +11,9 @@ import { HypercallError, type Hypercall } from './hypercall.ts';
 
 /** VCPU_SSHOTTMR_future. */
 const FUTURE = 1 << 0;
+/** Of a periodic timer: a millisecond, and Xen's STIME_DELTA_MAX. */
+const LEAST_PERIOD_NS = 1_000_000n;
+const MOST_PERIOD_NS = (1n << 62n) - 1n;
 
 /** Null: there is no such operation. */
 export function vcpuOp(domain: XenDomain, call: Hypercall): number | null {
@@ -34,6 +38,7 @@ export function vcpuOp(domain: XenDomain, call: Hypercall): number | null {
       const offset = info.getUint32(8, true);
       if (offset > PAGE_SIZE) throw new HypercallError('EINVAL', `the offset ${offset} is beyond a page`);
       domain.pages.moveVcpuInfo(id, Number(info.getBigUint64(0, true)) * PAGE_SIZE + offset);
+      domain.callbackLine.update();
       return 0;
     }
     case VCPUOP.REGISTER_RUNSTATE_MEMORY_AREA:
@@ -42,11 +47,20 @@ export function vcpuOp(domain: XenDomain, call: Hypercall): number | null {
     case VCPUOP.REGISTER_VCPU_TIME_MEMORY_AREA:
       setXenVcpuAttr(vcpu, { type: 'VCPU_TIME_INFO', gpa: areaAt(call, argument) });
       return 0;
+    case VCPUOP.SET_PERIODIC_TIMER:
+      domain.timers.setPeriodic(id, checkedPeriod(call.copyFrom(argument, 8).getBigUint64(0, true)));
+      return 0;
     case VCPUOP.STOP_PERIODIC_TIMER:
-      return 0; // nobody could start one
+      domain.timers.setPeriodic(id, 0n);
+      return 0;
     case VCPUOP.SET_SINGLESHOT_TIMER:
+      if (vcpu !== call.vcpu) throw new HypercallError('EINVAL', `the timer of vCPU ${id}, which is not the caller`);
+      setSingleshot(domain, call);
+      return 0;
     case VCPUOP.STOP_SINGLESHOT_TIMER:
-      return withoutPort(domain, call);
+      if (vcpu !== call.vcpu) throw new HypercallError('EINVAL', `the timer of vCPU ${id}, which is not the caller`);
+      domain.timers.stopSingleshot(id);
+      return 0;
     default:
       return null;
   }
@@ -58,13 +72,25 @@ function areaAt(call: Hypercall, argument: bigint): number {
   return call.translate(call.is64Bit ? area.getBigUint64(0, true) : BigInt(area.getUint32(0, true)));
 }
 
-/** A timer while VIRQ_TIMER is bound to no port: when it expires, nobody is told. */
-function withoutPort({ vm }: XenDomain, call: Hypercall): number {
-  if (call.u32(1) !== call.vcpu.id) throw new HypercallError('EINVAL', `the timer of vCPU ${call.u32(1)}`);
-  if (call.u32(0) === VCPUOP.STOP_SINGLESHOT_TIMER) return 0;
+function checkedPeriod(ns: bigint): bigint {
+  if (ns >= LEAST_PERIOD_NS && ns <= MOST_PERIOD_NS) return ns;
+  throw new HypercallError('EINVAL', `a period is ${LEAST_PERIOD_NS} to ${MOST_PERIOD_NS} ns, not ${ns}`);
+}
+
+/** VCPUOP_set_singleshot_timer where KVM does not handle it. */
+function setSingleshot({ vm, timers }: XenDomain, call: Hypercall): void {
   const timer = call.copyFrom(call.pointer(2), call.is64Bit ? 16 : 12);
-  if ((timer.getUint32(8, true) & FUTURE) !== 0 && timer.getBigUint64(0, true) < vm.clock.nanoseconds())
+  const timeoutNs = timer.getBigUint64(0, true);
+  if ((timer.getUint32(8, true) & FUTURE) !== 0 && timeoutNs < vm.clock.nanoseconds())
     throw new HypercallError('ETIME', 'a timeout that is to be in the future has passed');
+  timers.setSingleshot(call.vcpu.id, timeoutNs);
+}
+
+/** HYPERVISOR_set_timer_op, likewise; 32-bit code passes the timeout in two halves. */
+export function setTimerOp({ vm, timers }: XenDomain, call: Hypercall): number {
+  const timeoutNs = call.is64Bit ? call.pointer(0) : call.pointer(0) | (call.pointer(1) << 32n);
+  if (timeoutNs === 0n) timers.stopSingleshot(call.vcpu.id);
+  else timers.setSingleshot(call.vcpu.id, timerOpDeadline(timeoutNs, vm.clock.nanoseconds()));
   return 0;
 }
 

@@ -11,7 +11,8 @@ const TEXTS: Readonly<Record<number, readonly [text: string, size: number]>> = {
   [XENVER.CAPABILITIES]: ['hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ', 1024],
   [XENVER.CHANGESET]: ['unavailable', 64],
 };
-const FEATURES = XENFEAT.AUTO_TRANSLATED_PHYSMAP | XENFEAT.HVM_CALLBACK_VECTOR | XENFEAT.HVM_SAFE_PVCLOCK;
+const FEATURES =
+  XENFEAT.AUTO_TRANSLATED_PHYSMAP | XENFEAT.HVM_CALLBACK_VECTOR | XENFEAT.HVM_SAFE_PVCLOCK | XENFEAT.HVM_PIRQS;
 
 /** Null: there is no such operation. */
 export function xenVersion(call: Hypercall): number | null {

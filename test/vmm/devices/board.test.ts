@@ -1,7 +1,7 @@
 // The small devices: power management, resets, PCI's configuration space, the display's registers, the POST code.
 
 import { describe, expect, it } from 'vitest';
-import { PciHost } from '../../../src/vmm/devices/pciHost.ts';
+import { PciHost } from '../../../src/vmm/devices/pci/host.ts';
 import { Port92 } from '../../../src/vmm/devices/port92.ts';
 import { PostCode } from '../../../src/vmm/devices/postCode.ts';
 import { PowerManagement } from '../../../src/vmm/devices/powerManagement.ts';
