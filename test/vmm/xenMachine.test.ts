@@ -27,17 +27,24 @@ it("has Xen's CPUID leaves first, and KVM's behind them", async () => {
   expect([gpr(machine, GPR.R12), gpr(machine, GPR.R13)]).toEqual([0x4000_0000n, 0x4000_0100n]);
 });
 
-it('answers at the unplug port: the magic number, and a protocol of version 0', async () => {
+it('answers at the unplug port: the magic number, to a driver that has named itself, too, and a protocol of version 1', async () => {
   const machine = await run(`
         xorl    %eax, %eax
         inw     $0x10, %ax
         movl    %eax, %r12d
         inb     $0x12, %al
         movzbl  %al, %r13d
-        movw    $3, %ax
+        movw    $3, %ax                         # Linux
+        outw    %ax, $0x12
+        movl    $1, %eax
+        outl    %eax, $0x10
+        xorl    %eax, %eax
+        inw     $0x10, %ax
+        movl    %eax, %r14d
+        movw    $3, %ax                         # unplugs disks and network cards
         outw    %ax, $0x10
         jmp     power_off`);
-  expect([gpr(machine, GPR.R12), gpr(machine, GPR.R13)]).toEqual([0x49d2n, 0n]);
+  expect([GPR.R12, GPR.R13, GPR.R14].map((register) => gpr(machine, register))).toEqual([0x49d2n, 1n, 0x49d2n]);
   expect(machine.diagnostics).toEqual([]);
 });
 

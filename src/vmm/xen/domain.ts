@@ -74,6 +74,8 @@ export class XenDomain {
     this.vm = vm;
     this.machine = machine;
     vm.xen!.configure({ flags: XEN_CONFIG.INTERCEPT_HCALL | XEN_CONFIG.EVTCHN_SEND, msr: XEN_CPUID.msr });
+    // Xen's own layouts, until the guest shows the mode that it is in.
+    setXenVmAttr(vm, { type: 'LONG_MODE', longMode: true });
     setXenVmAttr(vm, { type: 'XEN_VERSION', version: (XEN_VERSION.major << 16) | XEN_VERSION.minor });
     for (const vcpu of vm.vcpus) setXenVcpuAttr(vcpu, { type: 'VCPU_ID', vcpuId: vcpu.id });
     this.timers = new Timers(vm, mainLoop, raise);

@@ -12,7 +12,7 @@ export function hvmOp(domain: XenDomain, call: Hypercall): number | null {
   const argument = call.pointer(1);
   switch (call.u32(0)) {
     case HVMOP.SET_PARAM:
-      return setParam(domain, call.copyFrom(argument, 16));
+      return setParam(domain, call, call.copyFrom(argument, 16));
     case HVMOP.GET_PARAM:
       return call.update(argument, 16, (param) => {
         param.setBigUint64(8, getParam(domain, checkedIndex(domain, param)), true);
@@ -52,12 +52,16 @@ function getParam({ console, callbackVia }: XenDomain, index: number): bigint {
   }
 }
 
-/** Of those here the guest may only write the way in which events interrupt it; a way that there is not is none. */
-function setParam(domain: XenDomain, param: DataView): number {
+/**
+ * Of those here the guest may only write the way in which events interrupt it; a way that there is not is none. Its layouts follow
+ * the mode of the call (hvm_latch_shinfo_size): guests that need no hypercall page, as Linux since 2024, say it only so.
+ */
+function setParam(domain: XenDomain, { is64Bit }: Hypercall, param: DataView): number {
   const index = checkedIndex(domain, param);
   if (index !== HVM_PARAM.CALLBACK_IRQ)
     throw new HypercallError('EPERM', `parameter ${index} is not the guest's to write`);
   const via = param.getBigUint64(8, true);
+  setXenVmAttr(domain.vm, { type: 'LONG_MODE', longMode: is64Bit });
   const isVector = Number(via >> 56n) === CALLBACK_TYPE.VECTOR;
   setXenVmAttr(domain.vm, { type: 'UPCALL_VECTOR', vector: isVector ? Number(via & 0xffn) : 0 });
   domain.callbackVia = via;
