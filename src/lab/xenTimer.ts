@@ -20,11 +20,11 @@ import { getXenVcpuAttr, setXenVcpuAttr } from '../hypervisor/xen/attributes.ts'
 import type { BootOptions } from '../vmm/bootOptions.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine } from '../vmm/machine.ts';
+import { AtChance, takePage } from './atChance.ts';
 import { distributionOf, type Distribution } from './distribution.ts';
 import type { Experiment, Row } from './experiment.ts';
 import { runToPowerOff, samplesOf, tell, told } from './guestRun.ts';
 import { BUSY, BusyInterrupts, type InterruptLoad } from './interruptLoad.ts';
-import { PagePressure, takePage } from './pagePressure.ts';
 
 /** What would hide the path that is measured: a vCPU that has halted sleeps at once. */
 const PLAIN = { haltPollNs: 0, lapicTimerAdvance: false } as const;
@@ -160,8 +160,10 @@ function sleep(image: Image, costs: CostModel, design: XenTimerDesign, setting: 
   tell(machine, 'own_vector', Number(ownVector));
   if (load) new BusyInterrupts(host, host.cpus[0]!, BUSY);
   const pages = [vm.xen!.sharedInfo.page, vm.vcpus[0]!.xen!.vcpuInfo];
-  const takes = pages.map((page) => () => takePage(vm.memslots, page));
-  const pressure = pagesAway ? new PagePressure(host, host.cpus[ELSEWHERE]!, SEED, PAGE_EVERY, takes) : null;
+  const takeOne = (random: Random): void => takePage(vm.memslots, pages[random.below(pages.length)]!);
+  const pressure = pagesAway
+    ? new AtChance('the memory pressure', host, host.cpus[ELSEWHERE]!, { from: 1, to: 2 * PAGE_EVERY }, takeOne)
+    : null;
   const moved = moves ? moveAgainAndAgain(machine) : 0;
   runToPowerOff(machine, GUEST);
 
@@ -174,7 +176,7 @@ function sleep(image: Image, costs: CostModel, design: XenTimerDesign, setting: 
     ticks: { armed: told(machine, 'armed'), taken: told(machine, 'handled'), lost: told(machine, 'lost') },
     paths: { fast, deferred, shadowed },
     exits: machine.counters.exits,
-    pagesTaken: pressure?.taken ?? 0,
+    pagesTaken: pressure?.times ?? 0,
     moves: moved,
   };
 }
