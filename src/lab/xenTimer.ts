@@ -65,9 +65,14 @@ export interface XenTimerCase {
   /** As the hypervisor counts them: raised by the callback, by the vCPU; and of all, by the shadow. */
   readonly paths: { readonly fast: number; readonly deferred: number; readonly shadowed: number };
   readonly exits: number;
-  /** How often a page was taken, and the timer was read and written back. */
   readonly pagesTaken: number;
-  readonly moves: number;
+  /** How often the timer was read and written back, and how often then an event waited in the shadow. */
+  readonly moves: Moves;
+}
+
+export interface Moves {
+  readonly times: number;
+  readonly held: number;
 }
 
 export interface XenTimerRun {
@@ -131,7 +136,21 @@ export const xenTimer: Experiment<XenTimerComparison> = {
         (['running', 'halted'] as const).map((guest) => {
           const { ticks, paths, exits, pagesTaken, moves, [guest]: samples } = cases[setting];
           const { count, median, p99, max } = distributionOf(samples);
-          return { design, setting, guest, count, median, p99, max, ...ticks, ...paths, exits, pagesTaken, moves };
+          return {
+            design,
+            setting,
+            guest,
+            count,
+            median,
+            p99,
+            max,
+            ...ticks,
+            ...paths,
+            exits,
+            pagesTaken,
+            moves: moves.times,
+            held: moves.held,
+          };
         }),
       ),
     ),
@@ -164,7 +183,7 @@ function sleep(image: Image, costs: CostModel, design: XenTimerDesign, setting: 
   const pressure = pagesAway
     ? new AtChance('the memory pressure', host, host.cpus[ELSEWHERE]!, { from: 1, to: 2 * PAGE_EVERY }, takeOne)
     : null;
-  const moved = moves ? moveAgainAndAgain(machine) : 0;
+  const moved = moves ? moveAgainAndAgain(machine) : { times: 0, held: 0 };
   runToPowerOff(machine, GUEST);
 
   const { timersFast: fast, timersDeferred: deferred, shadowed } = vm.xen!.stat;
@@ -181,17 +200,19 @@ function sleep(image: Image, costs: CostModel, design: XenTimerDesign, setting: 
   };
 }
 
-/** Until the machine ends: at a chance moment stops it, reads its timer a while later, and writes the same back. How often. */
-function moveAgainAndAgain(machine: Machine): number {
+/** Until the machine ends: at a chance moment stops it, reads its timer a while later, and writes the same back. */
+function moveAgainAndAgain(machine: Machine): Moves {
   const { host, vm } = machine;
   const [vcpu] = vm.vcpus;
   const random = new Random(SEED);
-  for (let moves = 0; ; moves++) {
+  let held = 0;
+  for (let times = 0; ; times++) {
     const at = vcpu!.cpu.now + 1 + random.below(2 * MOVE_EVERY);
-    if (machine.run({ maxCycles: at }).kind !== 'budget' || machine.pause() !== null) return moves;
+    if (machine.run({ maxCycles: at }).kind !== 'budget' || machine.pause() !== null) return { times, held };
     host.stopAt = vcpu!.cpu.now + 1 + random.below(READ_AFTER);
     while (host.step() === 'progress');
     host.thisCpu = vcpu!.cpu;
+    if (vcpu!.xen!.shadow.pending) held++;
     setXenVcpuAttr(vcpu!, getXenVcpuAttr(vcpu!, 'TIMER'));
     machine.resume();
   }
