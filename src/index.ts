@@ -102,6 +102,8 @@ export { timerLatency } from './lab/timerLatency.ts';
 export type { TimerComparison, TimerRun } from './lab/timerLatency.ts';
 export { timerOwnership } from './lab/timerOwnership.ts';
 export type { OwnershipComparison, OwnershipRun } from './lab/timerOwnership.ts';
+export { xenEvtchn } from './lab/xenEvtchn.ts';
+export type { EventCase, EventComparison } from './lab/xenEvtchn.ts';
 export { xenTimer } from './lab/xenTimer.ts';
 export type { XenTimerComparison, XenTimerRun } from './lab/xenTimer.ts';
 export { sensitivity } from './lab/sensitivity.ts';

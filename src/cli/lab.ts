@@ -8,6 +8,7 @@ import { ipiFastpath } from '../lab/ipiFastpath.ts';
 import { lazyTscDeadline } from '../lab/lazyTscDeadline.ts';
 import { timerLatency } from '../lab/timerLatency.ts';
 import { timerOwnership } from '../lab/timerOwnership.ts';
+import { xenEvtchn } from '../lab/xenEvtchn.ts';
 import { xenTimer } from '../lab/xenTimer.ts';
 import { sensitivity, type Sensitivity } from '../lab/sensitivity.ts';
 import { UsageError, type Arguments, type Command } from './command.ts';
@@ -15,6 +16,7 @@ import { drawIpi } from './labIpi.ts';
 import { drawLazy } from './labLazy.ts';
 import { drawOwnership } from './labOwnership.ts';
 import { drawTimer } from './labTimer.ts';
+import { drawXenEvtchn } from './labXenEvtchn.ts';
 import { drawXenTimer } from './labXenTimer.ts';
 import { loadGuest, packageFolder } from './load.ts';
 import { wrapped } from './prose.ts';
@@ -53,6 +55,7 @@ const BENCHES: readonly Bench[] = [
   bench(timerLatency, drawTimer),
   bench(timerOwnership, drawOwnership),
   bench(xenTimer, drawXenTimer),
+  bench(xenEvtchn, drawXenEvtchn),
 ];
 
 const list = (): string => {

@@ -72,11 +72,16 @@ export function samplesOf(machine: Machine, symbol: string, count: number, vcpu 
 }
 
 /** The number in the 8 bytes at a symbol. */
-export function told(machine: Machine, symbol: string): number {
+export const told = (machine: Machine, symbol: string): number => watched(machine, symbol)();
+
+/** What reads the number in the 8 bytes at a symbol, again and again. */
+export function watched(machine: Machine, symbol: string): () => number {
   const address = addressOf(machine, symbol);
-  const value = address === null ? null : machine.vm.memory.readU64(address);
-  if (value === null) throw new Error(`the guest has no number ${symbol} in its memory`);
-  return Number(value);
+  return () => {
+    const value = address === null ? null : machine.vm.memory.readU64(address);
+    if (value === null) throw new Error(`the guest has no number ${symbol} in its memory`);
+    return Number(value);
+  };
 }
 
 /** Tells a guest that has not started a number, in the 8 bytes at a symbol. */

@@ -20,11 +20,11 @@ import { getXenVcpuAttr, setXenVcpuAttr } from '../hypervisor/xen/attributes.ts'
 import type { BootOptions } from '../vmm/bootOptions.ts';
 import type { Image } from '../vmm/image.ts';
 import { Machine } from '../vmm/machine.ts';
+import { AtChance, takePage } from './atChance.ts';
 import { distributionOf, type Distribution } from './distribution.ts';
 import type { Experiment, Row } from './experiment.ts';
 import { runToPowerOff, samplesOf, tell, told } from './guestRun.ts';
 import { BUSY, BusyInterrupts, type InterruptLoad } from './interruptLoad.ts';
-import { PagePressure, takePage } from './pagePressure.ts';
 
 /** What would hide the path that is measured: a vCPU that has halted sleeps at once. */
 const PLAIN = { haltPollNs: 0, lapicTimerAdvance: false } as const;
@@ -65,9 +65,14 @@ export interface XenTimerCase {
   /** As the hypervisor counts them: raised by the callback, by the vCPU; and of all, by the shadow. */
   readonly paths: { readonly fast: number; readonly deferred: number; readonly shadowed: number };
   readonly exits: number;
-  /** How often a page was taken, and the timer was read and written back. */
   readonly pagesTaken: number;
-  readonly moves: number;
+  /** How often the timer was read and written back, and how often then an event waited in the shadow. */
+  readonly moves: Moves;
+}
+
+export interface Moves {
+  readonly times: number;
+  readonly held: number;
 }
 
 export interface XenTimerRun {
@@ -131,7 +136,21 @@ export const xenTimer: Experiment<XenTimerComparison> = {
         (['running', 'halted'] as const).map((guest) => {
           const { ticks, paths, exits, pagesTaken, moves, [guest]: samples } = cases[setting];
           const { count, median, p99, max } = distributionOf(samples);
-          return { design, setting, guest, count, median, p99, max, ...ticks, ...paths, exits, pagesTaken, moves };
+          return {
+            design,
+            setting,
+            guest,
+            count,
+            median,
+            p99,
+            max,
+            ...ticks,
+            ...paths,
+            exits,
+            pagesTaken,
+            moves: moves.times,
+            held: moves.held,
+          };
         }),
       ),
     ),
@@ -160,9 +179,11 @@ function sleep(image: Image, costs: CostModel, design: XenTimerDesign, setting: 
   tell(machine, 'own_vector', Number(ownVector));
   if (load) new BusyInterrupts(host, host.cpus[0]!, BUSY);
   const pages = [vm.xen!.sharedInfo.page, vm.vcpus[0]!.xen!.vcpuInfo];
-  const takes = pages.map((page) => () => takePage(vm.memslots, page));
-  const pressure = pagesAway ? new PagePressure(host, host.cpus[ELSEWHERE]!, SEED, PAGE_EVERY, takes) : null;
-  const moved = moves ? moveAgainAndAgain(machine) : 0;
+  const takeOne = (random: Random): void => takePage(vm.memslots, pages[random.below(pages.length)]!);
+  const pressure = pagesAway
+    ? new AtChance('the memory pressure', host, host.cpus[ELSEWHERE]!, { from: 1, to: 2 * PAGE_EVERY }, takeOne)
+    : null;
+  const moved = moves ? moveAgainAndAgain(machine) : { times: 0, held: 0 };
   runToPowerOff(machine, GUEST);
 
   const { timersFast: fast, timersDeferred: deferred, shadowed } = vm.xen!.stat;
@@ -174,22 +195,24 @@ function sleep(image: Image, costs: CostModel, design: XenTimerDesign, setting: 
     ticks: { armed: told(machine, 'armed'), taken: told(machine, 'handled'), lost: told(machine, 'lost') },
     paths: { fast, deferred, shadowed },
     exits: machine.counters.exits,
-    pagesTaken: pressure?.taken ?? 0,
+    pagesTaken: pressure?.times ?? 0,
     moves: moved,
   };
 }
 
-/** Until the machine ends: at a chance moment stops it, reads its timer a while later, and writes the same back. How often. */
-function moveAgainAndAgain(machine: Machine): number {
+/** Until the machine ends: at a chance moment stops it, reads its timer a while later, and writes the same back. */
+function moveAgainAndAgain(machine: Machine): Moves {
   const { host, vm } = machine;
   const [vcpu] = vm.vcpus;
   const random = new Random(SEED);
-  for (let moves = 0; ; moves++) {
+  let held = 0;
+  for (let times = 0; ; times++) {
     const at = vcpu!.cpu.now + 1 + random.below(2 * MOVE_EVERY);
-    if (machine.run({ maxCycles: at }).kind !== 'budget' || machine.pause() !== null) return moves;
+    if (machine.run({ maxCycles: at }).kind !== 'budget' || machine.pause() !== null) return { times, held };
     host.stopAt = vcpu!.cpu.now + 1 + random.below(READ_AFTER);
     while (host.step() === 'progress');
     host.thisCpu = vcpu!.cpu;
+    if (vcpu!.xen!.shadow.pending) held++;
     setXenVcpuAttr(vcpu!, getXenVcpuAttr(vcpu!, 'TIMER'));
     machine.resume();
   }

@@ -37,6 +37,10 @@ describe('README.md', () => {
     expect((await trapline.run('lab', 'lazy-tscdeadline')).out).toContain(block('tsc-deadline writes'));
   });
 
+  it('shows what the ways of an event to a Xen guest take', async () => {
+    expect((await trapline.run('lab', 'xen-evtchn')).out).toContain(block('from the EVTCHNOP_send'));
+  }, 60_000);
+
   it('has a guest that runs', async () => {
     const file = trapline.file('hello.s', block('Says hello and powers off'));
     expect(await trapline.run('run', file, '--quiet')).toEqual({ status: 0, out: 'Hello.\n', err: '' });

@@ -68,8 +68,12 @@ describe('ticks', () => {
   });
 
   it.each(['slow', 'v1', 'v3'] as const)('are not lost when the timer is moved: %s', (design) => {
-    expect(found(design, 'moved').moves).toBeGreaterThan(100);
+    expect(found(design, 'moved').moves.times).toBeGreaterThan(100);
     expect(found(design, 'moved').ticks).toEqual({ armed: SLEEPS, taken: SLEEPS, lost: 0 });
+  });
+
+  it('wait in the shadow at some moves, if the callback has raised them, and no attribute tells of it', () => {
+    for (const design of ['v1', 'v3'] as const) expect(found(design, 'moved').moves.held).toBeGreaterThan(0);
   });
 
   it('are lost in the draft of 2022, which takes one that waits for the vCPU for none', () => {
