@@ -109,7 +109,7 @@ function advance(vcpu: Vcpu): SleepRequest | null {
 /** Guest mode, up to an exit. */
 function runGuest(vcpu: Vcpu): SleepRequest | null {
   let reason = vmxRun(vcpu);
-  while (reason === EXIT.AHEAD && mayGoOn(vcpu)) reason = vmxRun(vcpu);
+  while ((reason === EXIT.AHEAD || reason === EXIT.BUDGET) && mayGoOn(vcpu)) reason = vmxRun(vcpu);
   if (reason === EXIT.AHEAD) return SETTLE;
   if (reason === EXIT.BUDGET) return SLICE;
   return reason === EXIT.SERVED ? vcpu.place.pause : exited(vcpu, reason);
@@ -117,7 +117,7 @@ function runGuest(vcpu: Vcpu): SleepRequest | null {
 
 /** Nobody is behind who would do anything, and the step is not over. */
 const mayGoOn = ({ cpu, vm: { host } }: Vcpu): boolean =>
-  cpu.guestHalt === RUNS && !host.stepIsOver && !host.mustSettle(cpu);
+  cpu.guestHalt === RUNS && cpu.now < host.stopAt && !host.stepIsOver && !host.mustSettle(cpu);
 
 /** The processor has left the guest. */
 function exited({ place, cpu, vm: { host } }: Vcpu, reason: ExitReason): SleepRequest | null {
@@ -160,11 +160,13 @@ function serve(vcpu: Vcpu): SleepRequest | null {
  * its thread has something to do first, and goes on where `place` says when guest mode has been left with SERVED.
  */
 export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
-  const { place } = vcpu;
+  const { place, recurrence, guest } = vcpu;
   account(vcpu);
+  recurrence.begin(reason);
   place.pause = exited(vcpu, reason) ?? serve(vcpu);
   if (place.pause !== null) return false;
   if (place.point === RUN_POINT.LOOP && !entersAgain(vcpu)) return false;
+  guest.recurring = recurrence.end();
   return grant(vcpu);
 }
 
@@ -211,6 +213,7 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
 function vmxRun(vcpu: Vcpu): ExitReason {
   const { cpu, guest, place, vm: { host } } = vcpu; // prettier-ignore
   if (cpu.guestHalt !== RUNS) leaveGuestHalt(vcpu);
+  guest.recurring = 0;
   let reason: ExitReason = EXIT.BUDGET;
   if (grant(vcpu)) {
     reason = guest.run();
@@ -225,7 +228,9 @@ function vmxRun(vcpu: Vcpu): ExitReason {
 }
 
 /** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
-function grant({ cpu, guest, place: { timerEnd }, vm: { host } }: Vcpu): boolean {
+function grant({ cpu, guest, place, hvTimer, vm: { host } }: Vcpu): boolean {
+  // Each entry of an exit that recurs sets the preemption timer anew.
+  const timerEnd = guest.recurring > 0 && hvTimer !== null ? hvTimer.earliest : place.timerEnd;
   const horizon = host.horizon(cpu);
   const end = Math.min(cpu.events.next, timerEnd, horizon + host.quantum, host.stopAt, cpu.now + STEP_UNITS);
   if (end <= cpu.now) return false;
@@ -234,8 +239,10 @@ function grant({ cpu, guest, place: { timerEnd }, vm: { host } }: Vcpu): boolean
   return true;
 }
 
-/** The time that the guest has used since it was entered. */
-function account({ cpu, guest, vm: { host } }: Vcpu): void {
-  cpu.now += guest.used;
-  host.stepUnits += guest.used;
+/** The time that the guest has used since it was entered, and the exits that recurred in it. */
+function account({ cpu, guest, recurrence, vm: { host } }: Vcpu): void {
+  const { recurred, used } = guest;
+  if (recurred > 0) recurrence.account(recurred, cpu.now + guest.recurredAt);
+  cpu.now += used;
+  host.stepUnits += used;
 }

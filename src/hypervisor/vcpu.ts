@@ -23,6 +23,7 @@ import { EXCEPTION_BITMAP } from './exits/exception.ts';
 import { Lapic } from './lapic/lapic.ts';
 import { VcpuPv } from './pv/vcpuPv.ts';
 import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
+import { Recurrence } from './recurrence.ts';
 import { KVM_REQ, Requests } from './requests.ts';
 import { RunPlace } from './runPoint.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
@@ -162,6 +163,7 @@ export class Vcpu implements LapicOwner {
   userspaceAnswer = 0n;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
+  readonly recurrence: Recurrence;
   /** Where its thread stands while it has given up its CPU. */
   readonly place = new RunPlace();
   /** Where its physical CPU stood when the guest was left last. */
@@ -180,6 +182,7 @@ export class Vcpu implements LapicOwner {
     this.cpuidAsker = asker(id, guest.state);
     this.probes = vm.probes;
     this.cpu = cpu;
+    this.recurrence = new Recurrence(this);
     this.load = new VcpuLoad(this);
     this.load.created(cpu);
     this.features = vm.lapicFeatures;

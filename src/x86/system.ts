@@ -3,8 +3,8 @@
 
 import { i32, i64 } from '../wasm/expr.ts';
 import { CR4, PROCESSOR_CONTROLS, RFLAGS } from './names/registers.ts';
-import { row, type InstructionExit, type RowOptions } from './row.ts';
-import { dst, RAX, RCX, RDX, type Semantics } from './semantics.ts';
+import { row, type Answer, type InstructionExit, type RowOptions } from './row.ts';
+import { dst, RAX, RBX, RCX, RDX, type Semantics } from './semantics.ts';
 
 /** Privileged microcode that ends its block. */
 const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
@@ -13,6 +13,8 @@ const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
   microcode,
   ...(exits && { exits }),
 });
+const NO_ANSWER: Answer = { from: [], to: [] };
+const CPUID_ANSWER: Answer = { from: [RAX, RCX], to: [RAX, RBX, RCX, RDX] };
 /** Outside 64-bit mode the operand size tells how many bits of the base are loaded. */
 const table = (microcode: string): RowOptions => ({
   access: 'r',
@@ -168,13 +170,13 @@ export const SYSTEM = [
   row('0F 05',           'syscall',   '',       { endsBlock: true, cpuid: 'SYSCALL', written: 'oszapcditrvx', microcode: 'syscall' }),
   row('0F 06',           'clts',      '',       ring0('clts', 'CR_ACCESS')),
   row('0F 07',           'sysret',    '',       { ...ring0('sysret'), size: 'y', cpuid: 'SYSCALL', written: 'oszapcditrvx' }),
-  row('0F 08',           'invd',      '',       ring0('invd', 'INVD')),
-  row('0F 09',           'wbinvd',    '',       ring0('wbinvd', 'WBINVD')),
+  row('0F 08',           'invd',      '',       { ...ring0('invd', 'INVD'), answer: NO_ANSWER }),
+  row('0F 09',           'wbinvd',    '',       { ...ring0('wbinvd', 'WBINVD'), answer: NO_ANSWER }),
   row('F3 0F 09',        'wbnoinvd',  '',       { ...ring0('wbinvd', 'WBINVD'), cpuid: 'WBNOINVD', without: 'wbinvd' }),
   row('0F 0B',           'ud2',       '',       invalid),
-  row('0F 20 /r',        'mov',       'Rn,Cn',  { ...ring0('movFromCr', 'CR_ACCESS'), ignoresMod: true }),
+  row('0F 20 /r',        'mov',       'Rn,Cn',  { ...ring0('movFromCr', 'CR_ACCESS'), ignoresMod: true, answer: { from: [], to: ['operand'] } }),
   row('0F 21 /r',        'mov',       'Rn,Dn',  { ...ring0('movFromDr', 'DR_ACCESS'), ignoresMod: true }),
-  row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true }),
+  row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true, answer: { from: ['operand'], to: [] } }),
   row('0F 23 /r',        'mov',       'Dn,Rn',  { ...ring0('movToDr', 'DR_ACCESS'), ignoresMod: true }),
   row('0F 30',           'wrmsr',     '',       ring0('wrmsr', 'MSR_WRITE')),
   row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC', semantics: readTsc, microcode: 'rdtsc' }),
@@ -185,7 +187,7 @@ export const SYSTEM = [
   row('NP 0F 37',        'getsec',    '',       { endsBlock: true, cpuid: 'SMX' }),
   row('NP 0F 78 /r',     'vmread',    'En,Gn',  { ...vmx, access: 'w' }),
   row('NP 0F 79 /r',     'vmwrite',   'Gn,En',  { ...vmx, access: 'r' }),
-  row('0F A2',           'cpuid',     '',       { endsBlock: true, exits: 'CPUID', microcode: 'cpuid' }),
+  row('0F A2',           'cpuid',     '',       { endsBlock: true, exits: 'CPUID', answer: CPUID_ANSWER, microcode: 'cpuid' }),
   row('0F AA',           'rsm',       '',       { endsBlock: true, exits: 'RSM', microcode: 'rsm' }),
   row('F3 0F AE /0',     'rdfsbase',  'Ry',     { ...base, access: 'w', microcode: 'rdfsbase' }),
   row('F3 0F AE /1',     'rdgsbase',  'Ry',     { ...base, access: 'w', microcode: 'rdgsbase' }),
