@@ -79,11 +79,11 @@ export class Recurrence {
   }
 }
 
-/** Nothing waits that an exit, an entry or what lies between them would do something about. */
-function isQuiet(vcpu: Vcpu): boolean {
-  const { lapic: { timer }, guest: { controls } } = vcpu; // prettier-ignore
-  if (vcpu.probes.active || vcpu.requests.pending || vcpu.cpu.needResched || vcpu.signalPending) return false;
-  if (vcpu.apicv !== null || vcpu.directTimer !== null || vcpu.xen !== null) return false;
-  if (timer.hasPendingTimer() || timer.expiredTscdeadline !== 0n || timer.lazy.stale) return false;
-  return !vcpu.pv.eoi.pending && !controls.interruptWindow && !controls.nmiWindow;
+/**
+ * Nobody listens, and nothing waits that an exit, an entry or what lies between them would do something about. What would keep
+ * the vCPU from being entered again, or the processor from going on in generated code, need not be asked for.
+ */
+function isQuiet({ probes, requests, xen, directTimer, pv, lapic: { timer } }: Vcpu): boolean {
+  if (probes.active || requests.pending || xen !== null || directTimer !== null) return false;
+  return !pv.eoi.pending && !timer.hasPendingTimer() && timer.expiredTscdeadline === 0n && !timer.lazy.stale;
 }

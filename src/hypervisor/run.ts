@@ -36,12 +36,7 @@ import { completeXenHypercall } from './xen/hypercall.ts';
  */
 export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<UserspaceExit> {
   const { place } = vcpu;
-  if (from === RUN_POINT.START) {
-    vcpu.load.load();
-    if (vcpu.probes.active) traceCompletion(vcpu);
-    if (vcpu.xen !== null) completeXenHypercall(vcpu);
-    vcpu.userspace = null;
-  }
+  if (from === RUN_POINT.START) start(vcpu);
   for (;;) {
     // A generator for each entry would be the dearest part of an exit: there is one only for a vCPU that has to wait.
     let entered = from >= RUN_POINT.GUEST;
@@ -69,6 +64,14 @@ export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<Us
       yield RESCHED;
     }
   }
+}
+
+/** KVM_RUN begins: what the last one returned with was served. */
+function start(vcpu: Vcpu): void {
+  vcpu.load.load();
+  if (vcpu.probes.active) traceCompletion(vcpu);
+  if (vcpu.xen !== null) completeXenHypercall(vcpu);
+  vcpu.userspace = null;
 }
 
 const isRunning = (vcpu: Vcpu): boolean => vcpu.mpState === 'runnable' && !vcpu.pv.asyncPf.halted;
@@ -173,13 +176,33 @@ export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
 /** The outer loop from a handler's end to the next entry, as far as it is one without a wait. */
 function entersAgain(vcpu: Vcpu): boolean {
   const { place } = vcpu;
-  if (place.disposition === TO_USERSPACE) return false;
   // Before anything is done that the outer loop would do again.
-  if (mustReturn(vcpu) || vcpu.cpu.needResched || !isRunning(vcpu) || vcpu.awaitsPage !== NO_PAGE) return false;
-  betweenEntries(vcpu);
+  if (!isRunning(vcpu) || vcpu.awaitsPage !== NO_PAGE) return false;
+  if (place.disposition === TO_USERSPACE) {
+    if (!returnsAtOnce(vcpu)) return false;
+  } else {
+    if (mustReturn(vcpu) || vcpu.cpu.needResched) return false;
+    betweenEntries(vcpu);
+  }
   vcpu.atInstructionBoundary = false;
   place.disposition = enterGuest(vcpu);
   return place.point === RUN_POINT.GUEST;
+}
+
+/** KVM_RUN returns and is called again, where userspace serves the access with nobody before it. False: not here, or never. */
+function returnsAtOnce(vcpu: Vcpu): boolean {
+  const { userspace, place, cpu, vm: { host } } = vcpu; // prettier-ignore
+  if (vcpu.serveAccess === null || userspace === null || vcpu.directTimer !== null) return false;
+  if (userspace.reason !== 'IO' && userspace.reason !== 'MMIO') return false;
+  if (cpu.now + cpu.costOf(COST.userspaceReturn) > host.horizon(cpu)) return false;
+  leaveToUserspace(vcpu);
+  if (vcpu.serveAccess(userspace)) {
+    start(vcpu);
+    return true;
+  }
+  // The machine has ended, and its threads with it.
+  place.pause = SLICE;
+  return false;
 }
 
 /** The rest of a page fault, which may sleep: the page is there when the guest tries again. */

@@ -157,6 +157,8 @@ export class Vcpu implements LapicOwner {
   thread: Thread | null = null;
   /** signal_pending(current): KVM_RUN returns with INTR as soon as no instruction stands half way. */
   signalPending: Cell<boolean> = false;
+  /** Userspace's service of an access within the vCPU's run; false: the machine has ended. Null: it wants KVM_RUN to return. */
+  serveAccess: ((exit: UserspaceExit) => boolean) | null = null;
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
   /** What userspace answered to it (the data page of struct kvm_run). */

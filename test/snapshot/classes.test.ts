@@ -41,6 +41,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'Thread.preemptNotifiers': 'registered again by the vCPU that is loaded',
   'TimerAdvance.cycles': 'follows from the nanoseconds',
   'Vcpu.action': 'for the trace of one exit',
+  'Vcpu.serveAccess': "the machine's",
   'Vcpu.thread': 'made anew',
   'VirtualApic.postedInterrupts': 'set once',
   'Vm.lapics': 'made with the vCPUs',

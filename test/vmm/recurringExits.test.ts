@@ -3,6 +3,7 @@
 
 import fc from 'fast-check';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Probes } from '../../src/trace/probes.ts';
 import type { Image } from '../../src/vmm/image.ts';
 import type { BootOptions } from '../../src/vmm/bootOptions.ts';
 import { Machine } from '../../src/vmm/machine.ts';
@@ -19,6 +20,8 @@ const BODIES = [
   'movq %cr8, %rax',
   'movl $2, %eax; movq %rax, %cr8',
   'movl $0x4d0, %edx; inb %dx, %al',
+  'movl $0x1234, %edx; inl %dx, %eax',
+  'movl $0x3fd, %edx; inb %dx, %al',
   'movl $0x4d0, %edx; inb %dx, %al; outb %al, %dx',
   'xorl %eax, %eax; cpuid; rdtsc; addq %rax, sum(%rip)',
   'movl $0x1000, %ecx; 3: decl %ecx; jnz 3b; wbinvd',
@@ -127,6 +130,26 @@ describe('exits that recur', () => {
     const recurred = account.mock.calls.reduce((sum, [times]) => sum + times, 0);
     expect(recurred).toBeGreaterThan(4000);
     expect(stood[0]!.exits).toBeGreaterThan(5000);
+  });
+
+  it('are told one by one to whoever listens', async () => {
+    const image = await imageOf(
+      guest(
+        [
+          [0, 100],
+          [2, 100],
+          [6, 100],
+        ],
+        40_000,
+        false,
+      ),
+    );
+    const probes = new Probes();
+    let heard = 0;
+    probes.subscribe((name) => void (heard += name === 'kvm_exit' ? 1 : 0));
+    const { stood } = end(image, { probes });
+    expect(heard).toBe(stood[0]!.exits);
+    expect(stood).toEqual(end(image, {}).stood);
   });
 
   it('cannot be told from exits that are served', async () => {

@@ -33,7 +33,8 @@ export function handleIo(vcpu: Vcpu): Disposition {
   return CONTINUE;
 }
 
-const countIoExits: CountMore = ({ stat }, times) => void (stat.ioExits += times);
+/** For exits that recur. */
+export const countIoExits: CountMore = ({ stat }, times) => void (stat.ioExits += times);
 
 function tracePio({ id, probes, cpu }: Vcpu, port: number, size: number, value: number, write: boolean): void {
   probes.fire('kvm_pio', { vcpu: id, write, port, size, count: 1, value }, cpu.now);
