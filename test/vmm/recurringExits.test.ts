@@ -85,7 +85,8 @@ eoi:    .skip   1024
 function standing({ counters, vm }: Machine) {
   const { byReason, charged, exits } = counters;
   const vcpus = vm.vcpus.map(({ stat, leftGuestAt, cpu }) => [stat.ioExits, leftGuestAt, cpu.now]);
-  return { exits, byReason: [...byReason], charged: [...charged], vcpus };
+  const asked = vm.diagnostics.list.map(({ what, index, count }) => [what, index, count]);
+  return { exits, byReason: [...byReason], charged: [...charged], vcpus, asked };
 }
 
 /** Interrupts of a host's first CPU that mean nothing, every so many cycles. */

@@ -92,6 +92,9 @@ export class HandlerBackEnd implements BackEnd {
       else this.#fn.store(bytes, this.#slotAddress(register.slot), held);
     });
   }
+  registerNumber(slot: number): Expr<'i32'> {
+    return this.#u16(SLOT_OFFSETS[slot]!);
+  }
   immediate(): Expr<'i64'> {
     return load('i64', 8, this.#record, RECORD.imm);
   }
