@@ -52,7 +52,6 @@ export class Breakpoints {
     const { views, base } = this.#state;
     const dr7 = this.#state.low(DR7_AT);
     this.executing = this.watching = false;
-    // Guests without breakpoints write DR7 at each switch of tasks and each #DB.
     if ((dr7 & ENABLES) === 0) {
       this.#enabled.fill(0);
       return false;

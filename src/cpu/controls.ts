@@ -1,6 +1,7 @@
 // VM-execution controls: what a guest does that makes the CPU exit (SDM vol. 3, 24.6). The hypervisor owns and sets them;
 // microcode and event delivery ask them. Nothing here acts.
 
+import { MSR } from '../x86/names/msrs.ts';
 import { PROCESSOR_CONTROLS } from '../x86/names/registers.ts';
 import type { SavedFields } from './savedFields.ts';
 import type { VirtualApic } from './virtualApic.ts';
@@ -10,6 +11,9 @@ export interface OwnedBits {
   mask: bigint;
   shadow: bigint;
 }
+
+/** MSRs that generated code writes by itself (x86/system.ts). */
+const SWITCHED_BASES = [MSR.FS_BASE, MSR.KERNEL_GS_BASE];
 
 const LOW_LAST = 0x1fff;
 const HIGH_FIRST = 0xc0000000;
@@ -88,6 +92,8 @@ export class Controls {
 
   readonly #msrRead = new MsrBitmap();
   readonly #msrWrite = new MsrBitmap();
+  /** Whether one of SWITCHED_BASES exits. */
+  #baseWritesExit = true;
   readonly #io = new Uint8Array(0x10000 / 8).fill(0xff);
 
   /** Controls of a CPU that has no hypervisor: nothing exits. */
@@ -98,6 +104,7 @@ export class Controls {
     controls.invdExiting = controls.wbinvdExiting = controls.cr8LoadExiting = controls.cr8StoreExiting = false;
     controls.#msrRead.fill(false);
     controls.#msrWrite.fill(false);
+    controls.#baseWritesExit = false;
     controls.#io.fill(0);
     return controls;
   }
@@ -115,6 +122,11 @@ export class Controls {
   #setMsr(index: number, direction: MsrDirection, exits: boolean): void {
     if (direction !== 'write') this.#msrRead.set(index, exits);
     if (direction !== 'read') this.#msrWrite.set(index, exits);
+    this.#noteBases();
+  }
+
+  #noteBases(): void {
+    this.#baseWritesExit = SWITCHED_BASES.some((base) => this.#msrWrite.exits(base));
   }
 
   msrReadExits(index: number): boolean {
@@ -144,6 +156,8 @@ export class Controls {
   get processorControls(): number {
     return (
       (this.interruptWindow ? PROCESSOR_CONTROLS.INTERRUPT_WINDOW : 0) |
+      (this.#baseWritesExit ? PROCESSOR_CONTROLS.BASE_WRITES_EXITING : 0) |
+      (this.movDrExiting ? PROCESSOR_CONTROLS.MOV_DR_EXITING : 0) |
       (this.rdtscExiting ? PROCESSOR_CONTROLS.RDTSC_EXITING : 0) |
       (this.pauseExiting ? PROCESSOR_CONTROLS.PAUSE_EXITING : 0)
     );
@@ -167,6 +181,7 @@ export class Controls {
     fields.part('cr4').own(this.cr4, 'mask', 'shadow');
     this.#msrRead.transfer(fields.part('msrRead'));
     this.#msrWrite.transfer(fields.part('msrWrite'));
+    this.#noteBases();
     fields.elements('io', this.#io);
   }
 }

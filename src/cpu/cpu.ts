@@ -64,6 +64,10 @@ export class Cpu implements Runnable, MemoryContext {
   used = 0;
   /** Serves exits in place (code/calls.ts); null: each ends `run`. */
   serveExit: ((reason: ExitReason) => boolean) | null = null;
+  recurring = 0;
+  /** How often an exit recurred since the last `grant`, and the units used when the last of them happened. */
+  recurred = 0;
+  recurredAt = 0;
   /** Why `run` last returned STOPPED. */
   stopped: Stopped | null = null;
   /** The record under execution, while a slow path or microcode runs. */
@@ -135,6 +139,7 @@ export class Cpu implements Runnable, MemoryContext {
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
     this.mmu.fragments.resetReplay();
     state.vectoringEvent = 0;
+    state.recurCount = 0;
     state.processorControls = this.controls.processorControls;
     const { virtualApic } = this.controls;
     if (virtualApic !== null) virtualizePpr(state, virtualApic);
@@ -146,7 +151,7 @@ export class Cpu implements Runnable, MemoryContext {
    */
   run(): ExitReason {
     const reason = this.guestMode.run();
-    if (reason === EXIT.SERVED) this.used = 0;
+    if (reason === EXIT.SERVED) this.used = this.recurred = 0;
     else this.leave(reason);
     return reason;
   }
@@ -155,6 +160,8 @@ export class Cpu implements Runnable, MemoryContext {
   leave(reason: ExitReason): void {
     const { state } = this;
     this.used = this.#granted - state.budget;
+    this.recurred = state.recurCount;
+    this.recurredAt = this.#granted - state.recurLast - 1;
     addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -state.budget);
     state.exitReason = reason;
   }

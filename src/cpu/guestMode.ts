@@ -219,6 +219,7 @@ export class GuestMode {
   #run(record: number): Step {
     const { state } = this.#cpu;
     this.#fetch.enterPage();
+    this.calls.enter();
     this.#engine(record);
     try {
       return this.#left();

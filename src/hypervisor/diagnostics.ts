@@ -34,12 +34,18 @@ export class Diagnostics {
   readonly #found: Diagnostic[] = [];
   readonly #known = new Map<AskedFor, Map<number, Diagnostic>>();
 
-  /** Counts one vain request. */
-  note(what: AskedFor, index: number, answer: string, vcpu: { id: number; guest: { state: { rip: bigint } } }): void {
+  /** Counts a vain request, or several. */
+  note(
+    what: AskedFor,
+    index: number,
+    answer: string,
+    vcpu: { id: number; guest: { state: { rip: bigint } } },
+    times = 1,
+  ): void {
     const known = this.#known.get(what)?.get(index);
-    if (known !== undefined) known.count++;
+    if (known !== undefined) known.count += times;
     else if (this.#found.length < MOST)
-      this.#add({ what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: 1 });
+      this.#add({ what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: times });
   }
 
   #add(diagnostic: Diagnostic): void {

@@ -22,6 +22,14 @@ export interface GuestCpu {
    * guest goes on. False: `run` returns SERVED. Null: each exit ends `run`.
    */
   serveExit: ((reason: ExitReason) => boolean) | null;
+  /**
+   * Set by `serveExit` before each `grant`: the units that the round trip of the exit took, if it may recur (the processor then
+   * answers the same again by itself, and uses as many units for each); else 0.
+   */
+  recurring: number;
+  /** How often it did since the last `grant`, and the units used when the last of these exits happened. */
+  readonly recurred: number;
+  readonly recurredAt: number;
   readonly controls: Controls;
   /** What guest code reaches of the physical CPU, where the MSR bitmaps let it; a write of it ends the run with BUDGET. */
   physicalMsrs: PhysicalMsrs | null;

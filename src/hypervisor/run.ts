@@ -36,12 +36,7 @@ import { completeXenHypercall } from './xen/hypercall.ts';
  */
 export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<UserspaceExit> {
   const { place } = vcpu;
-  if (from === RUN_POINT.START) {
-    vcpu.load.load();
-    if (vcpu.probes.active) traceCompletion(vcpu);
-    if (vcpu.xen !== null) completeXenHypercall(vcpu);
-    vcpu.userspace = null;
-  }
+  if (from === RUN_POINT.START) start(vcpu);
   for (;;) {
     // A generator for each entry would be the dearest part of an exit: there is one only for a vCPU that has to wait.
     let entered = from >= RUN_POINT.GUEST;
@@ -69,6 +64,14 @@ export function* vcpuRun(vcpu: Vcpu, from: RunPoint = RUN_POINT.START): Sleep<Us
       yield RESCHED;
     }
   }
+}
+
+/** KVM_RUN begins: what the last one returned with was served. */
+function start(vcpu: Vcpu): void {
+  vcpu.load.load();
+  if (vcpu.probes.active) traceCompletion(vcpu);
+  if (vcpu.xen !== null) completeXenHypercall(vcpu);
+  vcpu.userspace = null;
 }
 
 const isRunning = (vcpu: Vcpu): boolean => vcpu.mpState === 'runnable' && !vcpu.pv.asyncPf.halted;
@@ -109,7 +112,7 @@ function advance(vcpu: Vcpu): SleepRequest | null {
 /** Guest mode, up to an exit. */
 function runGuest(vcpu: Vcpu): SleepRequest | null {
   let reason = vmxRun(vcpu);
-  while (reason === EXIT.AHEAD && mayGoOn(vcpu)) reason = vmxRun(vcpu);
+  while ((reason === EXIT.AHEAD || reason === EXIT.BUDGET) && mayGoOn(vcpu)) reason = vmxRun(vcpu);
   if (reason === EXIT.AHEAD) return SETTLE;
   if (reason === EXIT.BUDGET) return SLICE;
   return reason === EXIT.SERVED ? vcpu.place.pause : exited(vcpu, reason);
@@ -117,7 +120,7 @@ function runGuest(vcpu: Vcpu): SleepRequest | null {
 
 /** Nobody is behind who would do anything, and the step is not over. */
 const mayGoOn = ({ cpu, vm: { host } }: Vcpu): boolean =>
-  cpu.guestHalt === RUNS && !host.stepIsOver && !host.mustSettle(cpu);
+  cpu.guestHalt === RUNS && cpu.now < host.stopAt && !host.stepIsOver && !host.mustSettle(cpu);
 
 /** The processor has left the guest. */
 function exited({ place, cpu, vm: { host } }: Vcpu, reason: ExitReason): SleepRequest | null {
@@ -160,24 +163,46 @@ function serve(vcpu: Vcpu): SleepRequest | null {
  * its thread has something to do first, and goes on where `place` says when guest mode has been left with SERVED.
  */
 export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
-  const { place } = vcpu;
+  const { place, recurrence, guest } = vcpu;
   account(vcpu);
+  recurrence.begin(reason);
   place.pause = exited(vcpu, reason) ?? serve(vcpu);
   if (place.pause !== null) return false;
   if (place.point === RUN_POINT.LOOP && !entersAgain(vcpu)) return false;
+  guest.recurring = recurrence.end();
   return grant(vcpu);
 }
 
 /** The outer loop from a handler's end to the next entry, as far as it is one without a wait. */
 function entersAgain(vcpu: Vcpu): boolean {
   const { place } = vcpu;
-  if (place.disposition === TO_USERSPACE) return false;
   // Before anything is done that the outer loop would do again.
-  if (mustReturn(vcpu) || vcpu.cpu.needResched || !isRunning(vcpu) || vcpu.awaitsPage !== NO_PAGE) return false;
-  betweenEntries(vcpu);
+  if (!isRunning(vcpu) || vcpu.awaitsPage !== NO_PAGE) return false;
+  if (place.disposition === TO_USERSPACE) {
+    if (!returnsAtOnce(vcpu)) return false;
+  } else {
+    if (mustReturn(vcpu) || vcpu.cpu.needResched) return false;
+    betweenEntries(vcpu);
+  }
   vcpu.atInstructionBoundary = false;
   place.disposition = enterGuest(vcpu);
   return place.point === RUN_POINT.GUEST;
+}
+
+/** KVM_RUN returns and is called again, where userspace serves the access with nobody before it. False: not here, or never. */
+function returnsAtOnce(vcpu: Vcpu): boolean {
+  const { userspace, place, cpu, vm: { host } } = vcpu; // prettier-ignore
+  if (vcpu.serveAccess === null || userspace === null || vcpu.directTimer !== null) return false;
+  if (userspace.reason !== 'IO' && userspace.reason !== 'MMIO') return false;
+  if (cpu.now + cpu.costOf(COST.userspaceReturn) > host.horizon(cpu)) return false;
+  leaveToUserspace(vcpu);
+  if (vcpu.serveAccess(userspace)) {
+    start(vcpu);
+    return true;
+  }
+  // The machine has ended, and its threads with it.
+  place.pause = SLICE;
+  return false;
 }
 
 /** The rest of a page fault, which may sleep: the page is there when the guest tries again. */
@@ -211,6 +236,7 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
 function vmxRun(vcpu: Vcpu): ExitReason {
   const { cpu, guest, place, vm: { host } } = vcpu; // prettier-ignore
   if (cpu.guestHalt !== RUNS) leaveGuestHalt(vcpu);
+  guest.recurring = 0;
   let reason: ExitReason = EXIT.BUDGET;
   if (grant(vcpu)) {
     reason = guest.run();
@@ -225,7 +251,9 @@ function vmxRun(vcpu: Vcpu): ExitReason {
 }
 
 /** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
-function grant({ cpu, guest, place: { timerEnd }, vm: { host } }: Vcpu): boolean {
+function grant({ cpu, guest, place, hvTimer, vm: { host } }: Vcpu): boolean {
+  // Each entry of an exit that recurs sets the preemption timer anew.
+  const timerEnd = guest.recurring > 0 && hvTimer !== null ? hvTimer.earliest : place.timerEnd;
   const horizon = host.horizon(cpu);
   const end = Math.min(cpu.events.next, timerEnd, horizon + host.quantum, host.stopAt, cpu.now + STEP_UNITS);
   if (end <= cpu.now) return false;
@@ -234,8 +262,10 @@ function grant({ cpu, guest, place: { timerEnd }, vm: { host } }: Vcpu): boolean
   return true;
 }
 
-/** The time that the guest has used since it was entered. */
-function account({ cpu, guest, vm: { host } }: Vcpu): void {
-  cpu.now += guest.used;
-  host.stepUnits += guest.used;
+/** The time that the guest has used since it was entered, and the exits that recurred in it. */
+function account({ cpu, guest, recurrence, vm: { host } }: Vcpu): void {
+  const { recurred, used } = guest;
+  if (recurred > 0) recurrence.account(recurred, cpu.now + guest.recurredAt);
+  cpu.now += used;
+  host.stepUnits += used;
 }

@@ -23,6 +23,7 @@ import { EXCEPTION_BITMAP } from './exits/exception.ts';
 import { Lapic } from './lapic/lapic.ts';
 import { VcpuPv } from './pv/vcpuPv.ts';
 import type { DirectDeadline, LapicFeatures, LapicOwner, MpState } from './lapic/owner.ts';
+import { Recurrence } from './recurrence.ts';
 import { KVM_REQ, Requests } from './requests.ts';
 import { RunPlace } from './runPoint.ts';
 import { resetVcpu, startAtSipi } from './reset.ts';
@@ -157,12 +158,15 @@ export class Vcpu implements LapicOwner {
   thread: Thread | null = null;
   /** signal_pending(current): KVM_RUN returns with INTR as soon as no instruction stands half way. */
   signalPending: Cell<boolean> = false;
+  /** Userspace's service of an access within the vCPU's run; false: the machine has ended. Null: it wants KVM_RUN to return. */
+  serveAccess: ((exit: UserspaceExit) => boolean) | null = null;
   /** Why KVM_RUN returns to userspace (struct kvm_run); null while it does not. */
   userspace: UserspaceExit | null = null;
   /** What userspace answered to it (the data page of struct kvm_run). */
   userspaceAnswer = 0n;
   /** What the last exit handler did, for a person; filled only while probes are active. */
   action = '';
+  readonly recurrence: Recurrence;
   /** Where its thread stands while it has given up its CPU. */
   readonly place = new RunPlace();
   /** Where its physical CPU stood when the guest was left last. */
@@ -181,6 +185,7 @@ export class Vcpu implements LapicOwner {
     this.cpuidAsker = asker(id, guest.state);
     this.probes = vm.probes;
     this.cpu = cpu;
+    this.recurrence = new Recurrence(this);
     this.load = new VcpuLoad(this);
     this.load.created(cpu);
     this.features = vm.lapicFeatures;

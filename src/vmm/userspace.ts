@@ -2,7 +2,10 @@
 // by the buses; when the machine ends, by the devices.
 
 import type { TripleFault } from '../cpu/exit.ts';
+import { ioAccess } from '../cpu/vmexit.ts';
+import { countIoExits } from '../hypervisor/exits/io.ts';
 import { KVM_EXIT } from '../hypervisor/names.ts';
+import type { CountMore } from '../hypervisor/recurrence.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
 import { RUN_POINT, type RunPoint } from '../hypervisor/runPoint.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
@@ -47,11 +50,16 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
       }
     }
     if (exit.reason === 'INTR') yield* waitWhilePaused(userspace, vcpu);
-    userspace.active = vcpu;
     serve(userspace, vcpu, exit);
-    userspace.active = null;
     from = RUN_POINT.START;
   }
+}
+
+/** The same for an access whose vCPU has nobody before it in time, within its run. False: the machine has ended. */
+export function serveAccess(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): boolean {
+  if (vcpu.probes.active) traceReturn(vcpu, exit);
+  serve(userspace, vcpu, exit);
+  return userspace.result === null;
 }
 
 function traceReturn({ id, probes, cpu }: Vcpu, { reason }: UserspaceExit): void {
@@ -74,6 +82,17 @@ function tripleFault({ guest }: Vcpu): TripleFault {
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
 function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
+  userspace.active = vcpu;
+  answer(userspace, vcpu, exit);
+  userspace.active = null;
+}
+
+const countUnclaimed: CountMore = (vcpu, times) => {
+  countIoExits(vcpu, times);
+  vcpu.vm.diagnostics.note('port-in', ioAccess(vcpu.guest.state).port, 'all ones', vcpu, times);
+};
+
+function answer(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
   const { diagnostics } = vcpu.vm;
   switch (exit.reason) {
     case 'IO':
@@ -84,6 +103,8 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
       } else {
         const { value, unclaimed } = userspace.ports.read(exit.port, exit.size);
         if (unclaimed) diagnostics.note('port-in', exit.port, 'all ones', vcpu);
+        if (userspace.ports.isSteady(exit.port, exit.size))
+          vcpu.recurrence.allow(unclaimed ? countUnclaimed : countIoExits);
         vcpu.complete(value);
       }
       return;

@@ -9,7 +9,7 @@ import { serveExit } from '../hypervisor/run.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import type { Vm } from '../hypervisor/vm.ts';
 import type { Placement } from './topology.ts';
-import { vcpuThread, type Userspace } from './userspace.ts';
+import { serveAccess, vcpuThread, type Userspace } from './userspace.ts';
 
 /** How far apart a seed lets vCPUs start, in cycles. */
 const START_SPREAD = 10_000;
@@ -36,7 +36,10 @@ export class VcpuThreads {
     this.#vm = vm;
     this.#places = places;
     if (!inPlace) return;
-    for (const vcpu of vm.vcpus) vcpu.guest.serveExit = (reason) => serveExit(vcpu, reason);
+    for (const vcpu of vm.vcpus) {
+      vcpu.guest.serveExit = (reason) => serveExit(vcpu, reason);
+      vcpu.serveAccess = (exit) => serveAccess(userspace, vcpu, exit);
+    }
   }
 
   /** Spawns them. A seed other than 0 lets them begin at different times. */

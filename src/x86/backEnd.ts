@@ -19,7 +19,16 @@ export type Place =
   | { readonly kind: 'immediate'; readonly value?: bigint };
 
 /** `processorControls`: PROCESSOR_CONTROLS. */
-export type StateField = 'tscAux' | 'cr4' | 'cpl' | 'rvi' | 'kernelGsBase' | 'gsBase' | 'processorControls';
+export type StateField =
+  | 'tscAux'
+  | 'cr4'
+  | 'cpl'
+  | 'rvi'
+  | 'fsBase'
+  | 'gsBase'
+  | 'kernelGsBase'
+  | 'dr7'
+  | 'processorControls';
 
 export type FaultName = 'de' | 'br' | 'ud' | 'gp';
 
@@ -36,6 +45,8 @@ export interface BackEnd {
   register(register: Register, width: Width): Expr<Int>;
   /** Held until the instruction commits. 32 bits zero the upper half, 8 and 16 keep it. */
   setRegister(register: Register, width: Width, value: Expr<Int>): void;
+  /** The number of a register that is no general one, by its slot. */
+  registerNumber(slot: number): Expr<'i32'>;
   /** The immediate, extended to 64 bits as the instruction uses it. */
   immediate(): Expr<'i64'>;
   /** The second immediate of ENTER and the like. */

@@ -38,6 +38,15 @@ export type InstructionExit =
   | 'XSAVES'
   | 'XSETBV';
 
+/** A general register by number, or the one that an operand names. */
+export type AnswerRegister = number | 'operand';
+
+/** What an exit is about: the registers that tell what is asked, and those that get the answer. */
+export interface Answer {
+  readonly from: readonly AnswerRegister[];
+  readonly to: readonly AnswerRegister[];
+}
+
 export interface RowOptions {
   /** How the operands are used, first ones first: 'rw', 'w r', 'rw rw' (see parseOperands). */
   readonly access?: string;
@@ -60,6 +69,8 @@ export interface RowOptions {
   /** Privileged: #GP(0) outside ring 0. */
   readonly cpl0?: boolean;
   readonly exits?: InstructionExit;
+  /** Its exit may recur (cpu/code/recurrence.ts). It ends its block. */
+  readonly answer?: Answer;
   /** Sees the TSC or a timer: may not run ahead of other CPUs (design: `ahead`). */
   readonly observesTime?: boolean;
   /** Nothing decoded after it may be run before it has been executed: branches, and whatever changes how code runs. */

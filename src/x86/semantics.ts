@@ -111,6 +111,12 @@ export class Op<T extends Int> {
       else this.#backEnd.store(this.#address(position), this.width / 8, this.#segment(position), value);
     }
   }
+  /** The number of an operand that is a register, but no general one. */
+  number(position: number): Expr<'i32'> {
+    const place = this.#places[position]!;
+    if (place.kind !== 'register' || !('slot' in place.register)) throw new Error('only a register has a number');
+    return this.#backEnd.registerNumber(place.register.slot);
+  }
   /** The immediate, sign-extended to 64 bits. */
   immediate(): Expr<'i64'> {
     return this.#backEnd.immediate();

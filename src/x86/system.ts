@@ -1,10 +1,11 @@
 // Rows of system instructions: control, debug and model-specific registers, descriptor tables, system calls, processor and
 // cache control, virtualisation, time. Nearly all are microcode.
 
-import { i32, i64 } from '../wasm/expr.ts';
-import { CR4, PROCESSOR_CONTROLS, RFLAGS } from './names/registers.ts';
-import { row, type InstructionExit, type RowOptions } from './row.ts';
-import { dst, RAX, RCX, RDX, type Semantics } from './semantics.ts';
+import { i32, i64, select } from '../wasm/expr.ts';
+import { MSR } from './names/msrs.ts';
+import { CR4, DR7, PROCESSOR_CONTROLS, RFLAGS } from './names/registers.ts';
+import { row, type Answer, type InstructionExit, type RowOptions } from './row.ts';
+import { dst, src, RAX, RBX, RCX, RDX, type Semantics } from './semantics.ts';
 
 /** Privileged microcode that ends its block. */
 const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
@@ -13,6 +14,8 @@ const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
   microcode,
   ...(exits && { exits }),
 });
+const NO_ANSWER: Answer = { from: [], to: [] };
+const CPUID_ANSWER: Answer = { from: [RAX, RCX], to: [RAX, RBX, RCX, RDX] };
 /** Outside 64-bit mode the operand size tells how many bits of the base are loaded. */
 const table = (microcode: string): RowOptions => ({
   access: 'r',
@@ -67,6 +70,46 @@ const sti: RowOptions = {
   microcode: 'refusedByIopl',
 };
 
+/** Bits of a linear address. */
+const LINEAR_BITS = 48;
+const SWITCHED_BASES = [
+  ['fsBase', MSR.FS_BASE],
+  ['kernelGsBase', MSR.KERNEL_GS_BASE],
+] as const;
+/** WRMSR of the bases that an operating system sets at each switch of tasks; all others are microcode. */
+const writeMsr: Semantics = (op) => {
+  const index = op.narrow(RCX, 32);
+  const value = op.let(
+    op
+      .narrow(RAX, 32)
+      .zext()
+      .or(op.narrow(RDX, 32).zext().shl(i64(32))),
+  );
+  const isIndex = SWITCHED_BASES.map(([, msr]) => op.let(index.eq(i32(msr | 0))));
+  const unused = i64(64 - LINEAR_BITS);
+  op.microcodeIf(isIndex[0]!.or(isIndex[1]!).eqz());
+  op.microcodeIf(op.stateField('cpl').ne(i64(0)).or(value.shl(unused).shrS(unused).ne(value)));
+  op.exitUnder(PROCESSOR_CONTROLS.BASE_WRITES_EXITING);
+  for (const [i, [field]] of SWITCHED_BASES.entries())
+    op.setStateField(field, select(isIndex[i]!, value, op.stateField(field)));
+};
+const wrmsr: RowOptions = { ...ring0('wrmsr', 'MSR_WRITE'), semantics: writeMsr };
+
+const NUMBER_OF_DR7 = 7;
+/** Guests without breakpoints write DR7 at each switch of tasks and each #DB: what it holds already. All else is microcode. */
+const writeDr: Semantics = (op) => {
+  const held = op.stateField('dr7');
+  op.microcodeIf(op.number(dst).ne(i32(NUMBER_OF_DR7)).or(op.stateField('cpl').wrap()));
+  op.microcodeIf(
+    op
+      .read(src)
+      .zext()
+      .ne(held)
+      .or(held.and(i64(DR7.GD)).ne(i64(0))),
+  );
+  op.exitUnder(PROCESSOR_CONTROLS.MOV_DR_EXITING);
+};
+
 const swapgs: RowOptions = {
   ...only64,
   cpl0: true,
@@ -118,7 +161,7 @@ export const SYSTEM = [
   row('NP 0F 01 /C3',    'vmresume',  '',       vmx),
   row('NP 0F 01 /C4',    'vmxoff',    '',       vmx),
   row('NP 0F 01 /C5',    'pconfig',   '',       { ...ring0('pconfig'), cpuid: 'PCONFIG' }),
-  row('NP 0F 01 /C6',    'wrmsrns',   '',       { ...ring0('wrmsr', 'MSR_WRITE'), cpuid: 'WRMSRNS' }),
+  row('NP 0F 01 /C6',    'wrmsrns',   '',       { ...wrmsr, cpuid: 'WRMSRNS' }),
   row('F3 0F 01 /C6',    'wrmsrlist', '',       { ...only64, ...ring0('wrmsrlist', 'MSR_WRITE'), cpuid: 'MSRLIST' }),
   row('F2 0F 01 /C6',    'rdmsrlist', '',       { ...only64, ...ring0('rdmsrlist', 'MSR_READ'), cpuid: 'MSRLIST' }),
   row('NP 0F 01 /C8',    'monitor',   '',       { ...ring0('monitor', 'MONITOR_INSTRUCTION'), addressed: 'memory', cpuid: 'MONITOR' }),
@@ -168,15 +211,15 @@ export const SYSTEM = [
   row('0F 05',           'syscall',   '',       { endsBlock: true, cpuid: 'SYSCALL', written: 'oszapcditrvx', microcode: 'syscall' }),
   row('0F 06',           'clts',      '',       ring0('clts', 'CR_ACCESS')),
   row('0F 07',           'sysret',    '',       { ...ring0('sysret'), size: 'y', cpuid: 'SYSCALL', written: 'oszapcditrvx' }),
-  row('0F 08',           'invd',      '',       ring0('invd', 'INVD')),
-  row('0F 09',           'wbinvd',    '',       ring0('wbinvd', 'WBINVD')),
+  row('0F 08',           'invd',      '',       { ...ring0('invd', 'INVD'), answer: NO_ANSWER }),
+  row('0F 09',           'wbinvd',    '',       { ...ring0('wbinvd', 'WBINVD'), answer: NO_ANSWER }),
   row('F3 0F 09',        'wbnoinvd',  '',       { ...ring0('wbinvd', 'WBINVD'), cpuid: 'WBNOINVD', without: 'wbinvd' }),
   row('0F 0B',           'ud2',       '',       invalid),
-  row('0F 20 /r',        'mov',       'Rn,Cn',  { ...ring0('movFromCr', 'CR_ACCESS'), ignoresMod: true }),
+  row('0F 20 /r',        'mov',       'Rn,Cn',  { ...ring0('movFromCr', 'CR_ACCESS'), ignoresMod: true, answer: { from: [], to: ['operand'] } }),
   row('0F 21 /r',        'mov',       'Rn,Dn',  { ...ring0('movFromDr', 'DR_ACCESS'), ignoresMod: true }),
-  row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true }),
-  row('0F 23 /r',        'mov',       'Dn,Rn',  { ...ring0('movToDr', 'DR_ACCESS'), ignoresMod: true }),
-  row('0F 30',           'wrmsr',     '',       ring0('wrmsr', 'MSR_WRITE')),
+  row('0F 22 /r',        'mov',       'Cn,Rn',  { ...ring0('movToCr', 'CR_ACCESS'), ignoresMod: true, answer: { from: ['operand'], to: [] } }),
+  row('0F 23 /r',        'mov',       'Dn,Rn',  { ...ring0('movToDr', 'DR_ACCESS'), ignoresMod: true, semantics: writeDr }),
+  row('0F 30',           'wrmsr',     '',       wrmsr),
   row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC', semantics: readTsc, microcode: 'rdtsc' }),
   row('0F 32',           'rdmsr',     '',       { ...ring0('rdmsr', 'MSR_READ'), observesTime: true }),
   row('0F 33',           'rdpmc',     '',       { ...time, exits: 'RDPMC', microcode: 'rdpmc' }),
@@ -185,7 +228,7 @@ export const SYSTEM = [
   row('NP 0F 37',        'getsec',    '',       { endsBlock: true, cpuid: 'SMX' }),
   row('NP 0F 78 /r',     'vmread',    'En,Gn',  { ...vmx, access: 'w' }),
   row('NP 0F 79 /r',     'vmwrite',   'Gn,En',  { ...vmx, access: 'r' }),
-  row('0F A2',           'cpuid',     '',       { endsBlock: true, exits: 'CPUID', microcode: 'cpuid' }),
+  row('0F A2',           'cpuid',     '',       { endsBlock: true, exits: 'CPUID', answer: CPUID_ANSWER, microcode: 'cpuid' }),
   row('0F AA',           'rsm',       '',       { endsBlock: true, exits: 'RSM', microcode: 'rsm' }),
   row('F3 0F AE /0',     'rdfsbase',  'Ry',     { ...base, access: 'w', microcode: 'rdfsbase' }),
   row('F3 0F AE /1',     'rdgsbase',  'Ry',     { ...base, access: 'w', microcode: 'rdgsbase' }),

@@ -35,6 +35,9 @@ export class ScriptedCpu implements GuestCpu {
   physicalMsrs: GuestCpu['physicalMsrs'] = null;
   /** Exits of a script are never served in place. */
   serveExit = null;
+  recurring = 0;
+  recurred = 0;
+  recurredAt = 0;
   used = 0;
   #budget = 0;
   #horizon = 0;

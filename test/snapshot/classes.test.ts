@@ -12,6 +12,7 @@ const SRC = fileURLToPath(new URL('../../src', import.meta.url));
 /** Fields that are not saved, and why. */
 const NOT_SAVED: Readonly<Record<string, string>> = {
   'AsyncPf.#waiting': 'empty: a machine that pages out is refused',
+  'Controls.#baseWritesExit': 'follows from the bitmap',
   'Controls.virtualApic': "its owner's, which sets it (vmx/apicv.ts)",
   'EventQueue.#heap': 'each event is saved by whose it is, and one that nobody saves is refused',
   'EventQueue.next': 'follows from the heap',
@@ -42,6 +43,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'Thread.preemptNotifiers': 'registered again by the vCPU that is loaded',
   'TimerAdvance.cycles': 'follows from the nanoseconds',
   'Vcpu.action': 'for the trace of one exit',
+  'Vcpu.serveAccess': "the machine's",
   'Vcpu.thread': 'made anew',
   'VirtualApic.postedInterrupts': 'set once',
   'Vm.lapics': 'made with the vCPUs',

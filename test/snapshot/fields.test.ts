@@ -23,13 +23,13 @@ const MAY_DIFFER: readonly (readonly [path: RegExp, why: string])[] = [
   [/\bhost\.(stopAt|stepUnits|stepExits|#returnSoon)$/, 'of one step, and set by the next'],
   [/^vm\.memory\.#word/, 'a buffer of one call'],
   [/^vm\.apicMap\.#/, 'rebuilt from the LAPICs'],
-  [/^processor\.cpus\.\d+\.(used|record|stopped|#granted)\b/, 'of one entry'],
-  [/\bguestMode\.(#watched|#fetch|calls\.(#fetch|#operands|raised|inBlock))\b/, 'of one entry, and caches'],
+  [/^processor\.cpus\.\d+\.(used|recurring|recurred|recurredAt|record|stopped|#granted)\b/, 'of one entry'],
+  [/\bguestMode\.(#watched|#fetch|calls\.(#fetch|#operands|#recurrence|raised|inBlock))\b/, 'of one entry, and caches'],
   [
     /\bmmu\.translation\.(gpaLow|gpaHigh|#walker|#views|#tlb)\b/,
     'of one access, and caches: TLB entries are compared below',
   ],
-  [/\bplace\.(disposition|pause)$/, 'of one exit'],
+  [/\bplace\.(disposition|pause)$|\brecurrence\./, 'of one exit'],
   [/\bfragments\.(valueLow|valueHigh|gpaLow|gpaHigh)$|\bmmu\.(low|high)$/, 'of one access'],
 ];
 

@@ -73,6 +73,7 @@ export function evaluateForm(
       raised = fault;
       throw faulted;
     },
+    registerNumber: unused,
     immediate2: unused,
     baseIsStackPointer: unused,
     wrapStack: unused,

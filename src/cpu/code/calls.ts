@@ -24,6 +24,7 @@ import { HANDLERS } from './handlers.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands, type MicrocodeShape } from './operands.ts';
 import { giveBack, remaining } from './payment.ts';
+import { Recurrence } from './recurrence.ts';
 import { ageShadow } from './shadow.ts';
 import { STATUS } from './status.ts';
 
@@ -44,6 +45,8 @@ export interface Caller extends MicrocodeCpu {
   record: number;
   /** Serves an exit in place: true when units were granted anew. */
   serveExit: ((reason: ExitReason) => boolean) | null;
+  /** What serveExit says of an exit that may recur (recurrence.ts): the units that its round trip takes; else 0. */
+  recurring: number;
   /** Guest mode ends for an exit in place. */
   leave(reason: ExitReason): void;
 }
@@ -55,14 +58,21 @@ export class Calls {
   raised: unknown = null;
   readonly #cpu: Caller;
   readonly #fetch: Fetch;
+  readonly #recurrence: Recurrence;
   readonly #operands: RecordOperands;
   readonly #breakpoints: Breakpoints;
 
   constructor(cpu: Caller, fetch: Fetch) {
     this.#cpu = cpu;
     this.#fetch = fetch;
+    this.#recurrence = new Recurrence(cpu.state);
     this.#operands = new RecordOperands(cpu.state);
     this.#breakpoints = cpu.mmu.breakpoints;
+  }
+
+  /** Generated code is about to be entered. */
+  enter(): void {
+    this.#recurrence.forget();
   }
 
   /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
@@ -77,6 +87,7 @@ export class Calls {
 
   #microcode(record: number): number {
     const { state } = this.#cpu;
+    this.#recurrence.forget();
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
@@ -88,11 +99,13 @@ export class Calls {
     if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
     while (outcome === 'exit') {
       if (!this.#servesInPlace) return STATUS.EXIT;
+      this.#recurrence.asked(record);
       if (!this.#serve(record)) return STATUS.SERVED;
       if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
       if (!this.#payAgain(record)) return STATUS.MICROCODE;
       outcome = this.#again(shape, operands);
-      if (outcome === 'next' && this.#breakpoints.hits === 0 && !this.#somethingWaits()) return 0;
+      if (outcome === 'next' && this.#breakpoints.hits === 0 && !this.#somethingWaits())
+        return this.#answered(record, 0);
     }
     this.#breakpoints.noteHits();
     if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
@@ -174,6 +187,13 @@ export class Calls {
     const left = state.budget - remaining(state, record) + 1;
     if (left < 0 || this.#somethingWaits() || !this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
     state.budget = left;
+    return this.#answered(record, 1);
+  }
+
+  /** An exit was served, and what follows its record goes on. `stepped`: the round trip includes the unit of its instruction. */
+  #answered(record: number, stepped: 0 | 1): 0 {
+    const { recurring } = this.#cpu;
+    if (recurring > 0) this.#recurrence.answered(record, recurring - stepped);
     return 0;
   }
 

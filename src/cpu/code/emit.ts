@@ -6,6 +6,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import { call } from '../../wasm/module.ts';
 import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
+import type { Form } from '../../x86/forms.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
 import { RSP } from '../../x86/semantics.ts';
 import { CR0, SHADOW } from '../../x86/names/registers.ts';
@@ -14,6 +15,7 @@ import type { Environment } from '../segments/codeMode.ts';
 import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
 import { ControlEmitter, type Flow } from './emitControl.ts';
 import type { HandlerImports } from './imports.ts';
+import { emitRecurrence } from './recurrence.ts';
 import { RECORD, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { OFFSET, SHADOW_TIMED } from '../state.ts';
 import { STATE_FIELDS } from './stateFields.ts';
@@ -89,6 +91,9 @@ export class HandlerBackEnd implements BackEnd {
       if ('fixed' in register) this.#fn.store(bytes, this.#state, held, registerOffset(register.fixed));
       else this.#fn.store(bytes, this.#slotAddress(register.slot), held);
     });
+  }
+  registerNumber(slot: number): Expr<'i32'> {
+    return this.#u16(SLOT_OFFSETS[slot]!);
   }
   immediate(): Expr<'i64'> {
     return load('i64', 8, this.#record, RECORD.imm);
@@ -284,6 +289,10 @@ export class HandlerBackEnd implements BackEnd {
 
   // Handlers without semantics of their own
 
+  /** Answers an exit that recurs; else the handler goes on. */
+  recur(form: Form): void {
+    emitRecurrence(this.#fn, form, this.#state, this.#record, () => this.#control.next());
+  }
   /** Runs the row's microcode in TypeScript. */
   microcode(): void {
     this.#ended = true;

@@ -164,6 +164,9 @@ class Evaluator implements BackEnd {
   immediate(): Expr<'i64'> {
     return i64(this.#cpu.state.views.data.getBigUint64(this.#record + RECORD.imm, true));
   }
+  registerNumber(slot: number): Expr<'i32'> {
+    return i32(this.#u16(SLOT_OFFSETS[slot]!));
+  }
   immediate2(): Expr<'i32'> {
     return i32(this.#u16(RECORD.slot2));
   }

@@ -84,7 +84,10 @@ function handlerOf(form: Form, environment: Environment): Handler {
       if (form.row.observesTime) backEnd.leaveIfAhead();
       if (form.row.encoding.vex && environment !== 'long') backEnd.requireProtectedMode();
       if (form.row.semantics) describe(form, backEnd);
-      else backEnd.microcode();
+      else {
+        backEnd.recur(form);
+        backEnd.microcode();
+      }
     },
   };
 }

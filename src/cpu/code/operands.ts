@@ -80,7 +80,7 @@ export function readOperands(state: CpuState, at: number, shape: MicrocodeShape,
   out.reg0 = registerNumber(u16, at, shape.reg0);
   out.reg1 = registerNumber(u16, at, shape.reg1);
   out.isMemory = shape.memory !== null;
-  out.segment = (u16[(at + RECORD.segment) >> 1]! - OFFSET.segments) / SEGMENT_SIZE;
+  out.segment = ((u16[(at + RECORD.segment) >> 1]! - OFFSET.segments) / SEGMENT_SIZE) | 0;
   if (shape.memory !== null) {
     out.offset = effectiveAddress(state, at, shape.memory);
     out.address = linear(state, out);

@@ -10,6 +10,7 @@ interface Place {
   readonly bytes: number;
 }
 
+const base = (segment: number): Place => ({ offset: OFFSET.segments + SEGMENT_SIZE * segment, bytes: 8 });
 const field = (name: FieldName): Place => ({ offset: OFFSET[name], bytes: FIELDS[name].stride });
 
 export const STATE_FIELDS: Readonly<Record<StateField, Place>> = {
@@ -17,7 +18,9 @@ export const STATE_FIELDS: Readonly<Record<StateField, Place>> = {
   cr4: field('cr4'),
   cpl: field('cpl'),
   rvi: field('rvi'),
+  fsBase: base(SEGMENT.FS),
+  gsBase: base(SEGMENT.GS),
   kernelGsBase: field('kernelGsBase'),
-  gsBase: { offset: OFFSET.segments + SEGMENT_SIZE * SEGMENT.GS, bytes: 8 },
+  dr7: { offset: OFFSET.dr + 7 * FIELDS.dr.stride, bytes: 8 },
   processorControls: field('processorControls'),
 };

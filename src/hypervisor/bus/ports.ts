@@ -11,6 +11,8 @@ export interface PortRegister {
   readonly name: string;
   /** Access sizes that it takes as one. */
   readonly sizes: readonly PortSize[];
+  /** A read changes nothing, and until something else happens to the machine the next one has the same answer: no time is in it. */
+  readonly steady?: boolean;
   read?(size: PortSize): number;
   write?(value: number, size: PortSize): void;
 }
@@ -52,6 +54,13 @@ export class PortBus {
   /** Whether a register is at this port. */
   has(port: number): boolean {
     return this.#registers.has(port);
+  }
+
+  /** Whether IN of `size` bytes changes nothing, and would be answered the same again: by one steady register, or by none. */
+  isSteady(port: number, size: PortSize): boolean {
+    const register = this.#registers.get(port);
+    if (register !== undefined && register.sizes.includes(size)) return register.steady === true;
+    return !this.#isClaimed(port, size);
   }
 
   /** IN of `size` bytes. */

@@ -3,7 +3,7 @@
 import { crAccess } from '../../cpu/vmexit.ts';
 import { injectGp } from '../inject.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
+import { CONTINUE, say, skipRecurring, type Disposition } from './handler.ts';
 import { notConfigured } from './unexpected.ts';
 
 const CR8 = 8;
@@ -24,5 +24,5 @@ export function handleCrAccess(vcpu: Vcpu): Disposition {
     vcpu.probes.fire('kvm_cr', { vcpu: vcpu.id, write, cr, value: now }, vcpu.cpu.now);
     say(vcpu, `task priority ${write ? 'set to' : 'is'} ${now}`);
   }
-  return skipInstruction(vcpu);
+  return skipRecurring(vcpu);
 }

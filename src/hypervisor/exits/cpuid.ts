@@ -5,7 +5,7 @@ import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
 import { cpuidFaults } from '../msr/platform.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
+import { CONTINUE, say, skipRecurring, type Disposition } from './handler.ts';
 
 export function handleCpuid(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
@@ -29,5 +29,5 @@ export function handleCpuid(vcpu: Vcpu): Disposition {
     const registers = Object.entries({ eax, ebx, ecx, edx }).map(([name, value]) => `${name} 0x${value.toString(16)}`);
     say(vcpu, `${found ? '' : 'no such leaf: '}${registers.join(', ')}`);
   }
-  return skipInstruction(vcpu);
+  return skipRecurring(vcpu);
 }

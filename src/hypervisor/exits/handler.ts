@@ -26,6 +26,12 @@ export function skipInstruction(vcpu: Vcpu): Disposition {
   return CONTINUE;
 }
 
+/** The same, and if the guest asks the same again nothing else would come of it (recurrence.ts). */
+export function skipRecurring(vcpu: Vcpu): Disposition {
+  vcpu.recurrence.allow();
+  return skipInstruction(vcpu);
+}
+
 /** For a person, while somebody listens: what was done about the exit. */
 export function say(vcpu: Vcpu, action: string): void {
   vcpu.action = action;

@@ -2,6 +2,7 @@
 
 import { ioAccess } from '../../cpu/vmexit.ts';
 import { COST } from '../../host/costs.ts';
+import type { CountMore } from '../recurrence.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, say, TO_USERSPACE, type Disposition } from './handler.ts';
 
@@ -27,9 +28,13 @@ export function handleIo(vcpu: Vcpu): Disposition {
   }
   const { value: answer } = ports.read(port, size);
   vcpu.guest.complete(answer);
+  if (ports.isSteady(port, size)) vcpu.recurrence.allow(countIoExits);
   if (vcpu.probes.active) tracePio(vcpu, port, size, answer, false);
   return CONTINUE;
 }
+
+/** For exits that recur. */
+export const countIoExits: CountMore = ({ stat }, times) => void (stat.ioExits += times);
 
 function tracePio({ id, probes, cpu }: Vcpu, port: number, size: number, value: number, write: boolean): void {
   probes.fire('kvm_pio', { vcpu: id, write, port, size, count: 1, value }, cpu.now);

@@ -3,12 +3,12 @@
 import { GPR, XCR0 } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
+import { CONTINUE, say, skipInstruction, skipRecurring, type Disposition } from './handler.ts';
 
 /** INVD and WBINVD: the model has no caches to write back; KVM treats both as a no-op where memory is coherent. */
 export function handleCacheFlush(vcpu: Vcpu): Disposition {
   if (vcpu.probes.active) say(vcpu, 'nothing to do: memory is coherent');
-  return skipInstruction(vcpu);
+  return skipRecurring(vcpu);
 }
 
 /** MONITOR and MWAIT: a no-op, by KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS. */

@@ -168,7 +168,7 @@ export class Pic implements PortDevice, PicPair {
     return [
       [base, this.#register(`${chip.name} command`, () => chip.read(false), (value) => chip.writeCommand(value))],
       [base + 1, this.#register(`${chip.name} data`, () => chip.read(true), (value) => chip.writeData(value))],
-      [elcr, this.#register(`${chip.name} ELCR`, () => chip.elcr, (value) => chip.writeElcr(value))],
+      [elcr, { ...this.#register(`${chip.name} ELCR`, () => chip.elcr, (value) => chip.writeElcr(value)), steady: true }],
     ]; // prettier-ignore
   }
 }

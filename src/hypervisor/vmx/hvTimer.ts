@@ -53,6 +53,11 @@ export class VmxHvTimer {
     return this.#deadline !== Infinity;
   }
 
+  /** The earliest that `update` can say: a tick before the deadline's, by when the entry falls between two ticks. */
+  get earliest(): number {
+    return this.armed ? (Math.floor(this.#deadline / HV_TIMER_GRAIN) - 1) * HV_TIMER_GRAIN : Infinity;
+  }
+
   /** vmx_update_hv_timer(), at each entry from host position `now`: the position at which guest mode ends; Infinity: never. */
   update(now: number): number {
     if (!this.armed) return Infinity;

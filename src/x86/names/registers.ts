@@ -216,7 +216,14 @@ export const TSS16 = {
 } as const;
 
 /** Primary processor-based VM-execution controls (SDM vol. 3, 24.6.2): those that generated code asks for. */
-export const PROCESSOR_CONTROLS = { INTERRUPT_WINDOW: 1 << 2, RDTSC_EXITING: 1 << 12, PAUSE_EXITING: 1 << 30 } as const;
+export const PROCESSOR_CONTROLS = {
+  INTERRUPT_WINDOW: 1 << 2,
+  RDTSC_EXITING: 1 << 12,
+  MOV_DR_EXITING: 1 << 23,
+  /** In the place of "use MSR bitmaps": WRMSR of FS_BASE or of KERNEL_GS_BASE exits. */
+  BASE_WRITES_EXITING: 1 << 28,
+  PAUSE_EXITING: 1 << 30,
+} as const;
 
 /** Interrupt shadows, as in the state block and in VMX interruptibility state (SDM vol. 3, 24.4.2). */
 export const SHADOW = { STI: 1, MOV_SS: 2 } as const;

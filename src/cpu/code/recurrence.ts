@@ -1,0 +1,120 @@
+// Exits that recur: generated code that asks the hypervisor the same once more, with nothing in between, answers itself.
+//
+// Theory. Loops exit again and again at one instruction: CPUID, a port that is read until it changes, CR8. An exit whose
+// handler has looked at nothing but what the instruction asks would be answered the same again, and its round trip would
+// take the same time, as long as nothing else happens. So when such an exit has been served in place, the hypervisor says
+// what its round trip took, in units (`recurring`), and here is kept which instruction it was, what it asked and what it was
+// answered. When generated code comes to that very record again, without having been left or having called out since
+// (`forget`), and the registers ask the same, it takes the answer, pays the units and counts. The exit has happened: the
+// hypervisor accounts for it when guest mode is left next (hypervisor/recurrence.ts). Only the host's time is less.
+//
+// It must not reach beyond what was granted, since there something may be due; nor beyond the horizon, behind which others
+// would come first. There the exit is an ordinary one, as it is in an instruction that runs by itself, under a shadow of STI,
+// and on the evaluator, which knows nothing of all this.
+
+import { i32, load, type Expr } from '../../wasm/expr.ts';
+import type { FunctionBuilder } from '../../wasm/function.ts';
+import { operandsOf, type Form } from '../../x86/forms.ts';
+import type { AnswerRegister } from '../../x86/row.ts';
+import { OFFSET, type CpuState } from '../state.ts';
+import { HANDLERS } from './handlers.ts';
+import { registerOffset, SLOT_OFFSETS } from './records.ts';
+
+/** Registers that tell a question, and that get an answer: state offsets, or below 0: in the record at minus this. */
+interface Places {
+  readonly from: readonly number[];
+  readonly to: readonly number[];
+}
+
+const placesByHandler = new Map<number, Places | null>();
+
+function placesOf(handler: number): Places | null {
+  let places = placesByHandler.get(handler);
+  if (places === undefined) placesByHandler.set(handler, (places = describe(HANDLERS[handler]!.form)));
+  return places;
+}
+
+function describe(form: Form | null): Places | null {
+  const answer = form?.row.answer;
+  if (!form || answer === undefined) return null;
+  const operand = operandsOf(form).find(({ operand: { file } }) => file === 'gpr');
+  const place = (register: AnswerRegister): number =>
+    register === 'operand' ? -SLOT_OFFSETS[operand!.slot]! : registerOffset(register);
+  return { from: answer.from.map(place), to: answer.to.map(place) };
+}
+
+/** The exit of one CPU that may recur. */
+export class Recurrence {
+  readonly #state: CpuState;
+  #places: Places | null = null;
+
+  constructor(state: CpuState) {
+    this.#state = state;
+  }
+
+  /** None may: generated code is entered, or has called out. */
+  forget(): void {
+    this.#state.recurRecord = 0;
+  }
+
+  /** An exit at a record is about to be served. Outside of CPL 0 what an instruction may do can stand in memory. */
+  asked(record: number): void {
+    this.#places = this.#state.cpl === 0 ? placesOf(this.#state.views.u16[record >> 1]!) : null;
+    if (this.#places !== null) this.#keep(record, this.#places.from, OFFSET.recurFrom);
+  }
+
+  /** It was; the same again would take `units` beside the one that its block was paid for it. */
+  answered(record: number, units: number): void {
+    if (this.#places === null) return;
+    const state = this.#state;
+    this.#keep(record, this.#places.to, OFFSET.recurTo);
+    state.recurRecord = record;
+    state.recurUnits = units;
+    state.recurFloor = Math.max(state.aheadBelow, 0);
+  }
+
+  #keep(record: number, registers: readonly number[], to: number): void {
+    const { u16, u32 } = this.#state.views;
+    const { base } = this.#state;
+    for (let i = 0; i < registers.length; i++) {
+      const place = registers[i]!;
+      const from = (base + (place < 0 ? u16[(record - place) >> 1]! : place)) >>> 2;
+      const target = (base + to + 8 * i) >>> 2;
+      u32[target] = u32[from]!;
+      u32[target + 1] = u32[from + 1]!;
+    }
+  }
+}
+
+/** Goes on behind the record (`next`) with the answer that it was given last, if it is asked the same and the units reach. */
+export function emitRecurrence(
+  fn: FunctionBuilder,
+  form: Form,
+  state: Expr<'i32'>,
+  record: Expr<'i32'>,
+  next: () => void,
+): void {
+  const places = describe(form);
+  if (places === null) return;
+  const word = (offset: number): Expr<'i32'> => load('i32', 4, state, offset);
+  const long = (offset: number): Expr<'i64'> => load('i64', 8, state, offset);
+  const address = (place: number): Expr<'i32'> => (place < 0 ? state.add(load('i32', 2, record, -place)) : state);
+  const inAddress = (place: number): number => Math.max(place, 0);
+  fn.if(word(OFFSET.recurRecord).eq(record), () => {
+    const before = fn.let(word(OFFSET.budget));
+    const left = fn.let(before.sub(word(OFFSET.recurUnits)));
+    const reaches = left.ltS(word(OFFSET.recurFloor)).eqz();
+    const same = places.from.reduce(
+      (all, place, i) => all.and(load('i64', 8, address(place), inAddress(place)).eq(long(OFFSET.recurFrom + 8 * i))),
+      reaches,
+    );
+    fn.if(same, () => {
+      fn.store(4, state, left, OFFSET.budget);
+      fn.store(4, state, before, OFFSET.recurLast);
+      fn.store(4, state, word(OFFSET.recurCount).add(i32(1)), OFFSET.recurCount);
+      for (const [i, place] of places.to.entries())
+        fn.store(8, address(place), long(OFFSET.recurTo + 8 * i), inAddress(place));
+      next();
+    });
+  });
+}

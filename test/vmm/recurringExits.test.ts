@@ -1,0 +1,175 @@
+// Exits that recur, on whole machines: wherever the guest's timer fires, other vCPUs stand and threads are preempted, a run ends
+// in the same state at the same time, with the same counts of everything, as when every exit leaves generated code.
+
+import fc from 'fast-check';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Probes } from '../../src/trace/probes.ts';
+import type { Image } from '../../src/vmm/image.ts';
+import type { BootOptions } from '../../src/vmm/bootOptions.ts';
+import { Machine } from '../../src/vmm/machine.ts';
+import type { Host } from '../../src/host/host.ts';
+import { HostEvent } from '../../src/host/queue.ts';
+import { Recurrence } from '../../src/hypervisor/recurrence.ts';
+import { imageOf, MEMORY } from './guest.ts';
+
+/** What the loops of the guest do, in the words of its assembler. */
+const BODIES = [
+  'xorl %eax, %eax; cpuid',
+  'movl $1, %eax; xorl %ecx, %ecx; cpuid',
+  'wbinvd',
+  'movq %cr8, %rax',
+  'movl $2, %eax; movq %rax, %cr8',
+  'movl $0x4d0, %edx; inb %dx, %al',
+  'movl $0x1234, %edx; inl %dx, %eax',
+  'movl $0x3fd, %edx; inb %dx, %al',
+  'movl $0x4d0, %edx; inb %dx, %al; outb %al, %dx',
+  'xorl %eax, %eax; cpuid; rdtsc; addq %rax, sum(%rip)',
+  'movl $0x1000, %ecx; 3: decl %ecx; jnz 3b; wbinvd',
+  'wbinvd; cli; sti',
+] as const;
+
+/** Loops under a timer whose interrupt comes every `period` cycles and adds its time to a sum. */
+const guest = (loops: readonly (readonly [body: number, turns: number])[], period: number, pvEoi: boolean): string => `
+        .include "asm/start.s"
+        .include "asm/msr.s"
+        .include "asm/percpu.s"
+        .include "asm/console.s"
+        .include "asm/idt.s"
+        .include "asm/x2apic.s"
+        .include "asm/timer.s"
+        .equ    VECTOR, 0xec
+        .equ    MSR_KVM_PV_EOI_EN, 0x4b564d04
+        .text
+        .globl  _start
+_start: movl    %edi, %ebp
+        movl    %esi, %r12d
+        call    percpu_init
+        testl   %ebp, %ebp
+        jnz     1f
+        call    idt_init
+        set_gate VECTOR, expired
+1:      movl    %r12d, %edi
+        call    barrier
+        call    idt_load
+        call    x2apic_enable
+        ${pvEoi ? 'leaq eoi(%rip), %rax; shll $6, %ebp; addq %rbp, %rax; orl $1, %eax; write_msr MSR_KVM_PV_EOI_EN' : ''}
+        movl    $VECTOR, %edi
+        call    timer_init
+        call    arm
+        sti
+${loops
+  .map(([body, turns]) => `        movl $${turns}, %r15d\n2: ${BODIES[body]!}\n        decl %r15d; jnz 2b\n`)
+  .join('')}
+        cli
+        movl    %r12d, %edi
+        call    barrier
+        jmp     power_off
+arm:    read_tsc
+        lock addq %rax, sum(%rip)
+        leaq    ${period}(%rax), %rdi
+        jmp     timer_arm
+expired:
+        push_registers
+        call    arm
+        x2apic_eoi
+        pop_registers
+        iretq
+        .data
+        .balign 64
+sum:    .quad   0
+        .balign 64
+eoi:    .skip   1024
+`;
+
+/** What a machine has counted, and where it stands. */
+function standing({ counters, vm }: Machine) {
+  const { byReason, charged, exits } = counters;
+  const vcpus = vm.vcpus.map(({ stat, leftGuestAt, cpu }) => [stat.ioExits, leftGuestAt, cpu.now]);
+  const asked = vm.diagnostics.list.map(({ what, index, count }) => [what, index, count]);
+  return { exits, byReason: [...byReason], charged: [...charged], vcpus, asked };
+}
+
+/** Interrupts of a host's first CPU that mean nothing, every so many cycles. */
+function interruptHost({ cpus: [cpu] }: Host, period: number): void {
+  const onEvent = (due: HostEvent): void => cpu!.events.insert(due, due.at + period);
+  cpu!.events.insert(new HostEvent({ name: 'a device of somebody else', onEvent }, 'interrupt'), period);
+}
+
+/** Runs a machine to its end: how that is, and how the machine stood after each slice of so many cycles. */
+function end(image: Image, { hostPeriod = Infinity, ...options }: Options, slice = Infinity) {
+  const machine = Machine.boot({ image, memory: MEMORY, ...options });
+  interruptHost(machine.host, hostPeriod);
+  const stood = [];
+  for (let at = slice; ; at += slice) {
+    let result = machine.step(at);
+    while (result === null) result = machine.step(at);
+    stood.push(standing(machine));
+    if (result.kind !== 'budget') return { result: result.kind, digest: machine.digest(), stood };
+  }
+}
+
+type Options = Partial<BootOptions> & { readonly hostPeriod?: number };
+const OPTIONS: readonly Options[] = [
+  {},
+  { hostPeriod: 4001 },
+  { hostPeriod: 5003, params: { module: 'kvm_amd' } },
+  { params: { preemptionTimer: false } },
+  { params: { module: 'kvm_amd' } },
+  { params: { apicv: true } },
+  { params: { fastpath: 'all-icr' } },
+  { vcpus: 2 },
+  { vcpus: 2, quantum: 100_000 },
+  { vcpus: 2, hostCpus: 1, slice: 50_000 },
+];
+
+describe('exits that recur', () => {
+  afterEach(() => void vi.restoreAllMocks());
+
+  it('are nearly all of a loop', async () => {
+    const account = vi.spyOn(Recurrence.prototype, 'account');
+    const { stood } = end(await imageOf(guest([[0, 5000]], 40_000, false)), {});
+    const recurred = account.mock.calls.reduce((sum, [times]) => sum + times, 0);
+    expect(recurred).toBeGreaterThan(4000);
+    expect(stood[0]!.exits).toBeGreaterThan(5000);
+  });
+
+  it('are told one by one to whoever listens', async () => {
+    const image = await imageOf(
+      guest(
+        [
+          [0, 100],
+          [2, 100],
+          [6, 100],
+        ],
+        40_000,
+        false,
+      ),
+    );
+    const probes = new Probes();
+    let heard = 0;
+    probes.subscribe((name) => void (heard += name === 'kvm_exit' ? 1 : 0));
+    const { stood } = end(image, { probes });
+    expect(heard).toBe(stood[0]!.exits);
+    expect(stood).toEqual(end(image, {}).stood);
+  });
+
+  it('cannot be told from exits that are served', async () => {
+    const loops = fc.array(fc.tuple(fc.nat(BODIES.length - 1), fc.integer({ min: 1, max: 120 })), {
+      minLength: 1,
+      maxLength: 6,
+    });
+    const period = fc.integer({ min: 8000, max: 60_000 });
+    await fc.assert(
+      fc.asyncProperty(loops, period, fc.boolean(), fc.constantFrom(...OPTIONS), fc.integer({ min: 5000, max: 50_000 }),
+        async (some, cycles, pvEoi, options, slice) => {
+          const image = await imageOf(guest(some, cycles, pvEoi));
+          const served = end(image, { ...options, noInPlace: true }, slice);
+          expect(served.result).toBe('power-off');
+          expect(end(image, options, slice)).toEqual(served);
+          expect(end(image, options).digest).toBe(served.digest);
+        },
+      ), // prettier-ignore
+      { numRuns: 40 },
+    );
+  }, 60_000);
+});
