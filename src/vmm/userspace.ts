@@ -38,6 +38,10 @@ export interface Userspace {
 export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
   let from: RunPoint = vcpu.place.point;
   while (userspace.result === null) {
+    if (userspace.xen !== null && (from === RUN_POINT.START || from === RUN_POINT.DOWN)) {
+      yield* userspace.xen.vcpus.wait(vcpu, () => userspace.paused);
+      from = RUN_POINT.START;
+    }
     let exit = vcpu.userspace!;
     if (from < RUN_POINT.USERSPACE) {
       exit = yield* vcpuRun(vcpu, from);
