@@ -2,7 +2,8 @@
 // that is paused or moved while one is down.
 
 import { fileURLToPath } from 'node:url';
-import { expect, describe, it } from 'vitest';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
 import { XEN_HYPERCALL as CALL } from '../../src/hypervisor/xen/names.ts';
 import { bootGuest } from '../../src/testing/bootGuest.ts';
 import { ERRNO, VCPUOP } from '../../src/vmm/xen/abi.ts';
@@ -127,6 +128,28 @@ describe('VCPUOP', () => {
     expect(vcpuOp(rig, VCPUOP.DOWN, 0)).toBe(0);
     expect(rig.ended).toEqual(['power-off']);
   });
+});
+
+it('whatever is not refused is a state in which the vCPU begins', () => {
+  let begun = 0;
+  const bytes = fc.array(fc.tuple(fc.nat({ max: VCPU_CONTEXT_SIZE - 1 }), fc.nat({ max: 255 })), { maxLength: 4 });
+  const property = fc.property(fc.boolean(), bytes, (is64, changes) => {
+    const view = is64 ? context64() : context32();
+    for (const [at, byte] of changes) view.setUint8(at, byte);
+    const rig = domainRig(2);
+    const vcpu = rig.vm.vcpus[1]!;
+    vcpu.mpState = 'init-received';
+    const answer = vcpuOp(rig, VCPUOP.INITIALISE, 1, view);
+    if (answer !== 0) expect(answer).toBe(-ERRNO.EINVAL);
+    else {
+      vcpuOp(rig, VCPUOP.UP, 1);
+      expect([...rig.domain.vcpus.wait(vcpu, () => false)]).toEqual([]);
+      expect(vcpu.mpState).toBe('runnable');
+      begun++;
+    }
+  });
+  fc.assert(property, { numRuns: 300, seed: 1 });
+  expect(begun).toBeGreaterThan(50);
 });
 
 it('a machine with a vCPU that is down can be paused, and goes on', async () => {
