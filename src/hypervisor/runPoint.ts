@@ -28,6 +28,8 @@ export const RUN_POINT = {
   USERSPACE: 7,
   /** Out of KVM_RUN by a signal, until the machine goes on. */
   PAUSED: 8,
+  /** Out of KVM_RUN until the VMM lets it go on: a vCPU of a Xen domain that is down. */
+  DOWN: 9,
 } as const;
 export type RunPoint = (typeof RUN_POINT)[keyof typeof RUN_POINT];
 

@@ -2,10 +2,8 @@
 // by the buses; when the machine ends, by the devices.
 
 import type { TripleFault } from '../cpu/exit.ts';
-import { ioAccess } from '../cpu/vmexit.ts';
 import { countIoExits } from '../hypervisor/exits/io.ts';
 import { KVM_EXIT } from '../hypervisor/names.ts';
-import type { CountMore } from '../hypervisor/recurrence.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
 import { RUN_POINT, type RunPoint } from '../hypervisor/runPoint.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
@@ -38,6 +36,10 @@ export interface Userspace {
 export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
   let from: RunPoint = vcpu.place.point;
   while (userspace.result === null) {
+    if (userspace.xen !== null && (from === RUN_POINT.START || from === RUN_POINT.DOWN)) {
+      yield* userspace.xen.vcpus.wait(vcpu, () => userspace.paused);
+      from = RUN_POINT.START;
+    }
     let exit = vcpu.userspace!;
     if (from < RUN_POINT.USERSPACE) {
       exit = yield* vcpuRun(vcpu, from);
@@ -87,26 +89,31 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
   userspace.active = null;
 }
 
-const countUnclaimed: CountMore = (vcpu, times) => {
-  countIoExits(vcpu, times);
-  vcpu.vm.diagnostics.note('port-in', ioAccess(vcpu.guest.state).port, 'all ones', vcpu, times);
-};
+type PortAccess = Extract<UserspaceExit, { reason: 'IO' }>;
+
+function servePort({ ports }: Userspace, vcpu: Vcpu, { port, size, direction, value: written }: PortAccess): void {
+  const { diagnostics } = vcpu.vm;
+  const isRead = direction === 'in';
+  const { value, unclaimed } = isRead
+    ? ports.read(port, size)
+    : { value: 0, unclaimed: ports.write(port, size, written) };
+  const note = (times: number): void =>
+    diagnostics.note(isRead ? 'port-in' : 'port-out', port, isRead ? 'all ones' : 'ignored', vcpu, times);
+  if (unclaimed) note(1);
+  if (ports.isSteady(port, size)) {
+    vcpu.recurrence.allow((_, times) => {
+      countIoExits(vcpu, times);
+      if (unclaimed) note(times);
+    });
+  }
+  vcpu.complete(value);
+}
 
 function answer(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
   const { diagnostics } = vcpu.vm;
   switch (exit.reason) {
     case 'IO':
-      if (exit.direction === 'out') {
-        const unclaimed = userspace.ports.write(exit.port, exit.size, exit.value);
-        if (unclaimed) diagnostics.note('port-out', exit.port, 'ignored', vcpu);
-        vcpu.complete(0);
-      } else {
-        const { value, unclaimed } = userspace.ports.read(exit.port, exit.size);
-        if (unclaimed) diagnostics.note('port-in', exit.port, 'all ones', vcpu);
-        if (userspace.ports.isSteady(exit.port, exit.size))
-          vcpu.recurrence.allow(unclaimed ? countUnclaimed : countIoExits);
-        vcpu.complete(value);
-      }
+      servePort(userspace, vcpu, exit);
       return;
     case 'MMIO': {
       const device = userspace.mmio.at(exit.gpa);

@@ -68,6 +68,7 @@ const SCENES: readonly (readonly [guest: string, cycles: number, options: GuestO
   ['xenpingpong', 300_000, {}],
   ['xenpirq', 500_000, {}],
   ['xenline', 400_000, {}],
+  ['xenvcpus', 400_000, {}],
   ['lazy', 1_000_000, { hostCpus: 1, slice: 50_000 }],
   [
     'priority',

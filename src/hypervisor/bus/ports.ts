@@ -11,7 +11,10 @@ export interface PortRegister {
   readonly name: string;
   /** Access sizes that it takes as one. */
   readonly sizes: readonly PortSize[];
-  /** A read changes nothing, and until something else happens to the machine the next one has the same answer: no time is in it. */
+  /**
+   * The same access a second time changes nothing: a read that has no effect, and the same answer until something else happens to
+   * the machine (so no time is in it); a write of what was just written.
+   */
   readonly steady?: boolean;
   read?(size: PortSize): number;
   write?(value: number, size: PortSize): void;
@@ -56,7 +59,7 @@ export class PortBus {
     return this.#registers.has(port);
   }
 
-  /** Whether IN of `size` bytes changes nothing, and would be answered the same again: by one steady register, or by none. */
+  /** Whether the same access of `size` bytes again would change nothing: it is one steady register's, or nobody's. */
   isSteady(port: number, size: PortSize): boolean {
     const register = this.#registers.get(port);
     if (register !== undefined && register.sizes.includes(size)) return register.steady === true;

@@ -21,6 +21,7 @@ export function handleIo(vcpu: Vcpu): Disposition {
     return TO_USERSPACE;
   }
   vcpu.cpu.charge(COST.deviceAccess);
+  if (ports.isSteady(port, size)) vcpu.recurrence.allow(countIoExits);
   if (direction === 'out') {
     ports.write(port, size, value);
     vcpu.guest.complete(0);
@@ -28,7 +29,6 @@ export function handleIo(vcpu: Vcpu): Disposition {
   }
   const { value: answer } = ports.read(port, size);
   vcpu.guest.complete(answer);
-  if (ports.isSteady(port, size)) vcpu.recurrence.allow(countIoExits);
   if (vcpu.probes.active) tracePio(vcpu, port, size, answer, false);
   return CONTINUE;
 }

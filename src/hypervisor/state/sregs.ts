@@ -9,7 +9,7 @@ import { queueInterrupt } from '../inject.ts';
 import { mayWriteBase } from '../lapic/base.ts';
 import { KVM_REQ } from '../requests.ts';
 import type { Vcpu } from '../vcpu.ts';
-import { requireBits, requireU64, vcpuIoctl, type Refuse } from './ioctl.ts';
+import { requireBits, requireU64, VcpuStateError, vcpuIoctl, type Refuse } from './ioctl.ts';
 import { checkSegment, getSegment, setSegment, type KvmSegment } from './segment.ts';
 
 /** struct kvm_dtable. */
@@ -60,24 +60,39 @@ const BITMAP_WORDS = 4;
 
 /** A copy of the system registers. */
 export function getSregs(vcpu: Vcpu): Sregs {
-  return vcpuIoctl(vcpu, 'GET_SREGS', () => {
-    const { guest, lapic, events } = vcpu;
-    const { state } = guest;
-    const segments = Object.fromEntries(
-      FIELD_NAMES.map((name) => [name, getSegment(state, SEGMENT_FIELDS[name])]),
-    ) as unknown as Record<SegmentField, KvmSegment>;
-    const { injected, soft, vector } = events.interrupt;
-    const { cr0, cr2, cr3, cr4, efer } = state;
-    return {
-      ...segments,
-      gdt: { base: state.gdtrBase, limit: state.gdtrLimit },
-      idt: { base: state.idtrBase, limit: state.idtrLimit },
-      ...{ cr0, cr2, cr3, cr4, cr8: BigInt(lapic.cr8), efer },
-      apicBase: lapic.base,
-      interruptBitmap: bitmapOf(injected && !soft ? 1n << BigInt(vector) : 0n),
-      pdptrs: meansPaePaging(cr0, cr4, efer) ? getPdptes(state) : [],
-    };
-  });
+  return vcpuIoctl(vcpu, 'GET_SREGS', () => sregsOf(vcpu));
+}
+
+/** The same, wherever the vCPU stands. */
+export function sregsOf({ guest, lapic, events }: Vcpu): Sregs {
+  const { state } = guest;
+  const segments = Object.fromEntries(
+    FIELD_NAMES.map((name) => [name, getSegment(state, SEGMENT_FIELDS[name])]),
+  ) as unknown as Record<SegmentField, KvmSegment>;
+  const { injected, soft, vector } = events.interrupt;
+  const { cr0, cr2, cr3, cr4, efer } = state;
+  return {
+    ...segments,
+    gdt: { base: state.gdtrBase, limit: state.gdtrLimit },
+    idt: { base: state.idtrBase, limit: state.idtrLimit },
+    ...{ cr0, cr2, cr3, cr4, cr8: BigInt(lapic.cr8), efer },
+    apicBase: lapic.base,
+    interruptBitmap: bitmapOf(injected && !soft ? 1n << BigInt(vector) : 0n),
+    pdptrs: meansPaePaging(cr0, cr4, efer) ? getPdptes(state) : [],
+  };
+}
+
+/** Why KVM_SET_SREGS would refuse them; null: it would not. */
+export function checkSregs(vcpu: Vcpu, sregs: Sregs): string | null {
+  try {
+    check(vcpu, sregs, (why) => {
+      throw new VcpuStateError('EINVAL', why);
+    });
+  } catch (error) {
+    if (error instanceof VcpuStateError) return error.message;
+    throw error;
+  }
+  return null;
 }
 
 /** Sets them, and IA32_APIC_BASE as a host may: from any mode to any. Throws VcpuStateError. */

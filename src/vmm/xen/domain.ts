@@ -36,6 +36,7 @@ import type { XenRouting } from './routing.ts';
 import { schedOp } from './schedOp.ts';
 import { Timers } from './timers.ts';
 import { setTimerOp, vcpuOp } from './vcpuOp.ts';
+import { DomainVcpus } from './vcpus.ts';
 import { XEN_VERSION, xenVersion } from './xenVersion.ts';
 
 /** What CPUID says of the domain. */
@@ -58,6 +59,7 @@ export class XenDomain {
   readonly id = XEN_CPUID.domainId;
   readonly vm: Vm;
   readonly machine: DomainMachine;
+  readonly vcpus: DomainVcpus;
   readonly timers: Timers;
   readonly ports: Ports;
   readonly pirqs: Pirqs;
@@ -78,6 +80,7 @@ export class XenDomain {
     setXenVmAttr(vm, { type: 'LONG_MODE', longMode: true });
     setXenVmAttr(vm, { type: 'XEN_VERSION', version: (XEN_VERSION.major << 16) | XEN_VERSION.minor });
     for (const vcpu of vm.vcpus) setXenVcpuAttr(vcpu, { type: 'VCPU_ID', vcpuId: vcpu.id });
+    this.vcpus = new DomainVcpus(vm);
     this.timers = new Timers(vm, mainLoop, raise);
     const delivery = new Delivery(vm, this.timers, routing);
     this.ports = new Ports(vm, this.id, delivery);
@@ -150,6 +153,7 @@ export class XenDomain {
   transfer(fields: SavedFields): void {
     this.ports.transfer(fields.part('ports'));
     this.pirqs.transfer(fields.part('pirqs'));
+    this.vcpus.transfer(fields.part('vcpus'));
     this.timers.transfer(fields.part('timers'));
     this.pages.transfer(fields.part('pages'));
     this.callbackLine.transfer(fields.part('callbackLine'));

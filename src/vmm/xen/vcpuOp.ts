@@ -8,6 +8,7 @@ import { PAGE_SIZE } from '../../x86/names/paging.ts';
 import { VCPUOP } from './abi.ts';
 import type { XenDomain } from './domain.ts';
 import { HypercallError, type Hypercall } from './hypercall.ts';
+import { readVcpuContext, VCPU_CONTEXT_SIZE } from './vcpuContext.ts';
 
 /** VCPU_SSHOTTMR_future. */
 const FUTURE = 1 << 0;
@@ -21,20 +22,29 @@ export function vcpuOp(domain: XenDomain, call: Hypercall): number | null {
   const argument = call.pointer(2);
   domain.ports.checkVcpu(id);
   const vcpu = domain.vm.vcpus[id]!;
-  const isUp = vcpu.mpState === 'runnable' || vcpu.mpState === 'halted';
+  const { vcpus } = domain;
   switch (call.u32(0)) {
+    case VCPUOP.INITIALISE: {
+      const context = call.copyFrom(argument, VCPU_CONTEXT_SIZE);
+      if (vcpus.isInitialised(vcpu)) throw new HypercallError('EEXIST', `vCPU ${id} is initialised`);
+      vcpus.initialise(vcpu, readVcpuContext(context));
+      return 0;
+    }
     case VCPUOP.UP:
-      // Who has had no INIT and SIPI yet has no state to begin with.
-      if (!isUp) throw new HypercallError('EINVAL', `vCPU ${id} is not initialised`);
+      vcpus.up(vcpu);
+      return 0;
+    case VCPUOP.DOWN:
+      if (!vcpus.down(vcpu)) domain.machine.powerOff();
       return 0;
     case VCPUOP.IS_UP:
-      return isUp ? 1 : 0;
+      return vcpus.isUp(vcpu) ? 1 : 0;
     case VCPUOP.GET_RUNSTATE_INFO:
       call.copyTo(argument, runstateOf(domain, id));
       return 0;
     case VCPUOP.REGISTER_VCPU_INFO: {
       const info = call.copyFrom(argument, 16);
-      if (vcpu !== call.vcpu && isUp) throw new HypercallError('EINVAL', `vCPU ${id} is up, and not the caller`);
+      if (vcpu !== call.vcpu && vcpus.isUp(vcpu))
+        throw new HypercallError('EINVAL', `vCPU ${id} is up, and not the caller`);
       const offset = info.getUint32(8, true);
       if (offset > PAGE_SIZE) throw new HypercallError('EINVAL', `the offset ${offset} is beyond a page`);
       domain.pages.moveVcpuInfo(id, Number(info.getBigUint64(0, true)) * PAGE_SIZE + offset);
