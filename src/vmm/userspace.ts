@@ -43,8 +43,7 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
     let exit = vcpu.userspace!;
     if (from < RUN_POINT.USERSPACE) {
       exit = yield* vcpuRun(vcpu, from);
-      if (vcpu.probes.active) traceReturn(vcpu, exit);
-      if (userspace.xen !== null && vcpu.id === 0) userspace.xen.callbackLine.settle();
+      returned(userspace, vcpu, exit);
       // Devices see accesses in the order of time.
       if (vcpu.vm.host.isAhead(vcpu.cpu)) {
         vcpu.place.point = RUN_POINT.USERSPACE;
@@ -59,13 +58,15 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
 
 /** The same for an access whose vCPU has nobody before it in time, within its run. False: the machine has ended. */
 export function serveAccess(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): boolean {
-  if (vcpu.probes.active) traceReturn(vcpu, exit);
+  returned(userspace, vcpu, exit);
   serve(userspace, vcpu, exit);
   return userspace.result === null;
 }
 
-function traceReturn({ id, probes, cpu }: Vcpu, { reason }: UserspaceExit): void {
-  probes.fire('kvm_userspace_exit', { vcpu: id, reason: KVM_EXIT[reason] }, cpu.now);
+/** KVM_RUN has returned. */
+function returned({ xen }: Userspace, { id, probes, cpu }: Vcpu, { reason }: UserspaceExit): void {
+  if (probes.active) probes.fire('kvm_userspace_exit', { vcpu: id, reason: KVM_EXIT[reason] }, cpu.now);
+  if (xen !== null && id === 0) xen.callbackLine.settle();
 }
 
 function* waitWhilePaused(userspace: Userspace, { place, vm: { host } }: Vcpu): Sleep<void> {

@@ -118,3 +118,35 @@ port:   .long   2
   );
   expect(gpr(machine, GPR.R12)).toBe(0n);
 });
+
+it.each([true, false])(
+  'lets the line of its events fall at the next access that userspace serves (in place: %s)',
+  async (inPlace) => {
+    const machine = await runGuest(
+      source(
+        `
+        call    xen_init
+        movq    $20, xen_param+8(%rip)          # HVM_PARAM_CALLBACK_IRQ: GSI 20, whose pin is masked
+        movl    $HVMOP_SET_PARAM, %edi
+        leaq    xen_param(%rip), %rsi
+        hypercall HYPERVISOR_HVM_OP
+        xorl    %edi, %edi
+        call    xen_bind_ipi
+        movl    %eax, port(%rip)
+        leaq    port(%rip), %rsi
+        call    xen_send
+        outb    %al, $0x80
+        movb    $0, shared_info+UPCALL_PENDING(%rip)
+        outb    %al, $0x80
+        jmp     power_off`,
+        `
+        .data
+port:   .long   0`,
+      ),
+      { xen: 'domain', noInPlace: !inPlace },
+    );
+    expect(machine.result?.kind).toBe('power-off');
+    expect(machine.vm.xen!.stat.delivered).toBe(1);
+    expect(machine.vm.irqs.save()[20]).toBe(0);
+  },
+);
