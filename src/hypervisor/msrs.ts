@@ -48,7 +48,7 @@ const UMWAIT_CONTROL_BITS = 0xffff_fffdn;
 /* prettier-ignore */
 const RECORDS: readonly MsrRecord[] = [
   named(MSR.TSC, { reset: 0n, saved: true, read: (vcpu) => vcpu.guestTsc(), write: writeTsc }),
-  named(MSR.TSC_ADJUST, { reset: 0n, saved: true, read: (vcpu) => vcpu.tscAdjust, write: writeTscAdjust }),
+  named(MSR.TSC_ADJUST, { reset: 0n, saved: true, steady: true, read: (vcpu) => vcpu.tscAdjust, write: writeTscAdjust }),
   named(MSR.APIC_BASE, {
     reset: APIC_BASE.DEFAULT_ADDRESS | APIC_BASE.EN, saved: true,
     read: ({ lapic }) => lapic.base,

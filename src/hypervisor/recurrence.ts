@@ -10,12 +10,14 @@
 // What can only become due in time needs no place in it, since an exit does not recur beyond the units that were granted.
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
+import { OFFSET } from '../cpu/state.ts';
 import { COST, PRIMITIVE_COUNT } from '../host/costs.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** Reasons of exits that may recur. */
 const RECURS = new Uint8Array(1 + Math.max(...Object.values(EXIT)));
-for (const reason of [EXIT.CPUID, EXIT.INVD, EXIT.WBINVD, EXIT.CR_ACCESS, EXIT.IO_INSTRUCTION]) RECURS[reason] = 1;
+const { CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ } = EXIT;
+for (const reason of [CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ]) RECURS[reason] = 1;
 
 /** Counts what a handler counts of its exit, for `times` more. */
 export type CountMore = (vcpu: Vcpu, times: number) => void;
@@ -23,9 +25,12 @@ const NOTHING: CountMore = () => undefined;
 
 export class Recurrence {
   readonly #vcpu: Vcpu;
+  /** The exit has to be watched: it is the second one in a row of this reason at this place. */
+  #watched = false;
   #allowed = false;
   #countMore = NOTHING;
   #reason = 0;
+  #rip = 0;
   /** Where the exit began, and what had been charged by then. */
   #from = 0;
   readonly #charged = new Float64Array(PRIMITIVE_COUNT);
@@ -39,10 +44,14 @@ export class Recurrence {
 
   /** An exit begins. */
   begin(reason: ExitReason): void {
-    this.#allowed = false;
-    if (RECURS[reason] === 0 || !isQuiet(this.#vcpu)) return;
-    const { cpu } = this.#vcpu;
+    const { cpu, guest } = this.#vcpu;
+    const rip = guest.state.low(OFFSET.rip);
+    const again = rip === this.#rip && reason === this.#reason;
+    this.#rip = rip;
     this.#reason = reason;
+    this.#allowed = false;
+    this.#watched = again && RECURS[reason] !== 0 && isQuiet(this.#vcpu);
+    if (!this.#watched) return;
     this.#from = cpu.now;
     this.#charged.set(cpu.charged);
   }
@@ -56,7 +65,7 @@ export class Recurrence {
   /** The guest was entered again: the cycles of the round trip if the exit may recur, else 0. */
   end(): number {
     const vcpu = this.#vcpu;
-    if (!this.#allowed || !isQuiet(vcpu)) return 0;
+    if (!this.#watched || !this.#allowed || !isQuiet(vcpu)) return 0;
     const { charged, now } = vcpu.cpu;
     for (let i = 0; i < PRIMITIVE_COUNT; i++) this.#charged[i] = charged[i]! - this.#charged[i]!;
     if (this.#charged[COST.hardirq] !== 0) return 0;

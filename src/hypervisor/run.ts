@@ -250,12 +250,16 @@ function vmxRun(vcpu: Vcpu): ExitReason {
   return cpu.now >= host.horizon(cpu) + host.quantum ? EXIT.AHEAD : reason;
 }
 
+/** Most of the units of a guest whose exits recur are theirs, and no work: it may use more of them at a time. */
+const RECURRING_UNITS = 4 * STEP_UNITS;
+
 /** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
 function grant({ cpu, guest, place, hvTimer, vm: { host } }: Vcpu): boolean {
   // Each entry of an exit that recurs sets the preemption timer anew.
   const timerEnd = guest.recurring > 0 && hvTimer !== null ? hvTimer.earliest : place.timerEnd;
+  const most = guest.recurring > 0 ? RECURRING_UNITS : STEP_UNITS;
   const horizon = host.horizon(cpu);
-  const end = Math.min(cpu.events.next, timerEnd, horizon + host.quantum, host.stopAt, cpu.now + STEP_UNITS);
+  const end = Math.min(cpu.events.next, timerEnd, horizon + host.quantum, host.stopAt, cpu.now + most);
   if (end <= cpu.now) return false;
   // Both fit 32 bits; as integers they travel without a box.
   guest.grant((end - cpu.now) | 0, Math.max(Math.min(horizon, end) - cpu.now, -1) | 0);

@@ -14,6 +14,7 @@ const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
   microcode,
   ...(exits && { exits }),
 });
+const RDMSR_ANSWER: Answer = { from: [RCX], to: [RAX, RDX] };
 const NO_ANSWER: Answer = { from: [], to: [] };
 const CPUID_ANSWER: Answer = { from: [RAX, RCX], to: [RAX, RBX, RCX, RDX] };
 /** Outside 64-bit mode the operand size tells how many bits of the base are loaded. */
@@ -221,7 +222,7 @@ export const SYSTEM = [
   row('0F 23 /r',        'mov',       'Dn,Rn',  { ...ring0('movToDr', 'DR_ACCESS'), ignoresMod: true, semantics: writeDr }),
   row('0F 30',           'wrmsr',     '',       wrmsr),
   row('0F 31',           'rdtsc',     '',       { ...time, cpuid: 'TSC', exits: 'RDTSC', semantics: readTsc, microcode: 'rdtsc' }),
-  row('0F 32',           'rdmsr',     '',       { ...ring0('rdmsr', 'MSR_READ'), observesTime: true }),
+  row('0F 32',           'rdmsr',     '',       { ...ring0('rdmsr', 'MSR_READ'), observesTime: true, answer: RDMSR_ANSWER }),
   row('0F 33',           'rdpmc',     '',       { ...time, exits: 'RDPMC', microcode: 'rdpmc' }),
   row('0F 34',           'sysenter',  '',       { endsBlock: true, cpuid: 'SEP', written: 'ir', microcode: 'sysenter' }),
   row('0F 35',           'sysexit',   '',       { ...ring0('sysexit'), size: 'y', cpuid: 'SEP' }),

@@ -6,7 +6,7 @@ import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
 import { APIC } from '../lapic/registers.ts';
-import { nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
+import { MSRS, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
@@ -18,6 +18,7 @@ export function handleMsrRead(vcpu: Vcpu): Disposition {
   const value = readMsr(vcpu, index);
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, false, index, value ?? 0n, value === null);
+  if (MSRS.get(index)?.steady === true) vcpu.recurrence.allow();
   if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
   state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
   state.setGpr32(GPR.RDX, Number(value >> 32n));

@@ -12,6 +12,8 @@ export interface MsrRecord {
   readonly reset: bigint;
   /** In the list that a VMM saves and restores (KVM_GET_MSR_INDEX_LIST). */
   readonly saved: boolean;
+  /** Reading it has no effect, and gives the same until something else happens to the vCPU: no time is in it. */
+  readonly steady?: boolean;
   /** The value; null is #GP. */
   read(vcpu: Vcpu): bigint | null;
   /**
@@ -45,6 +47,7 @@ export const constant = (index: number, value: bigint, writes: 'ignored' | 'refu
   named(index, {
     reset: value,
     saved: false,
+    steady: true,
     read: () => value,
     write: (_, written) => writes === 'ignored' || (writes === 'zero' && written === 0n),
   });
@@ -58,6 +61,7 @@ export const kept = (
   named(index, {
     reset,
     saved: true,
+    steady: true,
     read: ({ keptMsrs }) => keptMsrs.get(index) ?? reset,
     write: (vcpu, value, hostInitiated) => {
       if (!isLegal(value, vcpu, hostInitiated)) return false;
