@@ -120,7 +120,7 @@ export class XenTimer implements HrtimerOwner {
   onHrtimer(): HrtimerRestart {
     const { xenTimer } = this.#vcpu.vm.params;
     if (this.#pending > 0) return 'norestart';
-    const { eventfd } = this;
+    const eventfd = this.eventfd;
     if (eventfd !== null) {
       this.#trace('fire');
       this.#vcpu.vm.xen!.stat.timersSignalled++;
