@@ -4,7 +4,7 @@ import type { EventCase, EventComparison, EventCost, Upcall } from '../lab/xenEv
 import type { XenSource } from '../vmm/xen/routing.ts';
 import { wrapped } from './prose.ts';
 
-const WAY = 14;
+const WAY = 12;
 const CELL = 8;
 /** Exits that come less often for an event than this are the guest's own affairs, and are counted together. */
 const RARE = 0.1;

@@ -223,6 +223,7 @@ describe('a vector of the vCPU’s own', () => {
     run(rig);
     expect(vectors(rig)).toEqual([OWN]);
     expect(infoAt(rig, 0)).toEqual({ upcall: 1, sel: 1n });
+    expect(rig.vm.xen!.stat).toMatchObject({ delivered: 2, ownVector: 1, selected: 1 });
   });
 
   it('comes when the LAPIC is enabled, for an event that came before', () => {

@@ -60,6 +60,7 @@ describe.each(XEN_TIMER_DESIGNS)('the timer (%s)', (design) => {
     arm(rig, 1);
     run(rig);
     expect(vectors(rig)).toEqual([UPCALL_VECTOR]);
+    expect(rig.vm.xen!.stat).toMatchObject({ timersArmed: 1, timersPast: 1 });
   });
 
   it('that is stopped, or set anew, does not expire as it was', () => {
@@ -67,11 +68,13 @@ describe.each(XEN_TIMER_DESIGNS)('the timer (%s)', (design) => {
     arm(stopped, 100_000);
     run(stopped);
     expect([vectors(stopped), isPending(stopped, VIRQ), state(stopped).expiresNs]).toEqual([[], false, 0n]);
+    expect(stopped.vm.xen!.stat).toMatchObject({ timersArmed: 1, timersPast: 0, timersStopped: 1 });
     const left: bigint[] = [];
     const anew: VmRig = timerRig([sti, set, { then: () => arm(anew, 10_000_000) }, set, { run: 400_000 }, read(() => anew, left), shutdown], design); // prettier-ignore
     arm(anew, 100_000);
     run(anew);
     expect([vectors(anew), left]).toEqual([[], [10_000_000n]]);
+    expect(anew.vm.xen!.stat).toMatchObject({ timersArmed: 2, timersReplaced: 1, timersStopped: 0 });
   });
 
   it('expires while shared_info is away: the vCPU brings it back', () => {

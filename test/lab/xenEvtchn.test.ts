@@ -2,15 +2,25 @@
 
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { drawXenEvtchn } from '../../src/cli/labXenEvtchn.ts';
 import { loadGuest, packageFolder } from '../../src/cli/load.ts';
-import { UPCALLS, xenEvtchn, type EventCost, type EventWay, type Upcall } from '../../src/lab/xenEvtchn.ts';
+import {
+  EVENT_WAYS,
+  UPCALLS,
+  xenEvtchn,
+  type EventComparison,
+  type EventCost,
+  type EventWay,
+  type Upcall,
+} from '../../src/lab/xenEvtchn.ts';
 import { XEN_SOURCES, type XenSource } from '../../src/vmm/xen/routing.ts';
 
+let data: EventComparison;
 let costOf: (source: XenSource, upcall: Upcall, way: EventWay, guest?: 'running' | 'halted') => EventCost;
 beforeAll(async () => {
-  const { cases } = await xenEvtchn.run((name) => loadGuest(join(packageFolder(), 'guests', `${name}.s`)));
+  data = await xenEvtchn.run((name) => loadGuest(join(packageFolder(), 'guests', `${name}.s`)));
   costOf = (source, upcall, way, guest = 'running') =>
-    cases.find((each) => each.source === source && each.upcall === upcall && each.way === way)![guest];
+    data.cases.find((each) => each.source === source && each.upcall === upcall && each.way === way)![guest];
 }, 60_000);
 const GUESTS = ['running', 'halted'] as const;
 const each = XEN_SOURCES.flatMap((source) => GUESTS.map((guest) => ({ source, guest })));
@@ -78,4 +88,11 @@ describe('userspace', () => {
     expect(XEN_SOURCES.map((source) => returns(source, 'hypervisor'))).toEqual([0, 0, 0]);
     expect(costOf('pirq', 'callback', 'userspace').switches).toBeCloseTo(1, 1);
   });
+});
+
+it('is drawn with each way for each source, upcall and guest, on a screen of 120 columns', () => {
+  const lines = drawXenEvtchn(data).split('\n');
+  for (const way of Object.keys(EVENT_WAYS))
+    expect(lines.filter((line) => new RegExp(`^ +${way} +\\d`).test(line))).toHaveLength(3 * 2 * 2);
+  expect(lines.filter((line) => line.length > 120)).toEqual([]);
 });

@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { drawXenTimer } from '../../src/cli/labXenTimer.ts';
 import { loadGuest, packageFolder } from '../../src/cli/load.ts';
 import { XEN_TIMER_DESIGNS, type XenTimerDesign } from '../../src/hypervisor/params.ts';
 import { setXenVmAttr } from '../../src/hypervisor/xen/attributes.ts';
@@ -88,6 +89,21 @@ describe('ticks', () => {
     // An early one would be a large number: samples are unsigned.
     expect(Math.max(...all)).toBeLessThan(100_000);
   });
+});
+
+it('is drawn with each design under each heading, on a screen of 120 columns', () => {
+  const lines = drawXenTimer(data).split('\n');
+  for (const design of XEN_TIMER_DESIGNS)
+    expect(lines.filter((line) => new RegExp(`^ +${design} +\\d`).test(line))).toHaveLength(4 + 3);
+  expect(lines.filter((line) => line.length > 120)).toEqual([]);
+  const { ticks, paths, moves, exits } = found('v3', 'moved');
+  const counts = [...Object.values(ticks), ...Object.values(paths), moves.times, moves.held, exits];
+  expect(
+    lines
+      .findLast((line) => line.startsWith('    v3'))!
+      .trim()
+      .split(/ +/),
+  ).toEqual(['v3', ...counts.map(String)]);
 });
 
 it('the guest notices a tick that a VMM without shared_info has dropped, and counts it', async () => {

@@ -41,7 +41,7 @@ const PATHS: Partial<Record<Stage, Paths>> = {
   POLL_TIMEOUT: { ...CALLED, polls: 1, pollTimeouts: 1 },
   POLL_MASKED: { ...CALLED, polls: 1, masked: 1, timersFast: 1, timersArmed: 1, pollWakeUps: 1 },
   POLL_WAKE: { ...CALLED, polls: 1, ...BY_TIMER, timersArmed: 1 },
-  TIMER_PAST: { ...BY_TIMER, timersArmed: 1 },
+  TIMER_PAST: { ...BY_TIMER, timersArmed: 1, timersPast: 1 },
 };
 const RACES: readonly Stage[] = ['RACE_SEND', 'RACE_POLL', 'RACE_POLL_TIMEOUT'];
 

@@ -78,13 +78,17 @@ function select(vcpu: Vcpu, word: number): void {
   const { vcpuInfo } = xen;
   if (vcpu.vm.params.xenEvtchn === 'shadow' || !vcpuInfo.hold()) {
     vcpu.vm.xen!.stat.shadowed++;
-    if (!xen.shadow.testAndSet(word)) xen.unblock();
+    if (xen.shadow.testAndSet(word)) vcpu.vm.xen!.stat.selected++;
+    else xen.unblock();
     return;
   }
   const wasSelected = vcpuInfo.testAndSetBit(vcpu.vm.xen!.layout.pendingSel, word);
   if (!wasSelected) vcpuInfo.writeU8(VCPU_INFO.UPCALL_PENDING, 1);
   vcpuInfo.release();
-  if (wasSelected) return;
+  if (wasSelected) {
+    vcpu.vm.xen!.stat.selected++;
+    return;
+  }
   if (xen.upcallVector !== 0) injectVcpuVector(vcpu);
   else xen.unblock();
 }

@@ -17,6 +17,8 @@ export class XenStat {
   shadowed = 0;
   /** Times that a vCPU moved its shadow to the guest. */
   synced = 0;
+  /** Of those delivered: into a word that was selected, so that the vCPU looks there anyway and is not asked again. */
+  selected = 0;
   /** Upcalls by a vector of the vCPU's own, through its LAPIC. */
   ownVector = 0;
   /** Looked up shared_info, where that may sleep, and tried again; and found it nowhere. */
@@ -26,8 +28,12 @@ export class XenStat {
   deferred = 0;
   /** Sends that lead to an eventfd. */
   eventfds = 0;
-  /** Timers that were armed; expiries that raised their event in the callback, and those that the vCPU had to. */
+  /** Timers that were armed: of them for a time that had passed, and in place of one that had not come; and that were stopped. */
   timersArmed = 0;
+  timersPast = 0;
+  timersReplaced = 0;
+  timersStopped = 0;
+  /** Expiries that raised their event in the callback, and those that the vCPU had to. */
   timersFast = 0;
   timersDeferred = 0;
   /** Those that signalled an eventfd. */

@@ -101,6 +101,7 @@ export class XenTimer implements HrtimerOwner {
 
   /** kvm_xen_stop_timer(). */
   stop(): void {
+    if (this.#toCome()) this.#vcpu.vm.xen!.stat.timersStopped++;
     this.#hrtimer.cancel();
     this.#trace('stop');
     this.#expires = 0n;
@@ -178,13 +179,22 @@ export class XenTimer implements HrtimerOwner {
 
   /** kvm_xen_start_timer(). */
   #start(guestAbs: bigint, deltaNs: bigint): void {
+    const { stat } = this.#vcpu.vm.xen!;
+    if (this.#toCome()) stat.timersReplaced++;
     if (this.#vcpu.vm.params.xenTimer === 'v3' && this.#expires !== 0n) this.#hrtimer.cancel();
     this.#pending = 0;
     this.#expires = guestAbs;
     this.#trace('start');
-    this.#vcpu.vm.xen!.stat.timersArmed++;
-    if (deltaNs <= 0n) this.onHrtimer();
-    else this.#hrtimer.start(this.#positionIn(deltaNs));
+    stat.timersArmed++;
+    if (deltaNs <= 0n) {
+      stat.timersPast++;
+      this.onHrtimer();
+    } else this.#hrtimer.start(this.#positionIn(deltaNs));
+  }
+
+  /** An event is to come, whatever `expires` says. */
+  #toCome(): boolean {
+    return this.#hrtimer.queued || this.#pending > 0;
   }
 
   /** The first host position at which that many nanoseconds are over. */
