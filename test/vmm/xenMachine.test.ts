@@ -2,6 +2,8 @@
 
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
+import { getXenVcpuAttr } from '../../src/hypervisor/xen/attributes.ts';
+import { RUNSTATE } from '../../src/hypervisor/xen/names.ts';
 import { loadTestGuest, runGuest } from '../../src/testing/bootGuest.ts';
 import { Machine } from '../../src/vmm/machine.ts';
 import { exitStatus } from '../../src/vmm/result.ts';
@@ -89,6 +91,10 @@ timer:  .quad   0, 0`,
   );
   expect(machine.result?.kind).toBe('power-off');
   expect([gpr(machine, GPR.R12), gpr(machine, GPR.R13)]).toEqual([1n, 0n]);
+  const { times, entryTime } = getXenVcpuAttr(machine.vm.vcpus[0]!, 'RUNSTATE_DATA');
+  expect(times[RUNSTATE.BLOCKED]).toBeGreaterThan(450_000n);
+  expect(times[RUNSTATE.BLOCKED]).toBeLessThan(500_000n);
+  expect(times.reduce((sum, time) => sum + time)).toBe(entryTime);
 });
 
 it('is none without the option, and says so', async () => {

@@ -1,7 +1,8 @@
 // HYPERVISOR_sched_op, but for yield and poll, which are KVM's: a vCPU that waits for an event, and the end of the domain.
 
+import { setXenVcpuAttr } from '../../hypervisor/xen/attributes.ts';
 import { VCPU_INFO } from '../../hypervisor/xen/layout.ts';
-import { SCHEDOP } from '../../hypervisor/xen/names.ts';
+import { RUNSTATE, SCHEDOP } from '../../hypervisor/xen/names.ts';
 import { SHUTDOWN } from './abi.ts';
 import type { XenDomain } from './domain.ts';
 import { HypercallError, type Hypercall } from './hypercall.ts';
@@ -18,11 +19,15 @@ export function schedOp(domain: XenDomain, call: Hypercall): number | null {
   }
 }
 
-/** SCHEDOP_block: enables events, and halts the vCPU by KVM_SET_MP_STATE until an interrupt that it takes. */
+/**
+ * SCHEDOP_block: enables events, and halts the vCPU by KVM_SET_MP_STATE until an interrupt that it takes. That it is blocked is
+ * the VMM's to say: of a vCPU that halts by itself KVM takes no notice.
+ */
 function block({ vm, pages }: XenDomain, { vcpu }: Hypercall): number {
   const info = pages.vcpuInfo(vcpu.id);
   if (info !== null) vm.memory.write(info + VCPU_INFO.UPCALL_MASK, Uint8Array.of(0));
   vcpu.mpState = 'halted';
+  setXenVcpuAttr(vcpu, { type: 'RUNSTATE_CURRENT', state: RUNSTATE.BLOCKED });
   return 0;
 }
 
