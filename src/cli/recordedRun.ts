@@ -25,7 +25,7 @@ export interface RecordedRun {
 
 /** Options of `command` that change what the guest sees. */
 const matters = (name: string): boolean =>
-  name === 'keyboard' || MACHINE_OPTIONS.some((option) => option.name === name);
+  name === 'keyboard' || name === 'xen-console' || MACHINE_OPTIONS.some((option) => option.name === name);
 
 /** The options that were given and change the run, as they would be written again. */
 function optionsOf(command: Command, args: Arguments): string[] {

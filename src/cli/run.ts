@@ -10,7 +10,7 @@ import { DEFAULT_ORIGIN } from '../vmm/image.ts';
 import { loadRaw } from '../vmm/loaders/raw.ts';
 import { EXIT_STATUS, exitStatus, type RunResult } from '../vmm/result.ts';
 import { bootLines } from './bootLine.ts';
-import { onlyFile, type Arguments, type Command } from './command.ts';
+import { onlyFile, UsageError, type Arguments, type Command } from './command.ts';
 import { cpuidDump } from './cpuidText.ts';
 import { loadGuest } from './load.ts';
 import { askedProtocol, bootMachine, MACHINE_OPTIONS, maxCycles, type Wishes } from './machineOptions.ts';
@@ -53,6 +53,10 @@ Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
       help: 'what is typed goes to the PS/2 keyboard instead of the serial line',
     },
     {
+      name: 'xen-console',
+      help: "what is typed goes to the console of a Xen guest (Linux's hvc0) instead of the serial line; with --xen",
+    },
+    {
       name: 'screen',
       help: "show the guest's text screen: live on a terminal, else at the end (without it: at the end, if the guest used it)",
     },
@@ -85,7 +89,9 @@ Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     const { machine, limit, wishes } = await machineOf(args, probes);
     if (!quiet && !args.given('restore')) bootLines(machine.image).forEach(say);
-    const device: InputDevice = args.given('keyboard') ? 'keyboard' : 'serial';
+    const device = inputDevice(args);
+    if (device === 'xen-console' && machine.xen === null)
+      throw new UsageError('--xen-console is for guests of Xen, and this is none: add --xen');
     machine.input.attach(device);
     recorded?.prepare(machine, machine.image, wishes);
     const live = args.given('screen') && process.stdout.isTTY ? new LiveScreen(process.stdout) : null;
@@ -142,6 +148,12 @@ async function printCpuid(args: Arguments): Promise<number> {
   const machine = bootMachine(args, image, file === undefined ? {} : wishesOf(file), new Probes());
   process.stdout.write(cpuidDump(machine));
   return EXIT_STATUS.POWER_OFF;
+}
+
+function inputDevice(args: Arguments): InputDevice {
+  const [device = 'serial', other] = (['keyboard', 'xen-console'] as const).filter((name) => args.given(name));
+  if (other !== undefined) throw new UsageError('what is typed goes to one place: --keyboard or --xen-console');
+  return device;
 }
 
 const FAILURES: ReadonlySet<RunResult['kind']> = new Set(['triple-fault', 'guest-crash', 'not-implemented']);

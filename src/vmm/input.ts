@@ -12,7 +12,7 @@ import type { HostFields } from '../host/savedFields.ts';
 import type { MainLoop, Source } from './mainLoop.ts';
 
 /** Devices that people type at. */
-export const INPUT_DEVICES = ['serial', 'keyboard'] as const;
+export const INPUT_DEVICES = ['serial', 'keyboard', 'xen-console'] as const;
 export type InputDevice = (typeof INPUT_DEVICES)[number];
 
 /** A backlog of bytes with which a guest has enough to read. */
@@ -40,7 +40,7 @@ export class Input implements EventOwner, Source {
   readonly name = 'input';
   readonly #host: Host;
   readonly #loop: MainLoop;
-  readonly #takers: Readonly<Record<InputDevice, InputTaker>>;
+  readonly #takers: Readonly<Partial<Record<InputDevice, InputTaker>>>;
   readonly #attached = new Set<InputDevice>(['serial']);
   readonly #arrival = new HostEvent(this, 'arrival');
   readonly #journal: InputEntry[] = [];
@@ -49,7 +49,7 @@ export class Input implements EventOwner, Source {
   /** Arrived, for the main loop. */
   #arrived: InputEntry[] = [];
 
-  constructor(host: Host, loop: MainLoop, takers: Readonly<Record<InputDevice, InputTaker>>) {
+  constructor(host: Host, loop: MainLoop, takers: Readonly<Partial<Record<InputDevice, InputTaker>>>) {
     this.#host = host;
     this.#loop = loop;
     this.#takers = takers;
@@ -61,41 +61,47 @@ export class Input implements EventOwner, Source {
     return this.#journal;
   }
 
-  /** Bytes arrive at the first position that no CPU has passed. */
+  /** Bytes arrive at the first position that no CPU has passed. Throws RangeError: the machine has no such device. */
   type(device: InputDevice, bytes: readonly number[]): void {
+    this.#taker(device);
     if (bytes.length === 0) return;
     const at = Math.max(...this.#host.cpus.map(({ now }) => now)) + 1;
     this.#schedule({ at: Math.max(at, this.#pending.at(-1)?.at ?? 0), device, bytes: [...bytes] });
   }
 
-  /** Bytes will arrive as they did in another run. Call it before the machine runs. Throws RangeError for entries out of order. */
+  /**
+   * Bytes will arrive as they did in another run. Call it before the machine runs. Throws RangeError for entries out of order, or
+   * a device that the machine has not.
+   */
   replay(entries: readonly InputEntry[]): void {
     for (const [i, entry] of entries.entries()) {
       const before = entries[i - 1]?.at ?? 0;
       if (!(entry.at >= before))
         throw new RangeError(`input ${i} arrives at ${entry.at}, before the one that precedes it, at ${before}`);
+      this.#taker(entry.device);
       this.#schedule(entry);
     }
   }
 
   /** Somebody sits at a device, so that a guest that waits for it has something to wait for. At the serial line, always. */
   attach(device: InputDevice): void {
+    this.#taker(device);
     this.#attached.add(device);
   }
 
   /** Whether the guest would go on if somebody typed where somebody sits. */
   awaited(): boolean {
-    return [...this.#attached].some((device) => this.#takers[device].awaitsInput);
+    return [...this.#attached].some((device) => this.#taker(device).awaitsInput);
   }
 
   /** Whether it is worth while to open what is typed at a device. */
   wanted(device: InputDevice): boolean {
-    return this.#takers[device].listens;
+    return this.#taker(device).listens;
   }
 
   /** Whether more should be typed: not while the guest has much to read still. */
   hasRoom(device: InputDevice): boolean {
-    return this.#takers[device].backlog < ENOUGH;
+    return this.#taker(device).backlog < ENOUGH;
   }
 
   /** The interrupt by which the host learns of it. */
@@ -108,7 +114,7 @@ export class Input implements EventOwner, Source {
   /** The main loop has come to it. */
   serve(): void {
     for (let entry = this.#arrived.shift(); entry !== undefined; entry = this.#arrived.shift())
-      this.#takers[entry.device].type(entry.bytes);
+      this.#taker(entry.device).type(entry.bytes);
   }
 
   /** What a snapshot keeps; who sits where is of the session. */
@@ -118,6 +124,13 @@ export class Input implements EventOwner, Source {
     const journal = fields.data('journal', this.#journal.slice());
     if (fields.restoring) this.#journal.splice(0, Infinity, ...journal);
     fields.event('arrival', this.#arrival);
+  }
+
+  #taker(device: InputDevice): InputTaker {
+    const taker = this.#takers[device];
+    if (taker !== undefined) return taker;
+    const names = Object.keys(this.#takers).join(', ');
+    throw new RangeError(`this machine has no ${device} to type at, only ${names} (a Xen domain has a xen-console)`);
   }
 
   #schedule(entry: InputEntry): void {

@@ -159,7 +159,11 @@ export class Machine implements Userspace {
       a20Off: (port) => this.vm.diagnostics.note('a20-off', port, 'ignored', this.vm.vcpus[this.#activeId]!),
     });
     this.xen = options.xen === 'domain' ? this.#xenDomain() : null;
-    this.input = new Input(this.host, this.mainLoop, { serial: this.pc.serial, keyboard: this.pc.keyboard });
+    this.input = new Input(this.host, this.mainLoop, {
+      serial: this.pc.serial,
+      keyboard: this.pc.keyboard,
+      ...(this.xen !== null && { 'xen-console': this.xen.console }),
+    });
     if (image.protocol.kind === 'boot-sector') this.ports.connect(this.#bios(image.protocol.disk));
     this.vm.onStuck = () => this.end({ kind: 'deadlock', vcpus: this.#reports() });
   }

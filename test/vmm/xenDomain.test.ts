@@ -260,6 +260,44 @@ describe('the console ring', () => {
     expect([rig.console.text, rig.vm.memory.readU64(OUT_CONS)]).toEqual(['', 2049n << 32n]);
   });
 
+  const IN_CONS = CONSOLE_GPA + 3072;
+  const read = (rig: Rig, at: number, bytes: number): string =>
+    new TextDecoder().decode(rig.vm.memory.read(CONSOLE_GPA + at, bytes)!);
+  const consumed = (rig: Rig): [number, number] => {
+    const counts = rig.vm.memory.readU64(IN_CONS)!;
+    return [Number(counts & 0xffff_ffffn), Number(counts >> 32n)];
+  };
+  const consume = (rig: Rig, cons: number): void =>
+    void rig.vm.memory.write(IN_CONS, new Uint8Array(Uint32Array.of(cons).buffer));
+
+  it('takes what is typed, across the end of the ring and of the count, and sends an event', () => {
+    const rig = mapped(domainRig());
+    rig.vm.memory.write(IN_CONS, new Uint8Array(Uint32Array.of(0xffff_fffe, 0xffff_fffe).buffer));
+    rig.domain.console.type([...'hello'].map((letter) => letter.charCodeAt(0)));
+    expect(read(rig, 1022, 2) + read(rig, 0, 3)).toBe('hello');
+    expect(consumed(rig)).toEqual([0xffff_fffe, 3]);
+    expect(u8(rig, sharedAt(rig.vm.xen!.layout.pending))).toBe(1 << 1);
+  });
+
+  it('keeps what does not fit until the guest tells that it has taken some', () => {
+    const rig = mapped(domainRig());
+    rig.domain.console.type(Array.from({ length: 1030 }, (_, i) => 0x41 + (i % 26)));
+    expect([consumed(rig), rig.domain.console.backlog]).toEqual([[0, 1024], 1030]);
+    consume(rig, 1000);
+    expect(rig.domain.console.listens).toBe(false);
+    send(rig);
+    expect(rig.domain.console.listens).toBe(true);
+    expect([consumed(rig), rig.domain.console.backlog]).toEqual([[1000, 1030], 30]);
+    expect(read(rig, 0, 6)).toBe(String.fromCharCode(...[0, 1, 2, 3, 4, 5].map((i) => 0x41 + ((1024 + i) % 26))));
+  });
+
+  it('is left alone when the guest says that it has taken more than there was', () => {
+    const rig = mapped(domainRig());
+    consume(rig, 5000);
+    rig.domain.console.type([0x41]);
+    expect([consumed(rig), rig.domain.console.backlog > 0]).toEqual([[5000, 0], true]);
+  });
+
   it('is found by parameters; a xenstore is not', () => {
     const rig = domainRig();
     const param = (index: number): number =>

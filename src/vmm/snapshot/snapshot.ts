@@ -21,7 +21,7 @@ import { SnapshotError } from './snapshotError.ts';
 import type { Image } from '../image.ts';
 
 /** Raised whenever a field is added, renamed or dropped. A newer snapshot is refused, and so is an older one. */
-export const SNAPSHOT_VERSION = 5;
+export const SNAPSHOT_VERSION = 6;
 
 /** Whose a thread is: the number of a vCPU; the main loop's; a pool of workers of a queue; nobody's, as it has ended. */
 export type ThreadOwner = number | 'main loop' | 'nobody' | { readonly workqueue: number; readonly pool: number };

@@ -156,6 +156,7 @@ export class XenDomain {
     this.vcpus.transfer(fields.part('vcpus'));
     this.timers.transfer(fields.part('timers'));
     this.pages.transfer(fields.part('pages'));
+    this.console.transfer(fields.part('console'));
     this.callbackLine.transfer(fields.part('callbackLine'));
     this.callbackVia = fields.value('callbackVia', this.callbackVia);
   }
