@@ -139,6 +139,7 @@ export class Cpu implements Runnable, MemoryContext {
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
     this.mmu.fragments.resetReplay();
     state.vectoringEvent = 0;
+    state.recurRecord = 0;
     state.recurCount = 0;
     state.processorControls = this.controls.processorControls;
     const { virtualApic } = this.controls;

@@ -42,10 +42,14 @@ const SOURCE = [
   loop(10, 'cli; sti; wbinvd'), // under the shadow of STI
   loop(10, 'cli; sti; nop; wbinvd; rdtsc'),
   loop(10, `mov %r15, %cr2; ${ASK}`), // microcode between, of which the answer depends
+  loop(10, 'mov %r15d, (%rsi); mov %cr8, %rax'), // a device that changes CR8, in place too
+  loop(10, 'wbinvd; mov %r15d, (%rsi); wbinvd; mov (%rsi), %eax'),
   loop(10, 'wbinvd; mov %cr3, %r8; mov %r8, %cr3'),
   loop(10, 'wbinvd; rdtsc; mov %eax, (%rdi)'),
   'hlt',
 ].join('\n');
+
+const DEVICE = 0x30_0000;
 
 /** What an exit takes on its way out and on its way back in, in cycles. */
 const OUT = 40;
@@ -62,12 +66,14 @@ interface Plan {
 
 /** Runs the program to its HLT under a clock that exits move. */
 function follow(bare: Bare, code: Uint8Array, { recurs, due, others }: Plan) {
-  const { cpu, load } = bare;
+  const { cpu, processor, load } = bare;
   const { state } = cpu;
   resetState(cpu);
   cpu.controls = new Controls();
   state.tsc = state.cr2 = state.cr8 = 0n;
   state.setGpr(GPR.RDI, BigInt(DATA));
+  state.setGpr(GPR.RSI, BigInt(DEVICE));
+  processor.secondStage.markMmio(DEVICE >> 12, 1);
   load(Number(state.rip), code);
   cpu.flushTlb();
   let now = 0;
@@ -115,7 +121,10 @@ function follow(bare: Bare, code: Uint8Array, { recurs, due, others }: Plan) {
     const exit = cpu.exit();
     if (exit.reason === 'HLT') ended = true;
     else if (exit.reason === 'IO_INSTRUCTION') cpu.complete(exit.port * 3);
-    else {
+    else if (exit.reason === 'EPT_MISCONFIG') {
+      if (exit.access === 'write') state.cr8 = exit.value;
+      cpu.complete(state.cr8 + 1n);
+    } else {
       if (exit.reason === 'CPUID') state.setGpr32(GPR.RAX, Math.imul(exit.leaf, 77) + exit.subleaf + Number(state.cr2));
       else if (exit.reason === 'CR_ACCESS' && exit.access === 'write') state.cr8 = exit.value;
       else if (exit.reason === 'CR_ACCESS') state.setGpr(exit.gpr, state.cr8);
@@ -165,7 +174,7 @@ describe('exits that recur', () => {
   it('are most of those that ask the same again', () => {
     const { end, recurred } = follow(wasm, code, { ...FAR, recurs: true });
     const all = Object.values(end.counts).reduce((sum, count) => sum + count);
-    expect(recurred).toBeGreaterThan(0.6 * all);
+    expect(recurred).toBeGreaterThan(0.45 * all);
     expect(follow(wasm, code, { ...FAR, recurs: false })).toEqual({ end, recurred: 0 });
     expect(follow(bigint, code, { ...FAR, recurs: true })).toEqual({ end, recurred: 0 });
   });

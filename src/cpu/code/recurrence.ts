@@ -4,13 +4,14 @@
 // handler has looked at nothing but what the instruction asks would be answered the same again, and its round trip would
 // take the same time, as long as nothing else happens. So when such an exit has been served in place, the hypervisor says
 // what its round trip took, in units (`recurring`), and here is kept which instruction it was, what it asked and what it was
-// answered. When generated code comes to that very record again, without having been left or having called out since
-// (`forget`), and the registers ask the same, it takes the answer, pays the units and counts. The exit has happened: the
-// hypervisor accounts for it when guest mode is left next (hypervisor/recurrence.ts). Only the host's time is less.
+// answered. When generated code comes to that very record again, without having been left, having called microcode or having
+// been granted units anew since (`forget`, `Cpu.grant`), and the registers ask the same, it takes the answer, pays the units and
+// counts. The exit has happened: the hypervisor accounts for it when guest mode is left next (hypervisor/recurrence.ts). Only
+// the host's time is less.
 //
 // It must not reach beyond what was granted, since there something may be due; nor beyond the horizon, behind which others
-// would come first. There the exit is an ordinary one, as it is in an instruction that runs by itself, under a shadow of STI,
-// and on the evaluator, which knows nothing of all this.
+// would come first. There the exit is an ordinary one, as it is in an instruction that runs by itself, outside of CPL 0, and on
+// the evaluator, which knows nothing of all this.
 
 import { i32, load, type Expr } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
