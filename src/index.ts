@@ -4,6 +4,8 @@
 // Machines.
 export { Machine } from './vmm/machine.ts';
 export type { BootOptions } from './vmm/bootOptions.ts';
+export type { DeviceName } from './vmm/pc.ts';
+export { XEN_ROUTES, XEN_SOURCES, type XenRoute, type XenRouting, type XenSource } from './vmm/xen/routing.ts';
 export type { MachineRestoreOptions, RunOptions } from './vmm/machine.ts';
 export { snapshotFromBytes, snapshotToBytes } from './vmm/snapshot/file.ts';
 export { SNAPSHOT_VERSION } from './vmm/snapshot/snapshot.ts';

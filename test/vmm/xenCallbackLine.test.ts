@@ -106,6 +106,21 @@ describe('while events interrupt by a line', () => {
     expect(getXenVmAttr(rig.vm, 'UPCALL_VECTOR').vector).toBe(0xf3);
   });
 
+  it('ports that a 32-bit guest cannot have are left alone', () => {
+    const rig = mapped(domainRig());
+    for (let i = 0; i < 1030; i++) bindIpi(rig, 0);
+    rig.call(CALL.EVENT_CHANNEL_OP, EVTCHNOP.BIND_VIRQ, [VIRQ.TIMER, 0, 0]);
+    rig.call(CALL.EVENT_CHANNEL_OP, EVTCHNOP.BIND_PIRQ, [40, 0, 0]);
+    rig.vm.xen!.setLongMode(false);
+    for (const param of [20n, 0n, 20n]) {
+      rig.domain.callbackVia = param;
+      rig.domain.callbackChanged();
+      rig.domain.pirqs.message(40);
+      serve(rig);
+    }
+    expect(isHigh(rig, 20)).toBe(false);
+  });
+
   it('a vector of vCPU 0 comes first', () => {
     const rig = mapped(domainRig());
     via(rig, GSI, 20);

@@ -80,7 +80,7 @@ describe('a line', () => {
     expect([pirqs.line(20, true), takes(rig, port)]).toEqual([true, true]);
     expect([pirqs.line(20, true), takes(rig, port)]).toEqual([true, false]);
     expect([eoi(rig, pirq), takes(rig, port)]).toEqual([0, true]);
-    expect([pirqs.line(20, false), eoi(rig, pirq), takes(rig, port)]).toEqual([true, 0, false]);
+    expect([pirqs.line(20, false), eoi(rig, pirq), takes(rig, port)]).toEqual([false, 0, false]);
   });
 
   it('of the ISA bus is an edge: an EOI asks for nothing', () => {

@@ -6,7 +6,7 @@ import { getXenVcpuAttr } from '../../src/hypervisor/xen/attributes.ts';
 import { XEN_HYPERCALL as CALL } from '../../src/hypervisor/xen/names.ts';
 import { ERRNO, EVTCHNOP, VCPUOP, VIRQ } from '../../src/vmm/xen/abi.ts';
 import type { XenRoute } from '../../src/vmm/xen/routing.ts';
-import { ARGUMENT, domainRig, mapped, NOWHERE, takes, type Rig } from './xenDomainRig.ts';
+import { ARGUMENT, bindIpi, domainRig, mapped, NOWHERE, takes, type Rig } from './xenDomainRig.ts';
 
 const MS = 1_000_000;
 const FUTURE = 1;
@@ -122,6 +122,16 @@ describe('a singleshot timer', () => {
   ] as const)('%s is refused', (_what, call, errno) => {
     expect(call(guest('userspace', 2))).toBe(-ERRNO[errno]);
   });
+});
+
+it('a port that a 32-bit guest cannot have gets no event, and nobody fails', () => {
+  const rig = guest('userspace');
+  for (let i = 0; i < 1030; i++) bindIpi(rig, 0);
+  const port = bind(rig);
+  set(rig, now(rig) + 1_000_000n);
+  rig.vm.xen!.setLongMode(false);
+  wait(rig, 2 * MS);
+  expect([port > 1024, takes(rig, port)]).toEqual([true, false]);
 });
 
 describe('a periodic timer', () => {

@@ -67,7 +67,8 @@ export class Delivery {
 
   /** The interrupt of a PIRQ that is bound to this port is taken on the host, in hard interrupt context or not. */
   interrupt(port: number): void {
-    const irqfd = this.#irqfds.get(port)!;
+    const irqfd = this.#irqfds.get(port);
+    if (irqfd === undefined) return;
     if (this.route('pirq') === 'hypervisor') irqfd.raise();
     else irqfd.signal();
   }

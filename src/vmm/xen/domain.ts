@@ -107,7 +107,7 @@ export class XenDomain {
 
   /** KVM_XEN_HVM_EVTCHN_SEND to a port that the guest has bound. While it has no shared_info, nobody hears of it. */
   raise(number: number): void {
-    const port = this.ports.at(number);
+    const port = this.ports.find(number);
     this.vm.host.thisCpu.charge(COST.ioctl);
     if (port === undefined) return;
     setEvtchn(this.vm, { port: number, vcpu: port.vcpu, priority: PRIO_2LEVEL });

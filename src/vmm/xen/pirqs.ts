@@ -122,13 +122,13 @@ export class Pirqs implements Source {
     }
   }
 
-  /** A device drives a line: true if that is a PIRQ's, and no interrupt controller's. */
+  /** A device drives a line: true if it rises as a PIRQ's, and not an interrupt controller's. */
   line(gsi: number, level: boolean): boolean {
     const rises = level && !this.#high.has(gsi);
     if (level) this.#high.add(gsi);
     else this.#high.delete(gsi);
     const pirq = this.#ofGsi(gsi);
-    if (pirq === undefined || this.#at(pirq).port === 0) return false;
+    if (!level || pirq === undefined || this.#at(pirq).port === 0) return false;
     if (rises) this.#interrupt(pirq);
     return true;
   }

@@ -41,6 +41,11 @@ export class Ports {
     return this.#ports.get(number);
   }
 
+  /** The same, of any number: closed where there is none. */
+  find(number: number): Port | undefined {
+    return this.#ports.get(number);
+  }
+
   /** Binds the lowest free port. Throws HypercallError (ENOSPC). */
   bind(binding: Binding, vcpu: number): number {
     const limit = this.#vm.xen!.layout.ports;
@@ -130,7 +135,8 @@ export class Ports {
     if (!fields.restoring) return;
     this.#ports.clear();
     for (const [number, port] of ports) this.#ports.set(number, port);
-    for (const [number, port] of ports) this.#delivery.restore(number, port, this.otherEnd(port));
+    for (const [number, port] of ports)
+      if (this.#canBe(number)) this.#delivery.restore(number, port, this.otherEnd(port));
   }
 
   #isLoopback(binding: Binding): binding is Extract<Binding, { kind: 'interdomain' }> {
@@ -144,12 +150,17 @@ export class Ports {
 
   #connect(number: number): void {
     const port = this.#ports.get(number)!;
-    this.#delivery.connect(number, port, this.otherEnd(port));
+    if (this.#canBe(number)) this.#delivery.connect(number, port, this.otherEnd(port));
   }
 
   #disconnect(number: number): void {
     const port = this.#ports.get(number)!;
-    this.#delivery.disconnect(number, port, this.otherEnd(port));
+    if (this.#canBe(number)) this.#delivery.disconnect(number, port, this.otherEnd(port));
+  }
+
+  /** A guest that has gone from 64-bit to 32-bit layouts may have bound ports that it can no longer have. */
+  #canBe(number: number): boolean {
+    return number < this.#vm.xen!.layout.ports;
   }
 }
 
