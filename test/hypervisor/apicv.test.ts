@@ -38,6 +38,7 @@ function still(): { rig: VmRig; target: Vcpu; ipis: () => number } {
   const rig = rigOf([[], []]);
   const target = rig.vm.vcpus[1]!;
   target.lapic.writeMsr(X2APIC_MSR.SIVR, 0x1ffn);
+  target.requests.clear(KVM_REQ.APF_READY);
   return { rig, target, ipis: () => rig.host.cpus[0]!.charged[COST.ipiSend]! };
 }
 

@@ -46,8 +46,7 @@ describe('CPUID', () => {
     FPU: 'x87 is only decoded yet',
     CMOV: 'its FCMOV is x87',
     MMX: 'MMX is only decoded yet',
-    FXSR: 'it saves the state of these',
-    SSE: 'only its prefetches and SFENCE are executed',
+    SSE: 'only its prefetches, SFENCE, LDMXCSR and STMXCSR are executed',
     SSE2: 'only LFENCE, MFENCE and MOVNTI are executed',
   };
 
