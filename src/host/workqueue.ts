@@ -105,16 +105,27 @@ export class Workqueue {
   /** cancel_work_sync(): afterwards the item is neither queued nor running. True when it was queued. */
   *cancelSync(item: WorkItem): Sleep<boolean> {
     this.#mayWait('cancel_work_sync', item);
-    const pool = item.queuedIn;
-    if (pool !== null) {
-      pool.remove(item);
-      item.queuedIn = null;
-      this.settle(item);
-    }
+    const waited = this.#dequeue(item);
     item.cancelling++;
     if (item.runsIn !== null) yield* this.#waitUntilSettled(item, item.settled + 1);
     item.cancelling--;
-    return pool !== null;
+    return waited;
+  }
+
+  /** The owner of a lasting item goes away: where it waits, it is not run any more. */
+  release(item: WorkItem): void {
+    this.#dequeue(item);
+    this.#lasting.splice(this.#lasting.indexOf(item), 1);
+  }
+
+  /** True when it was queued. */
+  #dequeue(item: WorkItem): boolean {
+    const pool = item.queuedIn;
+    if (pool === null) return false;
+    pool.remove(item);
+    item.queuedIn = null;
+    this.settle(item);
+    return true;
   }
 
   /** One queueing of the item is over. */

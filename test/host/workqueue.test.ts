@@ -49,6 +49,19 @@ describe('work', () => {
     expect(owner.log).toEqual(['work in kworker/0:0', 'work done', 'work in kworker/0:0', 'work done']);
   });
 
+  it('whose owner goes away while it waits is not run, and is not known any more', () => {
+    const { host, owner, queue } = rig();
+    const work = queue.lasting(owner, 'work');
+    spawn(host, 0, function* () {
+      queue.queue(work);
+      queue.release(work);
+      yield* compute(host, 10);
+    });
+    expect(runHost(host)).toBe('idle');
+    expect(owner.log).toEqual([]);
+    expect(work.pending).toBe(false);
+  });
+
   it('queued in a hard interrupt runs in a thread of that CPU, with its arguments', () => {
     const { host, owner, item, queue } = rig(2);
     const seen: number[] = [];

@@ -171,6 +171,21 @@ describe('ports', () => {
     expect(getXenVcpuAttr(rig.vm.vcpus[1]!, 'TIMER').port).toBe(0);
   });
 
+  it('that are closed while a worker has their event take it along', () => {
+    const rig = mapped(domainRig(2, true, { ipi: 'workqueue' }));
+    const port = bindIpi(rig, 0);
+    const eventfd = rig.vm.xen!.sendPorts.at(port);
+    if (eventfd?.kind !== 'eventfd') throw new Error('an IPI by the work queue has an eventfd');
+    eventfd.eventfd.signal();
+    const waiting = (): number =>
+      rig.host.workqueues.flatMap(({ pools }) => pools.flatMap((pool) => pool.waiting)).length;
+    expect(waiting()).toBe(1);
+    rig.call(EVTCHN, EVTCHNOP.CLOSE, [port]);
+    expect(waiting()).toBe(0);
+    while (rig.host.step() === 'progress');
+    expect(rig.vm.xen!.stat).toMatchObject({ delivered: 0, noTarget: 0 });
+  });
+
   it('that are unmasked with an event waiting select their word and ask for an interrupt', () => {
     const rig = mapped(domainRig());
     const port = bindIpi(rig, 0);

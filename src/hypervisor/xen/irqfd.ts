@@ -62,6 +62,11 @@ export class EvtchnRoutes {
     return this.#workqueue.lasting(of, 'inject');
   }
 
+  /** The eventfd is closed. */
+  release(item: WorkItem): void {
+    this.#workqueue.release(item);
+  }
+
   /** Leaves it to a worker. */
   defer(item: WorkItem): void {
     this.#vm.xen!.stat.deferred++;
@@ -111,6 +116,11 @@ export class XenIrqfd implements Eventfd, WorkOwner {
   raise(): void {
     if (!this.#deferred && this.#routes.setInAtomic(this.#gsi) !== EVTCHN.WOULD_BLOCK) return;
     this.#routes.defer(this.#inject);
+  }
+
+  /** irqfd_shutdown(): an event that waits for a worker is forgotten, as its port is about to be. */
+  deassign(): void {
+    this.#routes.release(this.#inject);
   }
 
   /** irqfd_inject(). */

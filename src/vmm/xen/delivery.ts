@@ -55,7 +55,11 @@ export class Delivery {
     if (sendPorts.at(number) !== undefined)
       setXenVmAttr(this.#vm, { type: 'EVTCHN', change: { op: 'deassign', sendPort: number } });
     const raised = binding.kind === 'interdomain' && remote !== undefined ? binding.remotePort : number;
-    if (this.#irqfds.delete(raised)) routes.route(gsiOf(raised), null);
+    const irqfd = this.#irqfds.get(raised);
+    if (irqfd === undefined) return;
+    irqfd.deassign();
+    this.#irqfds.delete(raised);
+    routes.route(gsiOf(raised), null);
   }
 
   /** The eventfds of a restored port, which KVM has not kept. */
