@@ -4,6 +4,7 @@
 import type { TripleFault } from '../cpu/exit.ts';
 import { countIoExits } from '../hypervisor/exits/io.ts';
 import { KVM_EXIT } from '../hypervisor/names.ts';
+import type { CountMore } from '../hypervisor/recurrence.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
 import { RUN_POINT, type RunPoint } from '../hypervisor/runPoint.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
@@ -92,23 +93,28 @@ function serve(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
 
 type PortAccess = Extract<UserspaceExit, { reason: 'IO' }>;
 
-function servePort({ ports }: Userspace, vcpu: Vcpu, { port, size, direction, value: written }: PortAccess): void {
-  const { diagnostics } = vcpu.vm;
-  const isRead = direction === 'in';
-  const { value, unclaimed } = isRead
-    ? ports.read(port, size)
-    : { value: 0, unclaimed: ports.write(port, size, written) };
-  const note = (times: number): void =>
-    diagnostics.note(isRead ? 'port-in' : 'port-out', port, isRead ? 'all ones' : 'ignored', vcpu, times);
-  if (unclaimed) note(1);
-  if (ports.isSteady(port, size)) {
-    vcpu.recurrence.allow((_, times) => {
-      countIoExits(vcpu, times);
-      if (unclaimed) note(times);
-    });
-  }
+function servePort({ ports }: Userspace, vcpu: Vcpu, access: PortAccess): void {
+  const { port, size } = access;
+  let value = 0;
+  let unclaimed: boolean;
+  if (access.direction === 'in') ({ value, unclaimed } = ports.read(port, size));
+  else unclaimed = ports.write(port, size, access.value);
+  if (unclaimed) noteUnclaimed(vcpu, access, 1);
+  if (ports.isSteady(port, size)) vcpu.recurrence.allow(unclaimed ? countUnclaimed(access) : countIoExits);
   vcpu.complete(value);
 }
+
+function noteUnclaimed(vcpu: Vcpu, { port, direction }: PortAccess, times: number): void {
+  const [what, answered] = direction === 'in' ? (['port-in', 'all ones'] as const) : (['port-out', 'ignored'] as const);
+  vcpu.vm.diagnostics.note(what, port, answered, vcpu, times);
+}
+
+const countUnclaimed =
+  (access: PortAccess): CountMore =>
+  (vcpu, times) => {
+    countIoExits(vcpu, times);
+    noteUnclaimed(vcpu, access, times);
+  };
 
 function answer(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
   const { diagnostics } = vcpu.vm;
