@@ -6,8 +6,8 @@
 // the first one over again: the same charges, and as many cycles. Nothing is worked out here: what the first one charged is
 // what each of the others is counted with, when guest mode is left again and the guest's units have moved the clock.
 //
-// What is measured is compared with nothing, so `isQuiet` has to be right: it lists whatever an exit or an entry looks at.
-// What can only become due in time needs no place in it, since an exit does not recur beyond the units that were granted.
+// What is measured is compared with nothing, so `isQuiet` has to be right: whoever teaches exits or entries to look at something
+// new adds it there. What becomes due in time needs no place in it, since an exit does not recur beyond the units granted.
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { OFFSET } from '../cpu/state.ts';
