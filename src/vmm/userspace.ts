@@ -38,7 +38,7 @@ export function* vcpuThread(userspace: Userspace, vcpu: Vcpu): Sleep<void> {
   let from: RunPoint = vcpu.place.point;
   while (userspace.result === null) {
     if (userspace.xen !== null && (from === RUN_POINT.START || from === RUN_POINT.DOWN)) {
-      yield* userspace.xen.vcpus.wait(vcpu, () => userspace.paused);
+      yield* userspace.xen.vcpus.wait(vcpu, from, () => userspace.paused);
       from = RUN_POINT.START;
     }
     let exit = vcpu.userspace!;

@@ -4,8 +4,12 @@
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { XEN_HYPERCALL as CALL } from '../../src/hypervisor/xen/names.ts';
+import { RUN_POINT } from '../../src/hypervisor/runPoint.ts';
+import { getXenVcpuAttr } from '../../src/hypervisor/xen/attributes.ts';
+import { XEN_HYPERCALL as CALL, RUNSTATE } from '../../src/hypervisor/xen/names.ts';
 import { bootGuest } from '../../src/testing/bootGuest.ts';
+import { Machine } from '../../src/vmm/machine.ts';
+import { snapshotFromBytes, snapshotToBytes } from '../../src/vmm/snapshot/file.ts';
 import { ERRNO, VCPUOP } from '../../src/vmm/xen/abi.ts';
 import { HypercallError } from '../../src/vmm/xen/hypercall.ts';
 import { readVcpuContext, VCPU_CONTEXT_SIZE, type VcpuContext } from '../../src/vmm/xen/vcpuContext.ts';
@@ -143,7 +147,7 @@ it('whatever is not refused is a state in which the vCPU begins', () => {
     if (answer !== 0) expect(answer).toBe(-ERRNO.EINVAL);
     else {
       vcpuOp(rig, VCPUOP.UP, 1);
-      expect([...rig.domain.vcpus.wait(vcpu, () => false)]).toEqual([]);
+      expect([...rig.domain.vcpus.wait(vcpu, RUN_POINT.START, () => false)]).toEqual([]);
       expect(vcpu.mpState).toBe('runnable');
       begun++;
     }
@@ -162,4 +166,19 @@ it('a machine with a vCPU that is down can be paused, and goes on', async () => 
   }
   expect(machine.run().kind).toBe('power-off');
   expect(machine.console.text).toMatch(/up 1, goes on\n$/);
+});
+
+it('a vCPU that is down while the machine is moved has been offline since it was brought down', async () => {
+  const machine = await bootGuest(fileURLToPath(new URL('../../guests/xenvcpus.s', import.meta.url)));
+  const isDown = ({ vm }: Machine): boolean => vm.vcpus[1]!.place.point === RUN_POINT.DOWN;
+  machine.run({ until: isDown });
+  const runstate = ({ vm }: Machine) => getXenVcpuAttr(vm.vcpus[1]!, 'RUNSTATE_DATA');
+  const { entryTime } = runstate(machine);
+  const moved = Machine.restore(snapshotFromBytes(snapshotToBytes(machine.snapshot())));
+  // A signal wakes its thread, which finds it down still.
+  moved.pause();
+  moved.resume();
+  moved.run({ maxCycles: moved.host.cpus[1]!.now + 2000 });
+  expect(isDown(moved)).toBe(true);
+  expect(runstate(moved)).toMatchObject({ state: RUNSTATE.OFFLINE, entryTime });
 });

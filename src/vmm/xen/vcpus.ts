@@ -6,7 +6,7 @@
 
 import type { SavedFields } from '../../cpu/savedFields.ts';
 import { block, type Sleep } from '../../host/sleep.ts';
-import { RUN_POINT } from '../../hypervisor/runPoint.ts';
+import { RUN_POINT, type RunPoint } from '../../hypervisor/runPoint.ts';
 import { getRegs, setRegs } from '../../hypervisor/state/regs.ts';
 import { setMpState } from '../../hypervisor/state/mpState.ts';
 import { checkSregs, getSregs, setSregs, sregsOf, type Sregs } from '../../hypervisor/state/sregs.ts';
@@ -63,10 +63,13 @@ export class DomainVcpus {
     return true;
   }
 
-  /** A vCPU's thread, before it calls KVM_RUN: waits until it is up, and while the machine is `paused`. */
-  *wait(vcpu: Vcpu, paused: () => boolean): Sleep<void> {
+  /**
+   * A vCPU's thread, before it calls KVM_RUN: waits until it is up, and while the machine is `paused`. `from`: where the thread
+   * stands, which of one that has been restored may be DOWN.
+   */
+  *wait(vcpu: Vcpu, from: RunPoint, paused: () => boolean): Sleep<void> {
     if (this.#down.has(vcpu.id)) {
-      setXenVcpuAttr(vcpu, { type: 'RUNSTATE_CURRENT', state: RUNSTATE.OFFLINE });
+      if (from !== RUN_POINT.DOWN) setXenVcpuAttr(vcpu, { type: 'RUNSTATE_CURRENT', state: RUNSTATE.OFFLINE });
       do {
         vcpu.place.point = RUN_POINT.DOWN;
         // Nothing is left that a signal would have to interrupt.
