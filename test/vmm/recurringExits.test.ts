@@ -9,6 +9,7 @@ import type { BootOptions } from '../../src/vmm/bootOptions.ts';
 import { Machine } from '../../src/vmm/machine.ts';
 import type { Host } from '../../src/host/host.ts';
 import { HostEvent } from '../../src/host/queue.ts';
+import { KVM_REQ } from '../../src/hypervisor/requests.ts';
 import { Recurrence } from '../../src/hypervisor/recurrence.ts';
 import { imageOf, MEMORY } from './guest.ts';
 
@@ -102,7 +103,7 @@ function interruptHost({ cpus: [cpu] }: Host, period: number): void {
 }
 
 /** Runs a machine to its end: how that is, and how the machine stood after each slice of so many cycles. */
-function end(image: Image, { hostPeriod = Infinity, ...options }: Options, slice = Infinity) {
+function end(image: Image, { hostPeriod = Infinity, asked = false, ...options }: Options, slice = Infinity) {
   const machine = Machine.boot({ image, memory: MEMORY, ...options });
   interruptHost(machine.host, hostPeriod);
   const stood = [];
@@ -110,16 +111,19 @@ function end(image: Image, { hostPeriod = Infinity, ...options }: Options, slice
     let result = machine.step(at);
     while (result === null) result = machine.step(at);
     stood.push(standing(machine));
+    // A request that takes time where a timer is armed; nobody kicks, so the next exit's way back services it.
+    if (asked) for (const { requests } of machine.vm.vcpus) requests.make(KVM_REQ.MIGRATE_TIMER);
     if (result.kind !== 'budget') return { result: result.kind, digest: machine.digest(), stood };
   }
 }
 
-type Options = Partial<BootOptions> & { readonly hostPeriod?: number };
+type Options = Partial<BootOptions> & { readonly hostPeriod?: number; readonly asked?: boolean };
 const OPTIONS: readonly Options[] = [
   {},
   { hostPeriod: 4001 },
   { hostPeriod: 5003, params: { module: 'kvm_amd' } },
   { params: { preemptionTimer: false } },
+  { asked: true, params: { preemptionTimer: false } },
   { params: { module: 'kvm_amd' } },
   { params: { apicv: true } },
   { params: { fastpath: 'all-icr' } },
@@ -172,7 +176,7 @@ describe('exits that recur', () => {
           const served = end(image, { ...options, noInPlace: true }, slice);
           expect(served.result).toBe('power-off');
           expect(end(image, options, slice)).toEqual(served);
-          expect(end(image, options).digest).toBe(served.digest);
+          if (options.asked !== true) expect(end(image, options).digest).toBe(served.digest);
         },
       ), // prettier-ignore
       { numRuns: 40 },
