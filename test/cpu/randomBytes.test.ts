@@ -56,7 +56,7 @@ function machine(engine: 'wasm' | 'bigint'): Machine {
   const next = generator(3);
   for (let i = 0; i < 16; i++) state.setGpr(i, BigInt((i < 8 ? DATA : 0) + (next() % 0x10000)));
   state.setGpr(4, BigInt(STACK));
-  state.cr4 |= CR4.OSXSAVE | CR4.FSGSBASE;
+  state.cr4 |= CR4.OSFXSR | CR4.OSXSAVE | CR4.FSGSBASE;
   const save = (): Uint8Array => processor.views.u8.slice(state.base, state.base + ARCHITECTURAL_SIZE);
   const supervisor = save();
   state.cpl = 3;

@@ -94,6 +94,16 @@ const OF_PROCESSORS: readonly Exception[] = [
     applies: ({ form, native }) => form.rep !== '' && native.vector !== null,
   },
   {
+    name: 'which read of CMPS faults',
+    reason:
+      'When one operand is misaligned and the page of the other is missing, Zen raises #AC whichever it reads first; trapline reads by rDI first.',
+    vendor: 'any',
+    manual: 'SDM vol. 3, table 6-2',
+    tolerates: { everything: true },
+    concerns: ({ mnemonic }) => mnemonic === 'cmps',
+    applies: ({ guest, native }) => guest.vector === VECTOR.PF && native.vector === VECTOR.AC,
+  },
+  {
     name: 'REP with 32-bit addresses clears upper halves',
     reason:
       'With ECX = 0, or when the first iteration faults, Intel’s processors may clear the upper halves of RCX, RSI and RDI although nothing was moved (KVM models it: string_registers_quirk).',
