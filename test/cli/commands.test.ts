@@ -104,8 +104,9 @@ describe('trace', () => {
     expect(out).toMatch(/EPT_VIOLATION write of gpa 0x[\da-f]+: page 0x[\da-f]+ populated from slot 0$/m);
   });
 
-  it("says when Xen's timer is due", async () => {
+  it("says what a guest asks of Xen, and when Xen's timer is due", async () => {
     const { out } = await trapline.run('trace', 'guests/xentick.s');
+    expect(out.match(/VMCALL: vcpu_op 8 answered 0$/gm)).toHaveLength(10);
     expect(out.match(/HLT: halts, Xen timer due in \d+ ns \(fast path\); woken after/g)).toHaveLength(10);
   });
 
