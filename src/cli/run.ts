@@ -36,8 +36,8 @@ export const run: Command = {
     'Boots a guest (assembler source, kernel, boot sector or flat binary), shows its console, then a report of its VM exits.',
   details: `Exit status: the guest's own, (v << 1 | 1) & 255 after a write of v to the debug exit port 0xf4, or 0 after a power-off; trapline's
 own are even: 2 usage, 4 image or assembly, 6 triple fault, 8 nothing can happen any more, 10 budget, 12 not implemented,
-14 the guest reset the machine, 16 a replay that went another way. What is typed, or piped in, is the guest's serial line.
-Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
+14 the guest reset the machine, 16 a replay that went another way, 18 a Xen guest that reports its crash. What is typed, or piped
+in, is the guest's serial line. Ctrl-C (or Ctrl-A x) stops the guest and says where its vCPUs stand (130).`,
   examples: [
     ['trapline run guests/tick.s', 'a timer tick'],
     ['trapline run guests/lazy.s --feature lazy-tscdeadline', 'with a paravirtual feature'],

@@ -115,12 +115,13 @@ export const isHalted = (vcpu: Vcpu): boolean =>
 
 /** What a blocked vCPU waits for, for the report of a machine in which nothing can happen any more. */
 export function describeWait(vcpu: Vcpu): string {
-  const { lapic } = vcpu;
+  const { lapic, xen } = vcpu;
+  if (vcpu.place.point === RUN_POINT.DOWN) return `${vcpu.name} is down until VCPUOP_up`;
   if (vcpu.pv.asyncPf.halted) return `${vcpu.name} waits for a page that the host has paged out`;
   if (!isHalted(vcpu)) return `${vcpu.name} waits for ${vcpu.mpState === 'uninitialized' ? 'INIT' : 'SIPI'}`;
-  if (vcpu.xen !== null && vcpu.xen.poll.waiting) return `${vcpu.name} polls for a Xen event`;
+  if (xen !== null && xen.poll.waiting) return `${vcpu.name} polls for a Xen event`;
   if (interruptsOff(vcpu)) return `${vcpu.name} is halted with interrupts disabled`;
   const deadline = vcpu.directDeadline?.deadline ?? lapic.timer.tscdeadline;
-  const timer = deadline === 0n ? 'no timer is armed' : 'its timer is armed';
-  return `${vcpu.name} is halted, ${timer}`;
+  const isArmed = deadline !== 0n || (xen !== null && xen.timer.expires !== 0n);
+  return `${vcpu.name} is halted, ${isArmed ? 'its timer is armed' : 'no timer is armed'}`;
 }

@@ -93,7 +93,7 @@ export function problemOfOptions(options: BootOptions): string | null {
   const strange = devices.find((device) => !DEVICE_NAMES.includes(device));
   if (strange !== undefined) return `there is no device '${strange}', only ${DEVICE_NAMES.join(', ')}`;
   if (xenRoute !== undefined && options.xen !== 'domain')
-    return "xenRoute says how events come to an HVM domain of Xen: it needs xen: 'domain' (--xen)";
+    return "xenRoute says how events come to an HVM domain of Xen: it needs xen: 'domain' (--xen, or '# xen: domain' in a source)";
   const misled = problemOfRouting(xenRoute ?? {});
   if (misled !== null) return misled;
   const wrong = problemOf(options.params ?? {});

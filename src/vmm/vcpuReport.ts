@@ -2,6 +2,7 @@
 
 import { describeWait, isHalted } from '../hypervisor/block.ts';
 import type { MpState } from '../hypervisor/lapic/owner.ts';
+import { RUN_POINT } from '../hypervisor/runPoint.ts';
 import type { Vcpu } from '../hypervisor/vcpu.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
 
@@ -27,6 +28,9 @@ export function reportVcpu(vcpu: Vcpu): VcpuReport {
     tsc: vcpu.tsc.at(vcpu.cpu.now),
     interruptsEnabled: (state.rflags & RFLAGS.IF) !== 0,
     deadline: vcpu.lapic.timer.tscdeadline,
-    waitsFor: vcpu.mpState === 'runnable' && !isHalted(vcpu) ? null : describeWait(vcpu),
+    waitsFor: isWaiting(vcpu) ? describeWait(vcpu) : null,
   };
 }
+
+const isWaiting = (vcpu: Vcpu): boolean =>
+  vcpu.mpState !== 'runnable' || isHalted(vcpu) || vcpu.place.point === RUN_POINT.DOWN;

@@ -104,6 +104,12 @@ describe('trace', () => {
     expect(out).toMatch(/EPT_VIOLATION write of gpa 0x[\da-f]+: page 0x[\da-f]+ populated from slot 0$/m);
   });
 
+  it("says what a guest asks of Xen, and when Xen's timer is due", async () => {
+    const { out } = await trapline.run('trace', 'guests/xentick.s');
+    expect(out.match(/VMCALL: vcpu_op 8 answered 0$/gm)).toHaveLength(10);
+    expect(out.match(/HLT: halts, Xen timer due in \d+ ns \(fast path\); woken after/g)).toHaveLength(10);
+  });
+
   it('says to whom an IPI goes', async () => {
     const { out, err } = await trapline.run('trace', 'guests/ipi.s', '--limit', '40');
     expect(out).toMatch(/X2APIC_ICR = 0x1000000fb: IPI: vector 0xfb to APIC 1 \(fast path\)$/m);

@@ -69,6 +69,8 @@ describe('usage: status 2', () => {
     [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows kvmclock, kvmclock-stable-bit"],
     [['run', hello, '--device', 'frob'], "there is no device 'frob'; --device knows msix-test"],
     [['run', hello, '--xen', '--xen-route', 'ipi'], "--xen-route: events of 'ipi' come by hypervisor, "],
+    [['run', hello, '--xen', '--xen-route', 'ipi=eventfd=x'], "not by 'eventfd=x'"],
+    [['run', hello, '--xen', '--xen-route', 'ipi=eventfd,ipi=userspace'], "--xen-route: 'ipi' is there twice"],
     [['run', hello, '--xen-route', 'ipi=eventfd'], "it needs xen: 'domain'"],
     [['run', hello, '--costs', 'free'], "--costs knows skylake-2020, unit, not 'free'"],
     [['run', hello, '--max-cycles', '0'], '--max-cycles takes a whole number from 1'],

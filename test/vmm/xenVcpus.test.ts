@@ -11,6 +11,7 @@ import { bootGuest } from '../../src/testing/bootGuest.ts';
 import { Machine } from '../../src/vmm/machine.ts';
 import { snapshotFromBytes, snapshotToBytes } from '../../src/vmm/snapshot/file.ts';
 import { ERRNO, VCPUOP } from '../../src/vmm/xen/abi.ts';
+import { reportVcpu } from '../../src/vmm/vcpuReport.ts';
 import { HypercallError } from '../../src/vmm/xen/hypercall.ts';
 import { readVcpuContext, VCPU_CONTEXT_SIZE, type VcpuContext } from '../../src/vmm/xen/vcpuContext.ts';
 import { ARGUMENT, domainRig, NOWHERE, type Rig } from './xenDomainRig.ts';
@@ -174,6 +175,7 @@ it('a vCPU that is down while the machine is moved has been offline since it was
   machine.run({ until: isDown });
   const runstate = ({ vm }: Machine) => getXenVcpuAttr(vm.vcpus[1]!, 'RUNSTATE_DATA');
   const { entryTime } = runstate(machine);
+  expect(reportVcpu(machine.vm.vcpus[1]!).waitsFor).toBe('vCPU 1 is down until VCPUOP_up');
   const moved = Machine.restore(snapshotFromBytes(snapshotToBytes(machine.snapshot())));
   // A signal wakes its thread, which finds it down still.
   moved.pause();

@@ -22,9 +22,16 @@ export function handleHalt(vcpu: Vcpu): Disposition {
 /** When its timer will wake a halted vCPU. */
 function nextTimer(vcpu: Vcpu): string {
   const deadline = vcpu.lapic.timer.tscdeadline;
-  if (deadline === 0n) return 'no timer armed';
+  if (deadline === 0n) return nextXenTimer(vcpu) ?? 'no timer armed';
   const ahead = deadline - vcpu.guestTsc();
   return ahead > 0n ? `timer due in ${ahead} cycles` : 'timer due now';
+}
+
+/** Null: Xen's singleshot timer is not armed, as far as the hypervisor keeps it. */
+function nextXenTimer({ xen, vm }: Vcpu): string | null {
+  if (xen === null || xen.timer.expires === 0n) return null;
+  const ahead = xen.timer.expires - vm.clock.nanoseconds();
+  return ahead > 0n ? `Xen timer due in ${ahead} ns` : 'Xen timer due now';
 }
 
 /** Pause-loop exiting: the vCPU spins, so others may go first. There is no directed yield yet. */

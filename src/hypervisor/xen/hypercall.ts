@@ -62,15 +62,19 @@ export function handleXenHypercall(vcpu: Vcpu): Disposition {
   const { stat } = vm.xen!;
   if (answer !== null) {
     stat.hypercalls++;
-    if (probes.active) say(vcpu, `${xenHypercallName(input)} answered ${answer}`);
+    if (probes.active) say(vcpu, `${describeCall(input, params)} answered ${answer}`);
     return finish(vcpu, answer);
   }
   stat.hypercallExits++;
-  if (probes.active) say(vcpu, `${xenHypercallName(input)} is for the VMM`);
+  if (probes.active) say(vcpu, `${describeCall(input, params)} is for the VMM`);
   vcpu.userspace = { reason: 'XEN', type: 'HCALL', longMode: is64Bit, cpl, input, params };
   vcpu.xen!.hypercallRip = linearRip(state, state.rip);
   return TO_USERSPACE;
 }
+
+/** `vcpu_op 8`: with the operation, which all but one have in their first argument. */
+const describeCall = (input: bigint, [op]: readonly bigint[]): string =>
+  `${xenHypercallName(input)}${input === BigInt(XEN_HYPERCALL.SET_TIMER_OP) ? '' : ` ${op}`}`;
 
 /** kvm_xen_hypercall_complete_userspace(): KVM_RUN again after a hypercall's exit. */
 export function completeXenHypercall(vcpu: Vcpu): void {

@@ -25,13 +25,13 @@ export function problemOfRouting(routing: Readonly<Record<string, string>>): str
 
 /** What is written as `ipi=userspace, timer=eventfd`. Throws a RangeError that says what is wrong with it. */
 export function routingFromText(text: string): Partial<XenRouting> {
-  const routing = Object.fromEntries(
-    text.split(/[\s,]+/).map((each): [string, string] => {
-      const [source = '', route = ''] = each.split('=');
-      return [source, route];
-    }),
-  );
-  const problem = problemOfRouting(routing);
+  const ways = text.split(/[\s,]+/).map((each): [string, string] => {
+    const [source = '', ...route] = each.split('=');
+    return [source, route.join('=')];
+  });
+  const routing = Object.fromEntries(ways);
+  const twice = ways.find(([source], i) => ways.findIndex(([other]) => other === source) < i);
+  const problem = twice === undefined ? problemOfRouting(routing) : `'${twice[0]}' is there twice`;
   if (problem !== null) throw new RangeError(`${problem}: write SOURCE=ROUTE, with commas between several`);
   return routing;
 }
