@@ -77,6 +77,21 @@ export { Host } from './host/host.ts';
 export { COST_MODELS, costModel } from './host/costs.ts';
 export type { CostModel } from './host/costs.ts';
 
+// Xen guests: what their VMM says to the hypervisor, and asks.
+export { getXenVcpuAttr, getXenVmAttr, setXenVcpuAttr, setXenVmAttr } from './hypervisor/xen/attributes.ts';
+export type { XenVcpuAttr, XenVmAttr } from './hypervisor/xen/attributes.ts';
+export type { XenCpuid } from './hypervisor/xen/cpuid.ts';
+export { sendEvtchn } from './hypervisor/xen/evtchn.ts';
+export type { Evtchn } from './hypervisor/xen/evtchn.ts';
+export { XenIrqfd } from './hypervisor/xen/irqfd.ts';
+export { EVTCHNSTAT, PRIO_2LEVEL, RUNSTATE, XEN_CONFIG, XenError } from './hypervisor/xen/names.ts';
+export type { Runstate, XenErrno } from './hypervisor/xen/names.ts';
+export type { RunstateData } from './hypervisor/xen/runstate.ts';
+export type { Eventfd, SendPortChange, SendTarget } from './hypervisor/xen/sendPorts.ts';
+export type { XenCounts } from './hypervisor/xen/stat.ts';
+export type { XenTimerState } from './hypervisor/xen/timer.ts';
+export type { XenHvmConfig } from './hypervisor/xen/xenVm.ts';
+
 // What happened: probes, and what is made of them.
 export { Probes } from './trace/probes.ts';
 export type { ProbeEvents, ProbeName, ProbeSink } from './trace/probes.ts';

@@ -13,12 +13,16 @@ import {
   ExitLines,
   ExitStatistics,
   exitStatus,
+  getXenVcpuAttr,
+  getXenVmAttr,
   lazyTscDeadline,
   loadRaw,
   Machine,
   msrReport,
   perfReport,
+  PRIO_2LEVEL,
   Probes,
+  XenError,
   type ExitLine,
   type Image,
 } from '../src/index.ts';
@@ -57,6 +61,16 @@ describe('the library', () => {
     statistics.finish(vm.host.cpus[0]!.now);
     expect(perfReport(statistics, { tscKhz: vm.host.tscKhz })).toMatch(/^ +HLT +10 /m);
     expect(msrReport(vm.counters.msrWrites)).toMatch(/^ +tsc-deadline +\d+% +10 /m);
+  });
+
+  it("reads a Xen guest's attributes, and says where there are none", async () => {
+    const vm = Machine.boot({ image: await load('xentick'), xen: 'domain' });
+    const timer = ({ vm: { vcpus } }: Machine) => getXenVcpuAttr(vcpus[0]!, 'TIMER');
+    vm.run({ until: (machine) => timer(machine).expiresNs > 0n });
+    expect(timer(vm)).toMatchObject({ port: 2, priority: PRIO_2LEVEL });
+    const other = Machine.boot({ image: await load('tick') });
+    expect(() => timer(other)).toThrow(XenError);
+    expect(() => getXenVmAttr(other.vm, 'LONG_MODE')).toThrow('boot it with the option xen (EINVAL)');
   });
 
   it('waits for interrupts without counting the wait as the work of an exit', async () => {

@@ -1,6 +1,6 @@
 // A Xen guest with a clock-event device is moved by its attributes, wherever it stands between arming and handling a tick: none
 // is lost and none comes twice, in the order that KVM documents (api.rst): the timer first, then the LAPIC, memory last. With
-// memory first a tick is lost (race R5 of the fact sheet). The same by a snapshot, where there is no order to get wrong.
+// memory first a tick is lost. The same by a snapshot, where there is no order to get wrong.
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { getXenVcpuAttr, setXenVcpuAttr, setXenVmAttr } from '../../src/hypervisor/xen/attributes.ts';

@@ -46,9 +46,15 @@ type Of<A extends { readonly type: string }, T extends A['type']> = Extract<A, {
 /** KVM_MAX_VCPUS. */
 const MAX_VCPUS = 4096;
 
+/** What is Xen's of a VM or a vCPU. Throws XenError (EINVAL) where nothing is. */
+function partOf<T>(xen: T | null): T {
+  if (xen === null) throw new XenError('EINVAL', 'this machine has no Xen guest: boot it with the option xen');
+  return xen;
+}
+
 /** KVM_XEN_HVM_SET_ATTR. Throws XenError. */
 export function setXenVmAttr(vm: Vm, attr: XenVmAttr): void {
-  const xen = vm.xen!;
+  const xen = partOf(vm.xen);
   switch (attr.type) {
     case 'LONG_MODE':
       xen.setLongMode(attr.longMode);
@@ -79,7 +85,7 @@ export function setXenVmAttr(vm: Vm, attr: XenVmAttr): void {
 /** KVM_XEN_HVM_GET_ATTR. Throws XenError (ENOENT) for a name that cannot be read. */
 export function getXenVmAttr<T extends XenVmAttr['type']>(vm: Vm, type: T): Of<XenVmAttr, T>;
 export function getXenVmAttr(vm: Vm, type: XenVmAttr['type']): XenVmAttr {
-  const xen = vm.xen!;
+  const xen = partOf(vm.xen);
   const { page } = xen.sharedInfo;
   switch (type) {
     case 'LONG_MODE':
@@ -101,7 +107,7 @@ export function getXenVmAttr(vm: Vm, type: XenVmAttr['type']): XenVmAttr {
 
 /** KVM_XEN_VCPU_SET_ATTR: outside of KVM_RUN, as vcpu->mutex has it. Throws XenError. */
 export function setXenVcpuAttr(vcpu: Vcpu, attr: XenVcpuAttr): void {
-  const xen = vcpu.xen!;
+  const xen = partOf(vcpu.xen);
   switch (attr.type) {
     case 'VCPU_INFO':
       place(xen.vcpuInfo, 'vcpu_info', attr.gpa, VCPU_INFO.SIZE);
@@ -150,7 +156,7 @@ export function setXenVcpuAttr(vcpu: Vcpu, attr: XenVcpuAttr): void {
 /** KVM_XEN_VCPU_GET_ATTR. Throws XenError. */
 export function getXenVcpuAttr<T extends XenVcpuAttr['type']>(vcpu: Vcpu, type: T): Of<XenVcpuAttr, T>;
 export function getXenVcpuAttr(vcpu: Vcpu, type: XenVcpuAttr['type']): XenVcpuAttr {
-  const xen = vcpu.xen!;
+  const xen = partOf(vcpu.xen);
   switch (type) {
     case 'VCPU_INFO':
       return { type, gpa: xen.vcpuInfo.activeGpa };
