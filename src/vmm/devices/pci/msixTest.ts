@@ -21,7 +21,10 @@ const REGISTERS_GPA = 0xfeb0_0000;
 const MSIX_GPA = REGISTERS_GPA + PAGE_SIZE;
 export const MSIX_TEST_VECTORS = 8;
 
-/** Registers of four bytes: how many vectors there are, the doorbell, nanoseconds from there to the interrupt, and how many writes to the doorbell named no vector. */
+/**
+ * Registers of four bytes: how many vectors there are, the doorbell, nanoseconds from there to the interrupt, and how many writes
+ * to the doorbell named no vector.
+ */
 const REGISTER = { VECTORS: 0, DOORBELL: 4, DELAY: 8, REFUSED: 12 } as const;
 const NS_PER_MS = 1e6;
 
