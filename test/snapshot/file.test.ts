@@ -40,6 +40,12 @@ describe('a snapshot file', () => {
     expect(snapshotToBytes(machine.snapshot())).toEqual(file);
   });
 
+  it('holds options without a prototype, as parsers make them', async () => {
+    const params = Object.assign(Object.create(null), { haltPollNs: 0 }) as { haltPollNs: number };
+    const machine = await bootGuest('guests/tick.s', { memory: 2 * 2 ** 20, params });
+    expect(Machine.restore(snapshotFromBytes(snapshotToBytes(machine.snapshot()))).options.params).toEqual(params);
+  });
+
   it('holds nothing but what is named, and no page of zeroes', () => {
     expect(file.length).toBeLessThan(100_000);
     const { state } = snapshotFromBytes(file);

@@ -36,6 +36,12 @@ export function decodeRuns(runs: string, array: NumberArray): boolean {
 const lengthOfRuns = (runs: string): number =>
   runs === '' ? 0 : runs.split(' ').reduce((sum, run) => sum + Number(run.split('*')[1] ?? 1), 0);
 
+/** An object of the language's own, or one without a prototype, as parsers make them. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
+
 /** Data of any shape. Throws a TypeError for a function or an object with a class of its own. */
 export function encode(value: unknown): Json {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return value;
@@ -44,8 +50,7 @@ export function encode(value: unknown): Json {
     return { $bigint: `${value < 0n ? '-' : ''}0x${(value < 0n ? -value : value).toString(16)}` };
   if (value instanceof Uint8Array) return { $bytes: encodeRuns(value) };
   if (Array.isArray(value)) return value.map(encode);
-  if (typeof value !== 'object' || Object.getPrototypeOf(value) !== Object.prototype)
-    throw new TypeError(`${String(value)} is no plain data`);
+  if (typeof value !== 'object' || !isPlain(value)) throw new TypeError(`${String(value)} is no plain data`);
   const known = Object.entries(value).filter(([, field]) => field !== undefined);
   return Object.fromEntries(known.map(([name, field]) => [name, encode(field)]));
 }
