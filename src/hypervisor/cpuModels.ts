@@ -30,7 +30,7 @@ const BASELINE: readonly CpuidFeature[] = [
 /** What no instruction is needed for: paging, interrupts, time, the speed of others. */
 const PLATFORM: readonly CpuidFeature[] = [
   'MCE', 'MCA', 'MTRR', 'PCID', 'X2APIC', 'TSC_DEADLINE', 'HYPERVISOR', 'TSC_ADJUST', 'SMEP', 'SMAP', 'UMIP', 'ERMS', 'FSRM', 'LAHF_LM', 'PAGE1GB',
-  'INVARIANT_TSC',
+  'INVARIANT_TSC', 'ZERO_FCS_FDS',
 ];
 
 /* prettier-ignore */

@@ -46,7 +46,7 @@ const save = (cpu: MicrocodeCpu, insn: Operands, wide: boolean): Outcome => {
     mmu.write(linearAfter(state, address, WORD * word), WORD, value, access);
   const tags = abridgedTags(state.ftw);
   put(AT.CONTROL, BigInt(state.fcw) | (BigInt(state.fsw) << 16n) | (BigInt(tags) << 32n) | (BigInt(state.fop) << 48n));
-  // Selectors of the last instruction and its operand are stored as 0, as processors do that no longer keep them.
+  // Selectors of the last instruction and its operand are stored as 0: CPUID says so (ZERO_FCS_FDS).
   put(AT.FIP, wide ? state.fip : state.fip & U32);
   put(AT.FDP, wide ? state.fdp : state.fdp & U32);
   const registers = xmmCount(state);

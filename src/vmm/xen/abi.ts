@@ -1,10 +1,10 @@
 // Numbers of Xen's interface that only a VMM needs (Xen public/event_channel.h, memory.h, vcpu.h, sched.h, hvm/hvm_op.h,
 // hvm/params.h, version.h, grant_table.h, features.h, physdev.h). What KVM answers by itself is named in hypervisor/xen/names.ts.
 
-import { XEN_ERRNO } from '../../hypervisor/xen/names.ts';
+import * as kvm from '../../hypervisor/xen/names.ts';
 
 /** Xen's error numbers, all that a hypercall answers here. */
-export const ERRNO = { ...XEN_ERRNO, EPERM: 1, ESRCH: 3, EBUSY: 16, ENOSPC: 28, ETIME: 62, ENOBUFS: 105 } as const;
+export const ERRNO = { ...kvm.XEN_ERRNO, EPERM: 1, ESRCH: 3, EBUSY: 16, ENOSPC: 28, ETIME: 62, ENOBUFS: 105 } as const;
 export type Errno = keyof typeof ERRNO;
 
 /** domid_t: who asks, and domain 0, where the console's other end is. */
@@ -12,12 +12,12 @@ export const DOMID = { SELF: 0x7ff0, BACKEND: 0 } as const;
 
 /* prettier-ignore */
 export const EVTCHNOP = {
-  BIND_INTERDOMAIN: 0, BIND_VIRQ: 1, BIND_PIRQ: 2, CLOSE: 3, SEND: 4, STATUS: 5, ALLOC_UNBOUND: 6, BIND_IPI: 7, BIND_VCPU: 8,
-  UNMASK: 9, RESET: 10, INIT_CONTROL: 11,
+  BIND_INTERDOMAIN: 0, BIND_VIRQ: 1, BIND_PIRQ: 2, CLOSE: 3, STATUS: 5, ALLOC_UNBOUND: 6, BIND_IPI: 7, BIND_VCPU: 8, UNMASK: 9,
+  RESET: 10, INIT_CONTROL: 11, ...kvm.EVTCHNOP,
 } as const;
 
 /** What EVTCHNOP_status calls each kind of port. */
-export const EVTCHNSTAT = { CLOSED: 0, UNBOUND: 1, INTERDOMAIN: 2, PIRQ: 3, VIRQ: 4, IPI: 5 } as const;
+export const EVTCHNSTAT = { CLOSED: 0, UNBOUND: 1, PIRQ: 3, VIRQ: 4, ...kvm.EVTCHNSTAT } as const;
 
 /** Interrupts that only Xen makes. Those not listed in VIRQ_OF_VCPU belong to the whole domain, and to vCPU 0 when bound. */
 export const VIRQ = { TIMER: 0, DEBUG: 1, XENOPROF: 7 } as const;
@@ -30,7 +30,7 @@ export const XENMAPSPACE = { SHARED_INFO: 0, GRANT_TABLE: 1 } as const;
 /* prettier-ignore */
 export const VCPUOP = {
   INITIALISE: 0, UP: 1, DOWN: 2, IS_UP: 3, GET_RUNSTATE_INFO: 4, REGISTER_RUNSTATE_MEMORY_AREA: 5, SET_PERIODIC_TIMER: 6, STOP_PERIODIC_TIMER: 7,
-  SET_SINGLESHOT_TIMER: 8, STOP_SINGLESHOT_TIMER: 9, REGISTER_VCPU_INFO: 10, REGISTER_VCPU_TIME_MEMORY_AREA: 13,
+  REGISTER_VCPU_INFO: 10, REGISTER_VCPU_TIME_MEMORY_AREA: 13, ...kvm.VCPUOP,
 } as const;
 
 export const PHYSDEVOP = { IRQ_STATUS_QUERY: 5, EOI: 12, MAP_PIRQ: 13, UNMAP_PIRQ: 14, GET_FREE_PIRQ: 23 } as const;

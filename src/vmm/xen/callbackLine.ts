@@ -10,7 +10,6 @@ import type { SavedFields } from '../../cpu/savedFields.ts';
 import { GSI_COUNT } from '../../hypervisor/irqchip/routing.ts';
 import { ResampledLine } from '../../hypervisor/irqchip/resampledLine.ts';
 import type { Vm } from '../../hypervisor/vm.ts';
-import { VCPU_INFO } from '../../hypervisor/xen/layout.ts';
 import { gsiOfIntx } from '../devices/pci/intx.ts';
 import type { MainLoop, Source } from '../mainLoop.ts';
 import { CALLBACK_TYPE } from './abi.ts';
@@ -51,14 +50,14 @@ export class CallbackLine implements Source {
 
   /** Events have been raised: an interrupt, if vCPU 0 is to look at them. */
   update(): void {
-    if (this.#line === null || this.#high || !this.#pending) return;
+    if (this.#line === null || this.#high || !this.#pages.upcallPending(0)) return;
     this.#high = true;
     this.#line.signal();
   }
 
   /** vCPU 0 has come out of KVM_RUN. */
   settle(): void {
-    if (!this.#high || this.#pending) return;
+    if (!this.#high || this.#pages.upcallPending(0)) return;
     const { gsi } = this.#line!;
     this.#line!.deassign();
     this.#hold(gsi);
@@ -83,10 +82,5 @@ export class CallbackLine implements Source {
   #acked(): void {
     this.#high = false;
     this.#loop.notify();
-  }
-
-  get #pending(): boolean {
-    const info = this.#pages.vcpuInfo(0);
-    return info !== null && this.#vm.memory.read(info + VCPU_INFO.UPCALL_PENDING, 1)?.[0] !== 0;
   }
 }

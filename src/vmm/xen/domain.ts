@@ -6,15 +6,12 @@
 // timer. All of it happens in one piece of host code, where upstream takes the mutex of each vCPU that is told something.
 
 import type { SavedFields } from '../../cpu/savedFields.ts';
-import { deliverToApics } from '../../hypervisor/lapic/delivery.ts';
-import { DELIVERY, SHORTHAND } from '../../hypervisor/lapic/icr.ts';
 import type { Vcpu } from '../../hypervisor/vcpu.ts';
 import type { Vm } from '../../hypervisor/vm.ts';
 import { setXenVcpuAttr, setXenVmAttr } from '../../hypervisor/xen/attributes.ts';
 import type { XenCpuid } from '../../hypervisor/xen/cpuid.ts';
 import { COST } from '../../host/costs.ts';
 import { setEvtchn } from '../../hypervisor/xen/evtchn.ts';
-import { VCPU_INFO } from '../../hypervisor/xen/layout.ts';
 import { PRIO_2LEVEL, XEN_CONFIG, XEN_HYPERCALL, XenError } from '../../hypervisor/xen/names.ts';
 import type { GuestConsole } from '../console.ts';
 import type { MainLoop } from '../mainLoop.ts';
@@ -41,6 +38,10 @@ import { XEN_VERSION, xenVersion } from './xenVersion.ts';
 
 /** What CPUID says of the domain. */
 export const XEN_CPUID: XenCpuid = { version: XEN_VERSION, msr: 0x4000_0000, domainId: 1 };
+
+/** A message to one LAPIC, fixed and edge-triggered. */
+const MSI_ADDRESS = 0xfee0_0000n;
+const MSI_DEST_SHIFT = 12n;
 
 /** What a domain needs of its machine. */
 export interface DomainMachine {
@@ -134,20 +135,9 @@ export class XenDomain {
     this.pages.testAndClear(this.vm.xen!.layout.pending, number);
   }
 
-  /** hvm_assert_evtchn_irq(): an event came before the vCPU had this vector. */
+  /** hvm_assert_evtchn_irq(): an event came before the vCPU had this vector, which comes as a message to its LAPIC. */
   interruptIfPending(vcpu: number, vector: number): void {
-    const info = this.pages.vcpuInfo(vcpu);
-    if (info === null || this.vm.memory.read(info + VCPU_INFO.UPCALL_PENDING, 1)?.[0] !== 1) return;
-    deliverToApics(this.vm, null, {
-      vector,
-      deliveryMode: DELIVERY.FIXED,
-      logical: false,
-      assert: true,
-      levelTriggered: false,
-      shorthand: SHORTHAND.NONE,
-      dest: vcpu,
-      redirectionHint: false,
-    });
+    if (this.pages.upcallPending(vcpu)) this.vm.signalMsi(MSI_ADDRESS | (BigInt(vcpu) << MSI_DEST_SHIFT), vector);
   }
 
   transfer(fields: SavedFields): void {

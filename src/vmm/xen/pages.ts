@@ -68,6 +68,13 @@ export class SharedPages {
     return this.sharedInfo === null || vcpu >= IN_SHARED_INFO ? null : this.sharedInfo + VCPU_INFO.SIZE * vcpu;
   }
 
+  /** evtchn_upcall_pending of a vCPU: it is to look at its events. */
+  upcallPending(vcpu: number): boolean {
+    const info = this.vcpuInfo(vcpu);
+    const [pending = 0] = (info === null ? null : this.#vm.memory.read(info + VCPU_INFO.UPCALL_PENDING, 1)) ?? [];
+    return pending !== 0;
+  }
+
   /** XENMAPSPACE_grant_table. Throws HypercallError. */
   mapGrantFrame(frame: number, gfn: number): void {
     if (frame >= MOST_GRANT_FRAMES)

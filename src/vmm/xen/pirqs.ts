@@ -65,7 +65,6 @@ export class Pirqs implements Source {
   /** PHYSDEVOP_get_free_pirq: those of lines count up, all others down. Throws HypercallError (ENOSPC). */
   allocate(type: number): number {
     const pirq = this.#free(type);
-    if (pirq === null) throw new HypercallError('ENOSPC', `all ${PIRQ_COUNT} PIRQs are in use`);
     this.#change(pirq, { reserved: true });
     return pirq;
   }
@@ -74,7 +73,7 @@ export class Pirqs implements Source {
   mapGsi(gsi: number, asked: number): number {
     if (gsi < 0 || gsi >= GSI_COUNT) throw new HypercallError('EINVAL', `there is no GSI ${gsi}`);
     const pirq = asked < 0 ? this.#free(MAP_PIRQ_TYPE.GSI) : asked;
-    if (pirq === null || pirq >= PIRQ_COUNT) throw noSuchPirq(asked);
+    if (pirq >= PIRQ_COUNT) throw noSuchPirq(asked);
     if (this.#at(pirq).meaning === 'nothing' && this.#ofGsi(gsi) === undefined) this.#change(pirq, { meaning: gsi });
     return pirq;
   }
@@ -182,12 +181,12 @@ export class Pirqs implements Source {
     return undefined;
   }
 
-  /** get_free_pirq(). */
-  #free(type: number): number | null {
+  /** get_free_pirq(). Throws HypercallError (ENOSPC). */
+  #free(type: number): number {
     const isFree = (pirq: number): boolean => this.#at(pirq).meaning === 'nothing' && !this.#at(pirq).reserved;
     if (type === MAP_PIRQ_TYPE.GSI) for (let pirq = ISA_GSIS; pirq < GSI_COUNT; pirq++) if (isFree(pirq)) return pirq;
     for (let pirq = PIRQ_COUNT - 1; pirq >= GSI_COUNT; pirq--) if (isFree(pirq)) return pirq;
-    return null;
+    throw new HypercallError('ENOSPC', `all ${PIRQ_COUNT} PIRQs are in use`);
   }
 
   #trace(pirq: number, what: string): void {

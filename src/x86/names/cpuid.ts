@@ -64,7 +64,7 @@ export const CPUID_FEATURE = {
   SS: leaf1d(27), HTT: leaf1d(28),
   // Leaf 7
   FSGSBASE: leaf7b(0), TSC_ADJUST: leaf7b(1), SGX: leaf7b(2), BMI1: leaf7b(3), HLE: leaf7b(4), AVX2: leaf7b(5), SMEP: leaf7b(7),
-  BMI2: leaf7b(8), ERMS: leaf7b(9), INVPCID: leaf7b(10), RTM: leaf7b(11), MPX: leaf7b(14), AVX512F: leaf7b(16), AVX512DQ: leaf7b(17),
+  BMI2: leaf7b(8), ERMS: leaf7b(9), INVPCID: leaf7b(10), RTM: leaf7b(11), ZERO_FCS_FDS: leaf7b(13), MPX: leaf7b(14), AVX512F: leaf7b(16), AVX512DQ: leaf7b(17),
   RDSEED: leaf7b(18), ADX: leaf7b(19), SMAP: leaf7b(20), AVX512_IFMA: leaf7b(21), CLFLUSHOPT: leaf7b(23), CLWB: leaf7b(24),
   AVX512CD: leaf7b(28), SHA: leaf7b(29), AVX512BW: leaf7b(30), AVX512VL: leaf7b(31),
   AVX512_VBMI: leaf7c(1), UMIP: leaf7c(2), PKU: leaf7c(3), OSPKE: leaf7c(4), WAITPKG: leaf7c(5), AVX512_VBMI2: leaf7c(6),
