@@ -18,6 +18,14 @@
         .equ    HVM_PARAM_CALLBACK_IRQ, 0
         .equ    CALLBACK_VECTOR, 2              # upper byte of the parameter
 
+# An operation whose structure has been put together at xen_argument.
+        .macro xen_ask nr, op
+        movl    $\op, %edi
+        leaq    xen_argument(%rip), %rsi
+        hypercall \nr
+        xen_must
+        .endm
+
         .text
 
 # Has all vCPUs interrupted by vector %edi; such an interrupt needs no EOI.
@@ -38,10 +46,7 @@ xen_set_callback_vector:
 xen_set_upcall_vector:
         movl    %edi, xen_argument(%rip)
         movl    %esi, xen_argument+4(%rip)
-        movl    $HVMOP_SET_EVTCHN_UPCALL_VECTOR, %edi
-        leaq    xen_argument(%rip), %rsi
-        hypercall HYPERVISOR_HVM_OP
-        xen_must
+        xen_ask HYPERVISOR_HVM_OP, HVMOP_SET_EVTCHN_UPCALL_VECTOR
         ret
 
 # Returns parameter %edi of the domain.
@@ -57,10 +62,7 @@ xen_get_param:
 # Returns a port that notifies vCPU %edi when it is sent on.
 xen_bind_ipi:
         movl    %edi, xen_argument(%rip)
-        movl    $EVTCHNOP_BIND_IPI, %edi
-        leaq    xen_argument(%rip), %rsi
-        hypercall HYPERVISOR_EVENT_CHANNEL_OP
-        xen_must
+        xen_ask HYPERVISOR_EVENT_CHANNEL_OP, EVTCHNOP_BIND_IPI
         movl    xen_argument+4(%rip), %eax
         ret
 
@@ -68,20 +70,14 @@ xen_bind_ipi:
 xen_bind_virq:
         movl    %edi, xen_argument(%rip)
         movl    %esi, xen_argument+4(%rip)
-        movl    $EVTCHNOP_BIND_VIRQ, %edi
-        leaq    xen_argument(%rip), %rsi
-        hypercall HYPERVISOR_EVENT_CHANNEL_OP
-        xen_must
+        xen_ask HYPERVISOR_EVENT_CHANNEL_OP, EVTCHNOP_BIND_VIRQ
         movl    xen_argument+8(%rip), %eax
         ret
 
 # Returns a PIRQ that is free, for a vector of MSI or MSI-X.
 xen_get_free_pirq:
         movl    $MAP_PIRQ_TYPE_MSI, xen_argument(%rip)
-        movl    $PHYSDEVOP_GET_FREE_PIRQ, %edi
-        leaq    xen_argument(%rip), %rsi
-        hypercall HYPERVISOR_PHYSDEV_OP
-        xen_must
+        xen_ask HYPERVISOR_PHYSDEV_OP, PHYSDEVOP_GET_FREE_PIRQ
         movl    xen_argument+4(%rip), %eax
         ret
 
@@ -99,20 +95,14 @@ xen_map_gsi:
 xen_bind_pirq:
         movl    %edi, xen_argument(%rip)
         movl    $0, xen_argument+4(%rip)
-        movl    $EVTCHNOP_BIND_PIRQ, %edi
-        leaq    xen_argument(%rip), %rsi
-        hypercall HYPERVISOR_EVENT_CHANNEL_OP
-        xen_must
+        xen_ask HYPERVISOR_EVENT_CHANNEL_OP, EVTCHNOP_BIND_PIRQ
         movl    xen_argument+8(%rip), %eax
         ret
 
 # Ends an interrupt of PIRQ %edi: a line that is still high interrupts again.
 xen_eoi_pirq:
         movl    %edi, xen_argument(%rip)
-        movl    $PHYSDEVOP_EOI, %edi
-        leaq    xen_argument(%rip), %rsi
-        hypercall HYPERVISOR_PHYSDEV_OP
-        xen_must
+        xen_ask HYPERVISOR_PHYSDEV_OP, PHYSDEVOP_EOI
         ret
 
 # Sends on the port that stands at %rsi.

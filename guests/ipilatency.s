@@ -16,6 +16,7 @@
         .include "asm/ipi.s"
         .include "asm/random.s"
         .include "asm/samples.s"
+        .include "asm/target.s"
 
         .equ    VECTOR, 0xfb                    # CALL_FUNCTION_SINGLE_VECTOR of Linux
         .equ    SAMPLES, 1000
@@ -78,26 +79,6 @@ measure:
         jb      1b
         ret
 
-# Long enough for the target to halt, and not always the same: 4096 to 8191 rounds.
-pause_a_while:
-        call    random
-        andl    $4095, %eax
-        addl    $4096, %eax
-1:      decl    %eax
-        jnz     1b
-        ret
-
-# Spins, or halts, for ever; the handler does the rest.
-target:
-        sti
-1:      cmpl    $0, halts(%rip)
-        jne     2f
-        jmp     1b
-2:      cli
-        sti                                     # takes effect after HLT has begun
-        hlt
-        jmp     2b
-
 arrived:
         pushq   %rax
         pushq   %rcx
@@ -117,7 +98,6 @@ running_format:
 halted_format:
         .asciz  "halted target: %u interrupts, %u cycles on average\n"
         .balign 4
-halts:  .long   0
 answered:
         .long   0
         .balign 8

@@ -15,8 +15,10 @@
         .include "asm/x2apic.s"
         .include "asm/xen.s"
         .include "asm/xenevents.s"
+        .include "asm/xenvector.s"
         .include "asm/random.s"
         .include "asm/samples.s"
+        .include "asm/target.s"
 
         .equ    UPCALL_VECTOR, 0xf3
         .equ    SAMPLES, 300
@@ -32,6 +34,8 @@ _start:
         call    idt_init
         set_gate UPCALL_VECTOR, upcall
         call    xen_init
+        movl    $TARGET, %edi
+        movl    $UPCALL_VECTOR, %esi
         call    choose_vector
         movl    $TARGET, %edi
         call    xen_bind_ipi
@@ -57,15 +61,6 @@ _start:
         call    samples_report
         jmp     xen_power_off
 
-# Events come by the callback vector, or by one of the target's own when the lab says so.
-choose_vector:
-        movl    $UPCALL_VECTOR, %edi
-        cmpq    $0, own_vector(%rip)
-        je      xen_set_callback_vector
-        movl    $TARGET, %edi
-        movl    $UPCALL_VECTOR, %esi
-        jmp     xen_set_upcall_vector
-
 # Sends SAMPLES events. What each took to arrive goes to the array at %rbp, what it held up its sender to the one behind.
 measure:
         xorl    %r12d, %r12d
@@ -88,26 +83,6 @@ measure:
         cmpl    $SAMPLES, %r12d
         jb      1b
         ret
-
-# Long enough for the target to halt, and not always the same: 4096 to 8191 rounds.
-pause_a_while:
-        call    random
-        andl    $4095, %eax
-        addl    $4096, %eax
-1:      decl    %eax
-        jnz     1b
-        ret
-
-# Spins, or halts, for ever; the handler does the rest.
-target:
-        sti
-1:      cmpl    $0, halts(%rip)
-        jne     2f
-        jmp     1b
-2:      cli
-        sti                                     # takes effect after HLT has begun
-        hlt
-        jmp     2b
 
 # The port is the only one of this vCPU.
 upcall:
@@ -136,13 +111,10 @@ running_format:
 halted_format:
         .asciz  "halted target: %u events, %u cycles on average\n"
         .balign 8
-own_vector:                                     # told by the lab
-        .quad   0
 handled:
         .quad   0
 taken:  .quad   0
 port:   .long   0
-halts:  .long   0
 answered:
         .long   0
 

@@ -18,6 +18,7 @@
         .include "asm/pv.s"
         .include "asm/xen.s"
         .include "asm/xenevents.s"
+        .include "asm/xenvector.s"
         .include "asm/random.s"
         .include "asm/samples.s"
 
@@ -40,6 +41,8 @@ _start:
         call    x2apic_enable
         call    xen_init
         call    place_vcpu_info
+        xorl    %edi, %edi
+        movl    $UPCALL_VECTOR, %esi
         call    choose_vector
         movl    $VIRQ_TIMER, %edi
         xorl    %esi, %esi
@@ -67,15 +70,6 @@ _start:
         movq    lost(%rip), %rcx
         call    printk
         jmp     xen_power_off
-
-# Events come by the callback vector, or by one of the vCPU's own when the lab says so.
-choose_vector:
-        movl    $UPCALL_VECTOR, %edi
-        cmpq    $0, own_vector(%rip)
-        je      xen_set_callback_vector
-        xorl    %edi, %edi
-        movl    $UPCALL_VECTOR, %esi
-        jmp     xen_set_upcall_vector
 
 # vcpu_info gets a page of its own, so that it and shared_info can go away one by one.
 place_vcpu_info:
@@ -192,8 +186,6 @@ halted_format:
 count_format:
         .asciz  "%u armed, %u taken, %u lost\n"
         .balign 8
-own_vector:                                     # told by the lab
-        .quad   0
 armed:  .quad   0
 handled:
         .quad   0

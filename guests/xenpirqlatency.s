@@ -18,6 +18,7 @@
         .include "asm/msixtest.s"
         .include "asm/xen.s"
         .include "asm/xenevents.s"
+        .include "asm/xenvector.s"
         .include "asm/samples.s"
 
         .equ    UPCALL_VECTOR, 0xf3
@@ -35,6 +36,8 @@ _start:
         call    paging_init
         call    x2apic_enable
         call    xen_init
+        xorl    %edi, %edi
+        movl    $UPCALL_VECTOR, %esi
         call    choose_vector
         call    xen_get_free_pirq
         movl    %eax, %ebx
@@ -63,15 +66,6 @@ _start:
         leaq    halted_format(%rip), %rsi
         call    samples_report
         jmp     xen_power_off
-
-# Events come by the callback vector, or by one of the vCPU's own when the lab says so.
-choose_vector:
-        movl    $UPCALL_VECTOR, %edi
-        cmpq    $0, own_vector(%rip)
-        je      xen_set_callback_vector
-        xorl    %edi, %edi
-        movl    $UPCALL_VECTOR, %esi
-        jmp     xen_set_upcall_vector
 
 # Waits until %ebp interrupts have come.
 measure:
@@ -126,8 +120,6 @@ running_format:
 halted_format:
         .asciz  "halted: %u interrupts, %u cycles on average\n"
         .balign 8
-own_vector:                                     # told by the lab
-        .quad   0
 rings:  .quad   1                               # told by the lab: 0, as it has the device interrupt
 sent:   .quad   0                               # told by the lab then: the TSC at which the device interrupted
 handled:

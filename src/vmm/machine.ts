@@ -14,10 +14,8 @@ import { pageOf } from '../hypervisor/memslots.ts';
 import { Swap } from '../hypervisor/swap.ts';
 import { DEFAULT_START_TIME, Vm } from '../hypervisor/vm.ts';
 import { Probes } from '../trace/probes.ts';
-import { setMsi } from '../hypervisor/irqchip/msi.ts';
 import { PAGE_SIZE } from '../x86/names/paging.ts';
 import { GuestConsole } from './console.ts';
-import type { Message, MessageSink } from './devices/pci/msix.ts';
 import { countersOf, type Counters } from './counters.ts';
 import { BootError } from './boot/bootError.ts';
 import { start } from './boot/start.ts';
@@ -42,7 +40,7 @@ import { configureProcessor, VcpuThreads } from './vcpuThreads.ts';
 import { reportVcpu } from './vcpuReport.ts';
 import { CONSOLE_GPA } from './xen/consoleRing.ts';
 import { XEN_CPUID, XenDomain } from './xen/domain.ts';
-import { pirqOfMessage } from './xen/pirqs.ts';
+import { messageSink } from './xen/pirqs.ts';
 import { platformUnplug } from './xen/unplug.ts';
 
 export interface RunOptions {
@@ -150,7 +148,7 @@ export class Machine implements Userspace {
       startTime: options.startTime ?? DEFAULT_START_TIME,
       host: this.host,
       wanted: options.devices ?? [],
-      messages: this.#messages(),
+      messages: messageSink(this.vm, () => this.xen?.pirqs ?? null),
       setIrq: (gsi, level) => (this.xen?.pirqs.line(gsi, level) === true ? 1 : this.vm.irqLine(gsi, level)),
       debugExit: (value) => this.end({ kind: 'debug-exit', value, vcpu: this.#activeId }),
       powerOff: () => this.end({ kind: 'power-off', vcpu: this.#activeId }),
@@ -327,19 +325,6 @@ export class Machine implements Userspace {
       },
       this.options.xenRoute,
     );
-  }
-
-  /** KVM_SIGNAL_MSI, and what of it are PIRQs of a Xen guest. */
-  #messages(): MessageSink {
-    const pirqOf = (message: Message): number | null => (this.xen === null ? null : pirqOfMessage(message));
-    return {
-      ignoresMask: (message) => pirqOf(message) !== null,
-      send: (message) => {
-        const pirq = pirqOf(message);
-        if (pirq === null) setMsi(this.vm, message.address, message.data);
-        else this.xen!.pirqs.message(pirq);
-      },
-    };
   }
 
   #bios(disk: Uint8Array): Bios {

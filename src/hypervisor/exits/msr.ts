@@ -18,8 +18,8 @@ export function handleMsrRead(vcpu: Vcpu): Disposition {
   const value = readMsr(vcpu, index);
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, false, index, value ?? 0n, value === null);
-  if (MSRS.get(index)?.steady === true) vcpu.recurrence.allow();
   if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
+  if (MSRS.get(index)?.steady === true) vcpu.recurrence.allow();
   state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
   state.setGpr32(GPR.RDX, Number(value >> 32n));
   return skipInstruction(vcpu);

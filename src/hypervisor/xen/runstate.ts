@@ -94,7 +94,7 @@ export class XenRunstate {
     this.#check(entryTime, times, entryTime);
     this.#state = state;
     this.#entryTime = entryTime;
-    for (const [index, time] of times.entries()) this.#times[index] = time;
+    for (const [index, time] of times.entries()) this.#times[index] = BigInt.asUintN(64, time);
     this.#lastSteal = this.#runDelay();
   }
 

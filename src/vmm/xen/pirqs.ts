@@ -10,9 +10,10 @@
 // device's eventfd ends here, and the VMM raises the event. Else a GSI leads to the port, and an eventfd drives it.
 
 import type { SavedFields } from '../../cpu/savedFields.ts';
+import { setMsi } from '../../hypervisor/irqchip/msi.ts';
 import { GSI_COUNT } from '../../hypervisor/irqchip/routing.ts';
 import type { Vm } from '../../hypervisor/vm.ts';
-import type { Message } from '../devices/pci/msix.ts';
+import type { Message, MessageSink } from '../devices/pci/msix.ts';
 import type { MainLoop, Source } from '../mainLoop.ts';
 import { MAP_PIRQ_TYPE } from './abi.ts';
 import type { Delivery } from './delivery.ts';
@@ -39,6 +40,19 @@ const UNKNOWN: Pirq = { meaning: 'nothing', reserved: false, port: 0 };
 export function pirqOfMessage({ address, data }: Message): number | null {
   if ((data & VECTOR) !== 0) return null;
   return Number(((address >> DEST.SHIFT) & DEST.MASK) | ((address >> 32n) & DEST.HIGH));
+}
+
+/** Where devices of a machine send their messages: to its LAPICs, but for those that are PIRQs of a Xen guest (null: it is none). */
+export function messageSink(vm: Vm, pirqsOf: () => Pirqs | null): MessageSink {
+  const pirqOf = (message: Message): number | null => (pirqsOf() === null ? null : pirqOfMessage(message));
+  return {
+    ignoresMask: (message) => pirqOf(message) !== null,
+    send(message) {
+      const pirq = pirqOf(message);
+      if (pirq === null) setMsi(vm, message.address, message.data);
+      else pirqsOf()!.message(pirq);
+    },
+  };
 }
 
 export class Pirqs implements Source {
