@@ -57,7 +57,7 @@ export class Workqueue {
   readonly #pools: readonly WorkerPool[];
   readonly #unbound: WorkerPool;
   /** Items that live as long as their owners: a snapshot knows them by name. */
-  readonly #lasting: WorkItem[] = [];
+  readonly #lasting = new Set<WorkItem>();
 
   constructor(host: Host) {
     this.#host = host;
@@ -74,7 +74,7 @@ export class Workqueue {
   /** An item that its owner queues again and again. */
   lasting(owner: WorkOwner, kind: string): WorkItem {
     const item = new WorkItem(owner, kind);
-    this.#lasting.push(item);
+    this.#lasting.add(item);
     return item;
   }
 
@@ -115,7 +115,7 @@ export class Workqueue {
   /** The owner of a lasting item goes away: where it waits, it is not run any more. */
   release(item: WorkItem): void {
     this.#dequeue(item);
-    this.#lasting.splice(this.#lasting.indexOf(item), 1);
+    this.#lasting.delete(item);
   }
 
   /** True when it was queued. */
@@ -146,13 +146,12 @@ export class Workqueue {
   }
 
   #nameOf(item: WorkItem, fields: HostFields): string {
-    if (!this.#lasting.includes(item))
-      fields.refuse(`${item.name} waits for a worker`, 'let the machine go on for a step');
+    if (!this.#lasting.has(item)) fields.refuse(`${item.name} waits for a worker`, 'let the machine go on for a step');
     return item.name;
   }
 
   #named(name: string, fields: HostFields): WorkItem {
-    const item = this.#lasting.find((each) => each.name === name);
+    const item = [...this.#lasting].find((each) => each.name === name);
     return item ?? fields.refuse(`${name} waits for a worker in the snapshot, and nobody has it here`, 'connect its owner (option connect)'); // prettier-ignore
   }
 
