@@ -18,6 +18,7 @@ import { Mmu } from './memory/mmu.ts';
 import { ACCESS } from './memory/access.ts';
 import { codeAt, linearAddress } from './segments/segmentation.ts';
 import { readMsr, writeMsr } from './msrs.ts';
+import type { Trip } from './code/knownExits.ts';
 import { RECORD } from './code/records.ts';
 import type { SecondStage } from './memory/secondStage.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
@@ -64,7 +65,8 @@ export class Cpu implements Runnable, MemoryContext {
   used = 0;
   /** Serves exits in place (code/calls.ts); null: each ends `run`. */
   serveExit: ((reason: ExitReason) => boolean) | null = null;
-  recurring = 0;
+  trip: Trip | null = null;
+  watched = false;
   /** How often an exit recurred since the last `grant`, and the units used when the last of them happened. */
   recurred = 0;
   recurredAt = 0;
@@ -155,6 +157,13 @@ export class Cpu implements Runnable, MemoryContext {
     if (reason === EXIT.SERVED) this.used = this.recurred = 0;
     else this.leave(reason);
     return reason;
+  }
+
+  /** Makes a trip again from where so many units are left; false: it would be another one. */
+  repeat(trip: Trip, left: number): boolean {
+    if (!trip.repeat(this.#granted - left)) return false;
+    this.state.processorControls = this.controls.processorControls;
+    return true;
   }
 
   /** Guest mode ends here: tells the units used since `grant`. */

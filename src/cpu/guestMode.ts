@@ -93,7 +93,7 @@ export class GuestMode {
         state.pendingDb |= this.#breakpointHere(); // one #DB tells of all
         return this.#deliver(() => deliverDebugTrap(this.#cpu));
       }
-      if (this.#interruptWindowOpens()) return this.#window(EXIT.INTERRUPT_WINDOW);
+      if (this.#interruptWindowOpens()) return this.#openInterruptWindow();
       if (this.#nmiWindowOpens()) return this.#window(EXIT.NMI_WINDOW);
       const apic = controls.virtualApic;
       if (apic !== null && this.#takesVirtualInterrupt(apic)) {
@@ -143,6 +143,13 @@ export class GuestMode {
     if (state.pendingDb !== 0 || isValid(state.entryEvent)) return true;
     if (this.#interruptWindowOpens() || this.#nmiWindowOpens()) return true;
     return controls.virtualApic !== null && this.#takesVirtualInterrupt(controls.virtualApic);
+  }
+
+  /** In place, as exits of instructions are (code/calls.ts), unless the guest has halted. */
+  #openInterruptWindow(): Step {
+    this.#window(EXIT.INTERRUPT_WINDOW);
+    if (this.#cpu.serveExit === null || this.#cpu.state.activity !== 0) return EXIT.INTERRUPT_WINDOW;
+    return this.calls.openWindow() ? CONTINUE : EXIT.SERVED;
   }
 
   #window(reason: ExitReason): ExitReason {

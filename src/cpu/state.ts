@@ -109,7 +109,7 @@ const derived = {
   systemView: i32,              // address of the view for implicit supervisor accesses
   fetchView: i32, jumpCache: i32,
   recurRecord: u32, recurUnits: i32, recurFloor: i32,           // an exit that may recur: recurrence.ts
-  recurCount: u32, recurLast: i32, recurFrom: array(u64, 2), recurTo: array(u64, 4),
+  recurCount: u32, recurLast: i32, recurFrom: array(u64, 3), recurTo: array(u64, 4),
   bounce: array(u64, 8),        // where slow loads put what does not lie in one piece
   supervisorView: array(u64, VIEW_ENTRIES, VIEW_ENTRY_SIZE),    // SMAP in force (AC = 0)
   supervisorAcView: array(u64, VIEW_ENTRIES, VIEW_ENTRY_SIZE),  // EFLAGS.AC = 1, or no SMAP

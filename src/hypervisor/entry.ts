@@ -17,6 +17,7 @@ export function prepareEntry(vcpu: Vcpu): Disposition | null {
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
   let eventsAreDue = false;
   if (requests.pending) {
+    if (vcpu.recurrence.watched && requests.pendingBesides(KVM_REQ.EVENT)) vcpu.recurrence.disturbed();
     serviceRequests(vcpu);
     if (requests.check(KVM_REQ.APF_HALT)) {
       vcpu.pv.asyncPf.halted = true;
@@ -29,6 +30,7 @@ export function prepareEntry(vcpu: Vcpu): Disposition | null {
   }
   if (eventsAreDue || (vcpu.xen !== null && xenHasInterrupt(vcpu))) {
     vcpu.stat.reqEvent++;
+    vcpu.recurrence.lookedForEvents = true;
     vcpu.lapic.events.accept();
     if (vcpu.mpState !== 'runnable') return CONTINUE;
     checkAndInjectEvents(vcpu);
@@ -126,6 +128,7 @@ function scanIoapic(vcpu: Vcpu): void {
   if (!lapic.hardwareEnabled) return;
   if (apicv !== null) apicv.syncPirToIrr();
   vm.irqchip.ioapic.scan(vcpu);
+  vcpu.recurrence.forget();
   if (apicv !== null) apicv.loadEoiExitmap(ioapicVectors.words);
 }
 

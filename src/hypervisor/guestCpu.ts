@@ -1,6 +1,7 @@
 // What the hypervisor uses of a logical CPU: VM entry and exit, event injection, the registers. `Cpu` of floor 3 is one;
 // tests put a scripted one in its place.
 
+import type { Trip } from '../cpu/code/knownExits.ts';
 import type { Controls } from '../cpu/controls.ts';
 import type { Exit, ExitReason } from '../cpu/exit.ts';
 import type { PhysicalMsrs } from '../cpu/microcode/microcode.ts';
@@ -22,12 +23,11 @@ export interface GuestCpu {
    * guest goes on. False: `run` returns SERVED. Null: each exit ends `run`.
    */
   serveExit: ((reason: ExitReason) => boolean) | null;
-  /**
-   * Set by `serveExit` before each `grant`: the units that the round trip of the exit took, if it may recur (the processor then
-   * answers the same again by itself, and uses as many units for each); else 0.
-   */
-  recurring: number;
-  /** How often it did since the last `grant`, and the units used when the last of these exits happened. */
+  /** Of the exit that is served: it has been asked for before, and its round trip may be worth knowing. */
+  readonly watched: boolean;
+  /** Set by `serveExit`: the round trip of the exit if it may be made again, by the processor or for it; else null. */
+  trip: Trip | null;
+  /** How often the exit recurred in generated code since the last `grant`, and the units used when it last did. */
   readonly recurred: number;
   readonly recurredAt: number;
   readonly controls: Controls;

@@ -55,6 +55,12 @@ export class Requests {
     return (this.#low | this.#high) !== 0;
   }
 
+  /** Whether anything else than this is asked. */
+  pendingBesides(request: KvmRequest): boolean {
+    if (request < WORD) return (this.#low & ~(1 << request)) !== 0 || this.#high !== 0;
+    return this.#low !== 0 || (this.#high & ~(1 << (request - WORD))) !== 0;
+  }
+
   /** The bits as kvm_exit shows them (exact up to 2^53). */
   get bits(): number {
     return (this.#high >>> 0) * 2 ** WORD + (this.#low >>> 0);

@@ -169,7 +169,7 @@ export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
   place.pause = exited(vcpu, reason) ?? serve(vcpu);
   if (place.pause !== null) return false;
   if (place.point === RUN_POINT.LOOP && !entersAgain(vcpu)) return false;
-  guest.recurring = recurrence.end();
+  guest.trip = recurrence.end();
   return grant(vcpu);
 }
 
@@ -236,7 +236,7 @@ function leaveToUserspace(vcpu: Vcpu): UserspaceExit {
 function vmxRun(vcpu: Vcpu): ExitReason {
   const { cpu, guest, place, vm: { host } } = vcpu; // prettier-ignore
   if (cpu.guestHalt !== RUNS) leaveGuestHalt(vcpu);
-  guest.recurring = 0;
+  guest.trip = null;
   let reason: ExitReason = EXIT.BUDGET;
   if (grant(vcpu)) {
     reason = guest.run();
@@ -254,12 +254,16 @@ function vmxRun(vcpu: Vcpu): ExitReason {
 const RECURRING_UNITS = 4 * STEP_UNITS;
 
 /** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
-function grant({ cpu, guest, place, hvTimer, vm: { host } }: Vcpu): boolean {
-  // Each entry of an exit that recurs sets the preemption timer anew.
-  const timerEnd = guest.recurring > 0 && hvTimer !== null ? hvTimer.earliest : place.timerEnd;
-  const most = guest.recurring > 0 ? RECURRING_UNITS : STEP_UNITS;
+function grant({ cpu, guest, place, recurrence, vm: { host } }: Vcpu): boolean {
+  const most = guest.trip === null ? STEP_UNITS : RECURRING_UNITS;
   const horizon = host.horizon(cpu);
-  const end = Math.min(cpu.events.next, timerEnd, horizon + host.quantum, host.stopAt, cpu.now + most);
+  const end = Math.min(
+    cpu.events.next,
+    recurrence.grant(place.timerEnd),
+    horizon + host.quantum,
+    host.stopAt,
+    cpu.now + most,
+  );
   if (end <= cpu.now) return false;
   // Both fit 32 bits; as integers they travel without a box.
   guest.grant((end - cpu.now) | 0, Math.max(Math.min(horizon, end) - cpu.now, -1) | 0);
@@ -269,7 +273,7 @@ function grant({ cpu, guest, place, hvTimer, vm: { host } }: Vcpu): boolean {
 /** The time that the guest has used since it was entered, and the exits that recurred in it. */
 function account({ cpu, guest, recurrence, vm: { host } }: Vcpu): void {
   const { recurred, used } = guest;
-  if (recurred > 0) recurrence.account(recurred, cpu.now + guest.recurredAt);
+  recurrence.account(recurred, guest.recurredAt);
   cpu.now += used;
   host.stepUnits += used;
 }

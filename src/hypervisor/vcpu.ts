@@ -53,9 +53,9 @@ export class MsrCounts implements Iterable<[index: number, count: number]> {
   readonly #x2apic = new Uint32Array(X2APIC_LAST - X2APIC_FIRST + 1);
   readonly #others = new Map<number, number>();
 
-  add(index: number): void {
-    if (index >= X2APIC_FIRST && index <= X2APIC_LAST) this.#x2apic[index - X2APIC_FIRST]++;
-    else this.#others.set(index, (this.#others.get(index) ?? 0) + 1);
+  add(index: number, times = 1): void {
+    if (index >= X2APIC_FIRST && index <= X2APIC_LAST) this.#x2apic[index - X2APIC_FIRST]! += times;
+    else this.#others.set(index, (this.#others.get(index) ?? 0) + times);
   }
 
   transfer(fields: SavedFields): void {
@@ -102,6 +102,19 @@ export class VcpuStat {
   directedYieldAttempted = 0;
   directedYieldSuccessful = 0;
   invlpg = 0;
+
+  /** All that are single numbers, by name. */
+  numbers(): Record<string, number> {
+    const numbers: Record<string, number> = {};
+    for (const [name, value] of Object.entries(this)) if (typeof value === 'number') numbers[name] = value;
+    return numbers;
+  }
+
+  /** Counts `times` more of each that is named. */
+  addNumbers(counts: Readonly<Record<string, number>>, times: number): void {
+    const numbers = this as unknown as Record<string, number>;
+    for (const name in counts) numbers[name]! += times * counts[name]!;
+  }
 
   transfer(fields: SavedFields): void {
     fields.numbers('counts', this);

@@ -2,9 +2,8 @@
 // by the buses; when the machine ends, by the devices.
 
 import type { TripleFault } from '../cpu/exit.ts';
-import { countIoExits } from '../hypervisor/exits/io.ts';
 import { KVM_EXIT } from '../hypervisor/names.ts';
-import type { CountMore } from '../hypervisor/recurrence.ts';
+import { DEPENDS, type CountMore } from '../hypervisor/roundTrip.ts';
 import { vcpuRun } from '../hypervisor/run.ts';
 import { RUN_POINT, type RunPoint } from '../hypervisor/runPoint.ts';
 import type { UserspaceExit } from '../hypervisor/userspace.ts';
@@ -100,8 +99,17 @@ function servePort({ ports }: Userspace, vcpu: Vcpu, access: PortAccess): void {
   if (access.direction === 'in') ({ value, unclaimed } = ports.read(port, size));
   else unclaimed = ports.write(port, size, access.value);
   if (unclaimed) noteUnclaimed(vcpu, access, 1);
-  if (ports.isSteady(port, size)) vcpu.recurrence.allow(unclaimed ? countUnclaimed(access) : countIoExits);
+  if (vcpu.recurrence.watched) allowAgain(ports, vcpu, access, unclaimed);
   vcpu.complete(value);
+}
+
+/** Whether the same access may be made again without userspace. */
+function allowAgain(ports: PortBus, { recurrence }: Vcpu, access: PortAccess, unclaimed: boolean): void {
+  const { port, size, direction } = access;
+  const clock = direction === 'in' ? ports.clock(port, size) : null;
+  if (clock !== null) recurrence.allowReading(clock);
+  else if (ports.isSteady(port, size))
+    recurrence.allow(DEPENDS.ON_MORE, unclaimed ? countUnclaimed(access) : undefined);
 }
 
 function noteUnclaimed(vcpu: Vcpu, { port, direction }: PortAccess, times: number): void {
@@ -111,10 +119,8 @@ function noteUnclaimed(vcpu: Vcpu, { port, direction }: PortAccess, times: numbe
 
 const countUnclaimed =
   (access: PortAccess): CountMore =>
-  (vcpu, times) => {
-    countIoExits(vcpu, times);
+  (vcpu, times) =>
     noteUnclaimed(vcpu, access, times);
-  };
 
 function answer(userspace: Userspace, vcpu: Vcpu, exit: UserspaceExit): void {
   const { diagnostics } = vcpu.vm;

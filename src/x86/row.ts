@@ -45,6 +45,8 @@ export type AnswerRegister = number | 'operand';
 export interface Answer {
   readonly from: readonly AnswerRegister[];
   readonly to: readonly AnswerRegister[];
+  /** Registers that get it in a part of themselves, where the operation has 8 or 16 bits. */
+  readonly within?: readonly AnswerRegister[];
 }
 
 export interface RowOptions {

@@ -15,6 +15,7 @@ const ring0 = (microcode: string, exits?: InstructionExit): RowOptions => ({
   ...(exits && { exits }),
 });
 const RDMSR_ANSWER: Answer = { from: [RCX], to: [RAX, RDX] };
+const WRMSR_ANSWER: Answer = { from: [RCX, RAX, RDX], to: [] };
 const NO_ANSWER: Answer = { from: [], to: [] };
 const CPUID_ANSWER: Answer = { from: [RAX, RCX], to: [RAX, RBX, RCX, RDX] };
 /** Outside 64-bit mode the operand size tells how many bits of the base are loaded. */
@@ -94,7 +95,7 @@ const writeMsr: Semantics = (op) => {
   for (const [i, [field]] of SWITCHED_BASES.entries())
     op.setStateField(field, select(isIndex[i]!, value, op.stateField(field)));
 };
-const wrmsr: RowOptions = { ...ring0('wrmsr', 'MSR_WRITE'), semantics: writeMsr };
+const wrmsr: RowOptions = { ...ring0('wrmsr', 'MSR_WRITE'), semantics: writeMsr, answer: WRMSR_ANSWER };
 
 const NUMBER_OF_DR7 = 7;
 /** Guests without breakpoints write DR7 at each switch of tasks and each #DB: what it holds already. All else is microcode. */

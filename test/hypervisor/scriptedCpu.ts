@@ -35,7 +35,8 @@ export class ScriptedCpu implements GuestCpu {
   physicalMsrs: GuestCpu['physicalMsrs'] = null;
   /** Exits of a script are never served in place. */
   serveExit = null;
-  recurring = 0;
+  watched = false;
+  trip = null;
   recurred = 0;
   recurredAt = 0;
   used = 0;

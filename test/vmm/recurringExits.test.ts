@@ -13,6 +13,11 @@ import { KVM_REQ } from '../../src/hypervisor/requests.ts';
 import { Recurrence } from '../../src/hypervisor/recurrence.ts';
 import { imageOf, MEMORY } from './guest.ts';
 
+/** Vectors that a guest sends itself: four whose handlers end them, and one whose handler sends another first. */
+const TOUCHED = 0x60;
+const NESTED = 0x50;
+const SELF = 0x40000 | TOUCHED;
+
 /** What the loops of the guest do, in the words of its assembler. */
 const BODIES = [
   'xorl %eax, %eax; cpuid',
@@ -33,6 +38,23 @@ const BODIES = [
   'xorl %eax, %eax; cpuid; rdtsc; addq %rax, sum(%rip)',
   'movl $0x1000, %ecx; 3: decl %ecx; jnz 3b; wbinvd',
   'wbinvd; cli; sti',
+  // The PM timer, whole and in part; what TSC_ADJUST holds already, and what not.
+  'movl $0x608, %edx; inl %dx, %eax; addq %rax, sum(%rip)',
+  'movl $0x608, %edx; inl %dx, %eax; movl %eax, %r14d; inw %dx, %ax',
+  'movl $0x3b, %ecx; xorl %eax, %eax; xorl %edx, %edx; wrmsr',
+  'movl $0x3b, %ecx; movl %r15d, %eax; xorl %edx, %edx; wrmsr; wrmsr; wrmsr',
+  // Interrupts that a vCPU sends itself, with those of the timer in between; their ends, priorities and windows.
+  `movl $0x830, %ecx; movl $${SELF}, %eax; xorl %edx, %edx; wrmsr`,
+  `cli; movl $0x830, %ecx; movl $${SELF}, %eax; xorl %edx, %edx; wrmsr; sti; nop`,
+  `cli; movl $0x83f, %ecx; movl $${TOUCHED}, %eax; xorl %edx, %edx; wrmsr; sti; hlt`,
+  `cli; movl $0x830, %ecx; movl $${SELF}, %eax; xorl %edx, %edx; wrmsr; pushfq; orl $0x200, (%rsp); popfq`,
+  `movl $15, %eax; movq %rax, %cr8; movl $0x83f, %ecx; movl $${TOUCHED}, %eax; xorl %edx, %edx; wrmsr; xorl %eax, %eax; movq %rax, %cr8`,
+  `movl $0x808, %ecx; movl $0xf0, %eax; xorl %edx, %edx; wrmsr; movl $0x83f, %ecx; movl $${TOUCHED}, %eax; wrmsr; movl $0x808, %ecx; xorl %eax, %eax; wrmsr`,
+  `cli; movl $15, %eax; movq %rax, %cr8; movl $0x830, %ecx; movl $${SELF}, %eax; xorl %edx, %edx; wrmsr; xorl %eax, %eax; movq %rax, %cr8; sti; nop`,
+  `movl $0x83f, %ecx; leal ${TOUCHED}(%r15), %eax; andl $3, %eax; addl $${TOUCHED}, %eax; xorl %edx, %edx; wrmsr; movq %cr8, %rax`,
+  `testl $1, %r15d; jz 3f; cli; 3: movl $0x83f, %ecx; movl $${TOUCHED}, %eax; xorl %edx, %edx; wrmsr; sti; nop`,
+  'movl $0x80b, %ecx; xorl %eax, %eax; xorl %edx, %edx; wrmsr', // nothing is in service
+  `movl $0x83f, %ecx; movl $${NESTED}, %eax; xorl %edx, %edx; wrmsr`,
 ] as const;
 
 /** Loops under a timer whose interrupt comes every `period` cycles and adds its time to a sum. */
@@ -55,6 +77,10 @@ _start: movl    %edi, %ebp
         jnz     1f
         call    idt_init
         set_gate VECTOR, expired
+        .irp vector, 0x60, 0x61, 0x62, 0x63
+        set_gate \\vector, touched
+        .endr
+        set_gate ${NESTED}, nested
 1:      movl    %r12d, %edi
         call    barrier
         call    idt_load
@@ -81,7 +107,23 @@ expired:
         x2apic_eoi
         pop_registers
         iretq
+nested: push_registers
+        movl    $0x83f, %ecx
+        movl    $${TOUCHED}, %eax
+        xorl    %edx, %edx
+        wrmsr
+        sti
+        nop
+        cli
+        jmp     1f
+touched:
+        push_registers
+1:      incq    count(%rip)
+        x2apic_eoi
+        pop_registers
+        iretq
         .data
+count:  .quad   0
         .balign 64
 sum:    .quad   0
         .balign 64

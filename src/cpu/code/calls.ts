@@ -11,7 +11,8 @@ import { VECTOR } from '../../x86/names/vectors.ts';
 import { operandsOf } from '../../x86/forms.ts';
 import type { Breakpoints } from '../breakpoints.ts';
 import { isValid } from '../events/interruption.ts';
-import type { ExitReason } from '../exit.ts';
+import { EXIT, type ExitReason } from '../exit.ts';
+import { RECORD } from './records.ts';
 import { exitSignal, guestFault, resumedSignal, servedSignal, setFault, stopSignal, watchSignal } from '../fault.ts';
 import { ACCESS } from '../memory/access.ts';
 import type { Mmu } from '../memory/mmu.ts';
@@ -21,6 +22,7 @@ import { addUnits } from '../units.ts';
 import { EXIT_INFO } from '../vmexit.ts';
 import type { Fetch } from './fetch.ts';
 import { HANDLERS } from './handlers.ts';
+import { KnownExits, type Trip } from './knownExits.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands, type MicrocodeShape } from './operands.ts';
 import { giveBack, remaining } from './payment.ts';
@@ -45,8 +47,14 @@ export interface Caller extends MicrocodeCpu {
   record: number;
   /** Serves an exit in place: true when units were granted anew. */
   serveExit: ((reason: ExitReason) => boolean) | null;
-  /** What serveExit says of an exit that may recur (recurrence.ts): the units that its round trip takes; else 0. */
-  recurring: number;
+  /** What serveExit says of the exit's round trip, if it may be made again; else null. */
+  readonly trip: Trip | null;
+  /** serveExit is to watch the exit, whose trip may be made again. */
+  watched: boolean;
+  /** How often an exit recurred in generated code since units were granted, as `leave` tells it. */
+  readonly recurred: number;
+  /** Makes a trip again from where so many units are left. */
+  repeat(trip: Trip, left: number): boolean;
   /** Guest mode ends for an exit in place. */
   leave(reason: ExitReason): void;
 }
@@ -59,6 +67,7 @@ export class Calls {
   readonly #cpu: Caller;
   readonly #fetch: Fetch;
   readonly #recurrence: Recurrence;
+  readonly #known: KnownExits;
   readonly #operands: RecordOperands;
   readonly #breakpoints: Breakpoints;
 
@@ -66,6 +75,7 @@ export class Calls {
     this.#cpu = cpu;
     this.#fetch = fetch;
     this.#recurrence = new Recurrence(cpu.state);
+    this.#known = new KnownExits(cpu);
     this.#operands = new RecordOperands(cpu.state);
     this.#breakpoints = cpu.mmu.breakpoints;
   }
@@ -88,6 +98,8 @@ export class Calls {
   #microcode(record: number): number {
     const { state } = this.#cpu;
     this.#recurrence.forget();
+    if (this.#servesInPlace && this.#breakpoints.hits === 0 && state.cpl === 0 && this.#known.repeat(record))
+      return this.#goOnPaid(record);
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
@@ -99,13 +111,14 @@ export class Calls {
     if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
     while (outcome === 'exit') {
       if (!this.#servesInPlace) return STATUS.EXIT;
-      this.#recurrence.asked(record);
       if (!this.#serve(record)) return STATUS.SERVED;
       if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
       if (!this.#payAgain(record)) return STATUS.MICROCODE;
       outcome = this.#again(shape, operands);
-      if (outcome === 'next' && this.#breakpoints.hits === 0 && !this.#somethingWaits())
+      if (outcome === 'next' && this.#breakpoints.hits === 0 && !this.#somethingWaits()) {
+        this.#learn(0);
         return this.#answered(record, 0);
+      }
     }
     this.#breakpoints.noteHits();
     if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
@@ -161,8 +174,31 @@ export class Calls {
     const { state } = this.#cpu;
     giveBack(state, record);
     this.#breakpoints.hits = 0;
-    this.#cpu.leave(state.exitReason as ExitReason);
+    this.#leave(state.exitReason as ExitReason);
+    this.#recurrence.asked(record);
+    this.#cpu.watched = this.#known.asked(record);
     return this.#cpu.serveExit!(state.exitReason as ExitReason);
+  }
+
+  #leave(reason: ExitReason): void {
+    this.#cpu.leave(reason);
+    if (this.#cpu.recurred > 0) this.#known.recurred();
+  }
+
+  /** The interrupt window opens between two instructions. Its exit is served here: guest mode goes on (true), or ends. */
+  openWindow(): boolean {
+    if (this.#known.repeatWindow()) return true;
+    this.#leave(EXIT.INTERRUPT_WINDOW);
+    this.#cpu.watched = this.#known.windowAsked();
+    if (!this.#cpu.serveExit!(EXIT.INTERRUPT_WINDOW)) return false;
+    this.#learn(0);
+    return true;
+  }
+
+  /** The hypervisor has said what became of the exit that was served. `paid`: its instruction's unit was, by the block. */
+  #learn(paid: 0 | 1): void {
+    const { trip } = this.#cpu;
+    if (trip !== null && trip.repeats) this.#known.served(trip, paid);
   }
 
   /** Microcode whose access was served: with the answer. */
@@ -181,19 +217,30 @@ export class Calls {
     return true;
   }
 
+  /** Behind a record whose exit was a trip made again: likewise. What follows was paid for. */
+  #goOnPaid(record: number): number {
+    if (!this.#somethingWaits()) return 0;
+    const { state } = this.#cpu;
+    this.#fetch.setRip(record, state.views.u8[record + RECORD.length]!);
+    state.budget += remaining(state, record) - 1;
+    return STATUS.MICROCODE;
+  }
+
   /** Behind a microcoded instruction whose exit was served: 0, the next record follows; else a status to leave with. */
   #goOnBehind(record: number, length: number): number {
     const { state } = this.#cpu;
+    if (!this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
+    this.#learn(1);
     const left = state.budget - remaining(state, record) + 1;
-    if (left < 0 || this.#somethingWaits() || !this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
+    if (left < 0 || this.#somethingWaits()) return STATUS.MICROCODE;
     state.budget = left;
     return this.#answered(record, 1);
   }
 
   /** An exit was served, and what follows its record goes on. `stepped`: the round trip includes the unit of its instruction. */
   #answered(record: number, stepped: 0 | 1): 0 {
-    const { recurring } = this.#cpu;
-    if (recurring > 0) this.#recurrence.answered(record, recurring - stepped);
+    const { trip } = this.#cpu;
+    if (trip !== null && trip.recurs) this.#recurrence.answered(record, trip.units - stepped);
     return 0;
   }
 
@@ -201,8 +248,8 @@ export class Calls {
   #somethingWaits(): boolean {
     const { state, controls } = this.#cpu;
     if (isValid(state.entryEvent) || state.activity !== 0 || state.pendingDb !== 0) return true;
-    return (
-      controls.interruptWindow || controls.nmiWindow || controls.virtualApic !== null || this.#breakpoints.executing
-    );
+    // Who sets IF attends to a window by itself (`attendIf`).
+    if (controls.interruptWindow && (state.rflags & RFLAGS.IF) !== 0) return true;
+    return controls.nmiWindow || controls.virtualApic !== null || this.#breakpoints.executing;
   }
 }

@@ -83,11 +83,9 @@ function handlerOf(form: Form, environment: Environment): Handler {
     emit: (backEnd) => {
       if (form.row.observesTime) backEnd.leaveIfAhead();
       if (form.row.encoding.vex && environment !== 'long') backEnd.requireProtectedMode();
+      backEnd.recur(form);
       if (form.row.semantics) describe(form, backEnd);
-      else {
-        backEnd.recur(form);
-        backEnd.microcode();
-      }
+      else backEnd.microcode();
     },
   };
 }

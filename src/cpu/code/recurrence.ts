@@ -15,34 +15,9 @@
 
 import { i32, load, type Expr } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
-import { operandsOf, type Form } from '../../x86/forms.ts';
-import type { AnswerRegister } from '../../x86/row.ts';
+import type { Form } from '../../x86/forms.ts';
 import { OFFSET, type CpuState } from '../state.ts';
-import { HANDLERS } from './handlers.ts';
-import { registerOffset, SLOT_OFFSETS } from './records.ts';
-
-/** Registers that tell a question, and that get an answer: state offsets, or below 0: in the record at minus this. */
-interface Places {
-  readonly from: readonly number[];
-  readonly to: readonly number[];
-}
-
-const placesByHandler = new Map<number, Places | null>();
-
-function placesOf(handler: number): Places | null {
-  let places = placesByHandler.get(handler);
-  if (places === undefined) placesByHandler.set(handler, (places = describe(HANDLERS[handler]!.form)));
-  return places;
-}
-
-function describe(form: Form | null): Places | null {
-  const answer = form?.row.answer;
-  if (!form || answer === undefined) return null;
-  const operand = operandsOf(form).find(({ operand: { file } }) => file === 'gpr');
-  const place = (register: AnswerRegister): number =>
-    register === 'operand' ? -SLOT_OFFSETS[operand!.slot]! : registerOffset(register);
-  return { from: answer.from.map(place), to: answer.to.map(place) };
-}
+import { placesOf, placesOfForm, type Places } from './exitPlaces.ts';
 
 /** The exit of one CPU that may recur. */
 export class Recurrence {
@@ -95,7 +70,7 @@ export function emitRecurrence(
   record: Expr<'i32'>,
   next: () => void,
 ): void {
-  const places = describe(form);
+  const places = placesOfForm(form);
   if (places === null) return;
   const word = (offset: number): Expr<'i32'> => load('i32', 4, state, offset);
   const long = (offset: number): Expr<'i64'> => load('i64', 8, state, offset);

@@ -16,6 +16,8 @@ export interface PortRegister {
    * the machine (so no time is in it); a write of what was just written.
    */
   readonly steady?: boolean;
+  /** Reading it, as a whole register of 32 bits, has no effect, and tells nothing but the time. */
+  readonly clock?: boolean;
   read?(size: PortSize): number;
   write?(value: number, size: PortSize): void;
 }
@@ -64,6 +66,13 @@ export class PortBus {
     const register = this.#registers.get(port);
     if (register !== undefined && register.sizes.includes(size)) return register.steady === true;
     return !this.#isClaimed(port, size);
+  }
+
+  /** What reads the clock at a port, for an access that reads all of it; null: there is none. */
+  clock(port: number, size: PortSize): (() => number) | null {
+    const register = this.#registers.get(port);
+    if (register?.clock !== true || size !== 4) return null;
+    return () => register.read!(4) >>> 0;
   }
 
   /** IN of `size` bytes. */

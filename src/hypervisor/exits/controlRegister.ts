@@ -2,6 +2,7 @@
 
 import { crAccess } from '../../cpu/vmexit.ts';
 import { injectGp } from '../inject.ts';
+import { DEPENDS } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, say, skipRecurring, type Disposition } from './handler.ts';
 import { notConfigured } from './unexpected.ts';
@@ -24,5 +25,5 @@ export function handleCrAccess(vcpu: Vcpu): Disposition {
     vcpu.probes.fire('kvm_cr', { vcpu: vcpu.id, write, cr, value: now }, vcpu.cpu.now);
     say(vcpu, `task priority ${write ? 'set to' : 'is'} ${now}`);
   }
-  return skipRecurring(vcpu);
+  return skipRecurring(vcpu, DEPENDS.ON_STANDING);
 }

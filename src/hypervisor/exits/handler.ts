@@ -1,6 +1,7 @@
 // What exit handlers share: their type, and how an exit is read and answered.
 
 import type { Exit, ExitName } from '../../cpu/exit.ts';
+import { DEPENDS, type Depends } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 
 /** vcpu_enter_guest()'s result: go on with the guest, or return to userspace with `vcpu.userspace` set. */
@@ -26,9 +27,9 @@ export function skipInstruction(vcpu: Vcpu): Disposition {
   return CONTINUE;
 }
 
-/** The same, and if the guest asks the same again nothing else would come of it (recurrence.ts). */
-export function skipRecurring(vcpu: Vcpu): Disposition {
-  vcpu.recurrence.allow();
+/** The same; and if the guest asks the same again, nothing else would come of it but what this depends on (recurrence.ts). */
+export function skipRecurring(vcpu: Vcpu, depends: Depends = DEPENDS.ON_MORE): Disposition {
+  vcpu.recurrence.allow(depends);
   return skipInstruction(vcpu);
 }
 

@@ -2,7 +2,6 @@
 
 import { ioAccess } from '../../cpu/vmexit.ts';
 import { COST } from '../../host/costs.ts';
-import type { CountMore } from '../recurrence.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, say, TO_USERSPACE, type Disposition } from './handler.ts';
 
@@ -21,7 +20,7 @@ export function handleIo(vcpu: Vcpu): Disposition {
     return TO_USERSPACE;
   }
   vcpu.cpu.charge(COST.deviceAccess);
-  if (ports.isSteady(port, size)) vcpu.recurrence.allow(countIoExits);
+  if (ports.isSteady(port, size)) vcpu.recurrence.allow();
   if (direction === 'out') {
     ports.write(port, size, value);
     vcpu.guest.complete(0);
@@ -32,9 +31,6 @@ export function handleIo(vcpu: Vcpu): Disposition {
   if (vcpu.probes.active) tracePio(vcpu, port, size, answer, false);
   return CONTINUE;
 }
-
-/** For exits that recur. */
-export const countIoExits: CountMore = ({ stat }, times) => void (stat.ioExits += times);
 
 function tracePio({ id, probes, cpu }: Vcpu, port: number, size: number, value: number, write: boolean): void {
   probes.fire('kvm_pio', { vcpu: id, write, port, size, count: 1, value }, cpu.now);

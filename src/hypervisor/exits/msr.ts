@@ -2,11 +2,14 @@
 
 import { joinWords } from '../../cpu/words.ts';
 import { COST } from '../../host/costs.ts';
+import { X2APIC_MSR } from '../../x86/names/msrs.ts';
 import { GPR } from '../../x86/names/registers.ts';
 import { injectGp } from '../inject.ts';
+import { isFixedToSelf } from '../lapic/icr.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
 import { APIC } from '../lapic/registers.ts';
 import { MSRS, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
+import { DEPENDS } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
@@ -19,7 +22,7 @@ export function handleMsrRead(vcpu: Vcpu): Disposition {
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, false, index, value ?? 0n, value === null);
   if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
-  if (MSRS.get(index)?.steady === true) vcpu.recurrence.allow();
+  if (vcpu.recurrence.watched && MSRS.get(index)?.steady === true) vcpu.recurrence.allow();
   state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
   state.setGpr32(GPR.RDX, Number(value >> 32n));
   return skipInstruction(vcpu);
@@ -34,6 +37,7 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   const listened = vcpu.probes.active;
   const inService = listened ? highestVector(vcpu.lapic.regs, APIC.ISR) : NONE;
   vcpu.cpu.charge(COST.msrDispatch);
+  if (vcpu.recurrence.watched) allowAgain(vcpu, index, low, high);
   const accepted = writeMsr(vcpu, index, low, high);
   if (listened) trace(vcpu, true, index, joinWords(low, high), !accepted);
   if (!accepted) return refuse(vcpu, `WRMSR of ${nameOfMsr(index)}`);
@@ -41,8 +45,30 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   return skipInstruction(vcpu);
 }
 
+/** Whether the write may be made again without being handled: a MSR keeps what it holds, or the LAPIC's affairs are its own. */
+function allowAgain(vcpu: Vcpu, index: number, low: number, high: number): void {
+  const { lapic, recurrence, ioapicVectors } = vcpu;
+  switch (index) {
+    case X2APIC_MSR.EOI:
+      if (lapic.lastTaken !== NONE && !ioapicVectors.has(lapic.lastTaken)) recurrence.allow(DEPENDS.ON_STANDING);
+      return;
+    case X2APIC_MSR.TPR:
+    case X2APIC_MSR.SELF_IPI:
+      recurrence.allow(DEPENDS.ON_STANDING);
+      return;
+    case X2APIC_MSR.ICR:
+      if (isFixedToSelf(low)) recurrence.allow(DEPENDS.ON_STANDING);
+      return;
+    default: {
+      const record = MSRS.get(index);
+      if (record?.steady === true && record.read(vcpu) === joinWords(low, high)) recurrence.allow();
+    }
+  }
+}
+
 function refuse(vcpu: Vcpu, what: string): Disposition {
   injectGp(vcpu);
+  vcpu.recurrence.disturbed();
   if (vcpu.probes.active) say(vcpu, `${what} refused: #GP(0)`);
   return CONTINUE;
 }

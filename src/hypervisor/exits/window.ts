@@ -1,6 +1,7 @@
 // Exits that no instruction caused: an interrupt of the host, or a window that was asked for.
 
 import { KVM_REQ } from '../requests.ts';
+import { DEPENDS } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, say, type Disposition } from './handler.ts';
 
@@ -19,6 +20,7 @@ export function handleInterruptWindow(vcpu: Vcpu): Disposition {
   vcpu.guest.controls.interruptWindow = false;
   vcpu.requests.make(KVM_REQ.EVENT);
   vcpu.stat.irqWindowExits++;
+  vcpu.recurrence.allow(DEPENDS.ON_STANDING);
   if (vcpu.probes.active) say(vcpu, 'the guest takes interrupts now');
   return CONTINUE;
 }

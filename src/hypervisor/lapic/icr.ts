@@ -63,6 +63,10 @@ export const decodeIcr = (low: number, dest: number): Irq => ({
   redirectionHint: false,
 });
 
+/** An ICR's low word says: this processor, fixed. */
+export const isFixedToSelf = (low: number): boolean =>
+  ((low >>> ICR.SHORTHAND_SHIFT) & 3) === SHORTHAND.SELF && ((low >>> ICR.MODE_SHIFT) & 7) === DELIVERY.FIXED;
+
 /** kvm_apic_send_ipi(): sends what the two words of an ICR say. `high` is ICR2 in xAPIC mode, bits 63:32 in x2APIC mode. */
 export function sendIpi(source: Lapic, low: number, high: number): void {
   const { owner } = source;

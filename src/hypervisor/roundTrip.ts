@@ -1,0 +1,109 @@
+// The round trip of an exit, from the exit to the next entry, as it was when it was served: what it took, what it counted, how the
+// vCPU stood before and behind it. Nothing is written down twice: what one trip was measured to be is what each repetition counts.
+
+import type { Trip } from '../cpu/code/knownExits.ts';
+import { COST, PRIMITIVE_COUNT } from '../host/costs.ts';
+import type { Recurrence } from './recurrence.ts';
+import type { Standing } from './standing.ts';
+import type { Vcpu } from './vcpu.ts';
+
+/** What a handler says its exit depends on, besides its question. */
+export const DEPENDS = {
+  /** Not known, so that a repetition must follow at once: nothing may have been in between. */
+  ON_MORE: 0,
+  /** How the vCPU stands as regards its interrupts (standing.ts). */
+  ON_STANDING: 1,
+  /** The time, which its answer tells. */
+  ON_TIME: 2,
+} as const;
+export type Depends = (typeof DEPENDS)[keyof typeof DEPENDS];
+
+/** Counts what a handler counts of its exit by name, for `times` more. */
+export type CountMore = (vcpu: Vcpu, times: number) => void;
+
+/** What a vCPU has spent and counted. */
+export class Counted {
+  readonly #charged = new Float64Array(PRIMITIVE_COUNT);
+  #counts: Record<string, number> = {};
+
+  /** By now. */
+  take({ cpu, stat }: Vcpu): void {
+    this.#charged.set(cpu.charged);
+    this.#counts = stat.numbers();
+  }
+
+  /** Since `take`. */
+  static since(before: Counted, { cpu, stat }: Vcpu): Counted {
+    const since = new Counted();
+    for (let i = 0; i < PRIMITIVE_COUNT; i++) since.#charged[i] = cpu.charged[i]! - before.#charged[i]!;
+    const numbers = stat.numbers();
+    for (const name in numbers) {
+      const count = numbers[name]! - before.#counts[name]!;
+      if (count !== 0) since.#counts[name] = count;
+    }
+    return since;
+  }
+
+  /** An interrupt of the host came in between. */
+  get interrupted(): boolean {
+    return this.#charged[COST.hardirq] !== 0;
+  }
+
+  /** Counts this so many times more. */
+  add({ cpu, stat }: Vcpu, times: number): void {
+    for (let i = 0; i < PRIMITIVE_COUNT; i++) cpu.charged[i]! += times * this.#charged[i]!;
+    stat.addNumbers(this.#counts, times);
+  }
+}
+
+/** What was seen of a trip. */
+export interface Seen {
+  readonly reason: number;
+  /** Cycles from the exit to the entry, to where the guest's registers were left, and to where a clock was read. */
+  readonly cycles: number;
+  readonly left: number;
+  readonly read: number;
+  readonly depends: Depends;
+  readonly counted: Counted;
+  readonly countMore: CountMore;
+  /** How the vCPU stood, and RFLAGS.IF, before. Null: it does not matter. */
+  readonly before: Standing | null;
+  readonly interruptible: boolean;
+  readonly behind: Standing | null;
+  /** The external interrupt that was injected: VM-entry interruption information; 0: none. */
+  readonly event: number;
+  /** Reads the clock that it depends on. */
+  readonly clock: (() => number) | null;
+}
+
+export class RoundTrip implements Trip {
+  readonly seen: Seen;
+  readonly units: number;
+  readonly recurs: boolean;
+  readonly repeats: boolean;
+  answer: number | null = null;
+  /** Repetitions that were not counted yet. */
+  times = 0;
+  readonly #recurrence: Recurrence;
+
+  constructor(recurrence: Recurrence, seen: Seen) {
+    this.#recurrence = recurrence;
+    this.seen = seen;
+    this.units = seen.cycles;
+    this.recurs = seen.clock === null && seen.event === 0 && (seen.behind ?? seen.before) === seen.before;
+    this.repeats = seen.depends !== DEPENDS.ON_MORE;
+  }
+
+  repeat(at: number): boolean {
+    return this.#recurrence.repeat(this, at);
+  }
+
+  /** It was made `times` more. */
+  count(vcpu: Vcpu, times: number): void {
+    const { seen } = this;
+    vcpu.stat.byReason[seen.reason]! += times;
+    vcpu.vm.host.stepUnits -= times * seen.cycles;
+    seen.counted.add(vcpu, times);
+    seen.countMore(vcpu, times);
+  }
+}

@@ -1,0 +1,80 @@
+// How a vCPU stands as regards its interrupts: all that writes of its LAPIC and the injection of an event look at and change,
+// while no request waits and nothing else is under way (recurrence.ts). What the guest changes by itself is not among it: IF, and whether
+// the injected event was delivered.
+
+import { APIC } from './lapic/registers.ts';
+import { ICR_HIGH } from './lapic/icr.ts';
+import type { Vcpu } from './vcpu.ts';
+
+const FILE_WORDS = 8;
+const file = (offset: number): number[] => Array.from({ length: FILE_WORDS }, (_, i) => offset + 16 * i);
+
+/** Words of the register page. */
+const REGISTERS = Int32Array.from(
+  [APIC.TASKPRI, APIC.PROCPRI, APIC.SPIV, APIC.ICR, ICR_HIGH, ...file(APIC.ISR), ...file(APIC.TMR), ...file(APIC.IRR)],
+  (offset) => offset >> 2,
+);
+
+/** What is no register: flags, the vector that was taken last, and the one that was injected last. */
+const FLAGS = REGISTERS.length;
+const LAST_TAKEN = FLAGS + 1;
+const INJECTED = FLAGS + 2;
+const WORDS = FLAGS + 3;
+
+const FLAG = { WINDOW: 1, INJECTED: 2, SOFT: 4, X2APIC: 8, DEADLINE: 16 } as const;
+
+function flagsOf({ guest, events, lapic, hvTimer }: Vcpu): number {
+  const { interrupt } = events;
+  return (
+    (guest.controls.interruptWindow ? FLAG.WINDOW : 0) |
+    (interrupt.injected ? FLAG.INJECTED : 0) |
+    (interrupt.soft ? FLAG.SOFT : 0) |
+    (lapic.x2apic ? FLAG.X2APIC : 0) |
+    (hvTimer !== null && hvTimer.armed ? FLAG.DEADLINE : 0)
+  );
+}
+
+export class Standing {
+  readonly #words = new Int32Array(WORDS);
+
+  /** As a vCPU stands now. */
+  static of(vcpu: Vcpu): Standing {
+    const standing = new Standing();
+    const { lapic } = vcpu;
+    const words = standing.#words;
+    for (let i = 0; i < REGISTERS.length; i++) words[i] = lapic.regs[REGISTERS[i]!]!;
+    words[FLAGS] = flagsOf(vcpu);
+    words[LAST_TAKEN] = lapic.lastTaken;
+    words[INJECTED] = vcpu.events.interrupt.vector;
+    return standing;
+  }
+
+  equals(other: Standing): boolean {
+    for (let i = 0; i < WORDS; i++) if (this.#words[i] !== other.#words[i]) return false;
+    return true;
+  }
+
+  /** Whether a vCPU stands so now. */
+  isOf(vcpu: Vcpu): boolean {
+    const words = this.#words;
+    const { lapic } = vcpu;
+    if (words[FLAGS] !== flagsOf(vcpu) || words[LAST_TAKEN] !== lapic.lastTaken) return false;
+    if (words[INJECTED] !== vcpu.events.interrupt.vector) return false;
+    for (let i = 0; i < REGISTERS.length; i++) if (words[i] !== (lapic.regs[REGISTERS[i]!]! | 0)) return false;
+    return true;
+  }
+
+  /** Makes a vCPU stand so that stands as `before` says: no flag but of the window and of the injection differs. */
+  enter(vcpu: Vcpu, before: Standing): void {
+    const words = this.#words;
+    const { lapic, events, guest } = vcpu;
+    for (let i = 0; i < REGISTERS.length; i++)
+      if (words[i] !== before.#words[i]) lapic.regs[REGISTERS[i]!] = words[i]! >>> 0;
+    const flags = words[FLAGS]!;
+    guest.controls.interruptWindow = (flags & FLAG.WINDOW) !== 0;
+    events.interrupt.injected = (flags & FLAG.INJECTED) !== 0;
+    events.interrupt.soft = (flags & FLAG.SOFT) !== 0;
+    events.interrupt.vector = words[INJECTED]!;
+    lapic.lastTaken = words[LAST_TAKEN]!;
+  }
+}
