@@ -18,8 +18,15 @@ export type Place =
   /** `stored`: the immediate is in the record; otherwise it is the constant `value`. */
   | { readonly kind: 'immediate'; readonly value?: bigint };
 
+/** What a segment register holds: limit in bytes, attributes as in SEGMENT_ATTRIBUTE. */
+type SegmentField = 'Base' | 'Limit' | 'Attributes' | 'Selector';
+
 /** `processorControls`: PROCESSOR_CONTROLS. */
 export type StateField =
+  | `${'cs' | 'ss'}${SegmentField}`
+  | 'gdtrBase'
+  | 'gdtrLimit'
+  | 'nmiBlocked'
   | 'tscAux'
   | 'cr4'
   | 'cpl'
@@ -84,6 +91,11 @@ export interface BackEnd {
   setStateField(name: StateField, value: Expr<'i64'>): void;
   /** The row's microcode executes the instruction, with nothing done yet, if `when`: what is rare of it. */
   microcodeIf(when: Expr<'i32'>): void;
+  /**
+   * The 64-bit words of so many bytes, by their offsets, of the stack or of a system table, if they can be read by just looking: no page is
+   * walked, nothing is raised. Else the row's microcode executes the instruction. A back end may have nothing at hand.
+   */
+  atHand(address: Expr<'i64'>, bytes: number, segment: 'stack' | 'system'): (offset: number) => Expr<'i64'>;
   /** Interrupts stay blocked for one more instruction, if `when`. Held until the instruction commits. */
   shadowIf(when: Expr<'i32'>): void;
   /** Behind the instruction the CPU looks what it runs under, if `when`: events, views, single steps. Last. */

@@ -1,5 +1,6 @@
 // Rows that load and store segment registers, and what does it on the way: far transfers, interrupts, returns.
 
+import { interruptReturn } from './interruptReturn.ts';
 import { row, type RowOptions } from './row.ts';
 
 const load: RowOptions = { microcode: 'loadSegment', endsBlock: true };
@@ -8,6 +9,14 @@ const push: RowOptions = { d64: true, stack: true, size: 'v', access: 'r', micro
 const pop: RowOptions = { d64: true, stack: true, size: 'v', access: 'w', microcode: 'popSegment', endsBlock: true };
 const no64 = { modes: 'no64' } as const;
 const far: RowOptions = { endsBlock: true, access: 'r' };
+const iret: RowOptions = {
+  endsBlock: true,
+  stack: true,
+  size: 'v',
+  written: 'oszapcditrvx',
+  semantics: interruptReturn,
+  microcode: 'iret',
+};
 const interrupt: RowOptions = { endsBlock: true, stack: true, exits: 'EXCEPTION_NMI', written: 'itr' };
 
 // prettier-ignore
@@ -30,7 +39,7 @@ export const SEGMENT_ROWS = [
   row('CC',       'int3', '',        { ...interrupt, microcode: 'int3' }),
   row('CD',       'int',  'Ib',      { ...interrupt, microcode: 'int' }),
   row('CE',       'into', '',        { ...interrupt, ...no64, read: 'o', microcode: 'into' }),
-  row('CF',       'iret', '',        { endsBlock: true, stack: true, size: 'v', written: 'oszapcditrvx', microcode: 'iret' }),
+  row('CF',       'iret', '',        iret),
   row('EA',       'jmpf', 'Ap',      { ...far, ...no64, microcode: 'farJump' }),
   row('F1',       'int1', '',        { ...interrupt, microcode: 'int1' }),
   row('FF /3',    'callf', 'Mp',     { ...far, stack: true, microcode: 'farCall' }),

@@ -359,6 +359,9 @@ export class Op<T extends Int> {
   microcodeIf(when: Expr<'i32'>): void {
     this.#backEnd.microcodeIf(when);
   }
+  atHand(address: Expr<'i64'>, bytes: number, segment: 'stack' | 'system'): (offset: number) => Expr<'i64'> {
+    return this.#backEnd.atHand(this.let(address), bytes, segment);
+  }
   shadowIf(when: Expr<'i32'>): void {
     this.#backEnd.shadowIf(when);
   }

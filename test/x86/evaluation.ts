@@ -93,6 +93,7 @@ export function evaluateForm(
     repeatIf: unused,
     skipIf: unused,
     microcodeIf: unused,
+    atHand: unused,
     shadowIf: unused,
     attendIf: unused,
   };

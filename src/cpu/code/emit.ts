@@ -206,6 +206,13 @@ export class HandlerBackEnd implements BackEnd {
   microcodeIf(when: Expr<'i32'>): void {
     this.#fn.if(when, () => this.#callMicrocode());
   }
+  atHand(address: Expr<'i64'>, bytes: number, segment: 'stack' | 'system'): (offset: number) => Expr<'i64'> {
+    this.#notCommitted();
+    const linear = segment === 'system' ? address : this.#addresses.linear(address, bytes, segment, 'read');
+    const host = this.#memory.direct(linear, bytes, 'read', segment === 'system' ? OFFSET.systemView : OFFSET.dataView);
+    this.microcodeIf(host.eqz());
+    return (offset) => this.#fn.let(load('i64', 8, host, offset));
+  }
   shadowIf(when: Expr<'i32'>): void {
     const held = this.let(when);
     const shadow = this.#field('i32', 1, OFFSET.shadow).or(i32(SHADOW.STI | SHADOW_TIMED));

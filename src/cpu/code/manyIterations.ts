@@ -50,11 +50,11 @@ export function emitManyIterations(
     const length = fn.let(times.shl(size).wrap());
     fn.brIf(length.ltU(i32(WORTHWHILE)), oneByOne);
 
-    const target = memory.direct(to, 'write');
+    const target = memory.direct(to, 1, 'write');
     fn.brIf(target.eqz(), oneByOne);
     if (value) fillWith(fn, target, value, bytes, length);
     else {
-      const source = memory.direct(from, 'read');
+      const source = memory.direct(from, 1, 'read');
       fn.brIf(source.eqz(), oneByOne);
       fn.brIf(target.sub(source).ltU(length), oneByOne);
       fn.copy(target, source, length);

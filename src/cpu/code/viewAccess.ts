@@ -38,9 +38,10 @@ export class ViewAccess {
     this.#state = state;
   }
 
-  #entry(linear: Expr<'i64'>): Expr<'i32'> {
+  /** `view`: the state field that says which view is used. */
+  #entry(linear: Expr<'i64'>, view = OFFSET.dataView): Expr<'i32'> {
     const slot = linear.shrU(i64(VIEW_SHIFT)).wrap().and(i32(VIEW_MASK));
-    return this.#fn.let(load('i32', 4, this.#state, OFFSET.dataView).add(slot));
+    return this.#fn.let(load('i32', 4, this.#state, view).add(slot));
   }
   #hits(linear: Expr<'i64'>, bytes: number, entry: Expr<'i32'>, tag: number): Expr<'i32'> {
     const last = bytes === 1 ? linear : linear.add(i64(bytes - 1));
@@ -105,10 +106,10 @@ export class ViewAccess {
     );
   }
 
-  /** Host address of a byte whose whole page may be read, or written, at once; or 0. */
-  direct(linear: Expr<'i64'>, intent: 'read' | 'write'): Expr<'i32'> {
-    const entry = this.#entry(linear);
-    const hits = this.#hits(linear, 1, entry, intent === 'read' ? VIEW_TAG.READ : VIEW_TAG.WRITE);
+  /** Host address of bytes of one page which may be read, or written, at once, as all of it; or 0. */
+  direct(linear: Expr<'i64'>, bytes: number, intent: 'read' | 'write', view = OFFSET.dataView): Expr<'i32'> {
+    const entry = this.#entry(linear, view);
+    const hits = this.#hits(linear, bytes, entry, intent === 'read' ? VIEW_TAG.READ : VIEW_TAG.WRITE);
     return this.#fn.let(select(hits, this.#host(linear, entry), i32(0)));
   }
 
