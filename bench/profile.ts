@@ -13,6 +13,7 @@ import { HANDLERS, HANDLER_OF_FORM } from '../src/cpu/code/handlers.ts';
 import { HOT_FORMS } from '../src/cpu/code/hot.ts';
 import type { Image } from '../src/vmm/image.ts';
 import { Decoded, MODE, decode } from '../src/x86/decoder.ts';
+import type { Form } from '../src/x86/forms.ts';
 import { bootCase, casesOfFile, imageOfFile, type GuestCase } from '../src/testing/guestCases.ts';
 
 const GUESTS = join(packageFolder(), 'guests');
@@ -99,9 +100,13 @@ async function profileGuests(): Promise<{ profiles: Profile[]; written: Float64A
 const { values } = parseArgs({ options: { count: { type: 'string', default: String(DEFAULT_COUNT) } } });
 const { profiles, written } = await profileGuests();
 
-/** Microcode leaves generated code in any case, and some records only say where to stop: inlining gains nothing. */
+/**
+ * Microcode leaves generated code in any case, and some records only say where to stop: inlining gains nothing. A repeated form
+ * calls what copies in bulk, and inlined forms call nothing (interpreter.ts).
+ */
+const gains = ({ row, rep }: Form): boolean => row.semantics !== undefined && rep === '';
 const candidates = HANDLERS.map(({ name, form }, index) => ({ name, form, index }))
-  .filter(({ name, form }) => (form === null ? name.startsWith('fallThrough') : form.row.semantics !== undefined))
+  .filter(({ name, form }) => (form === null ? name.startsWith('fallThrough') : gains(form)))
   .map(({ name, index }) => ({
     name,
     share: profiles.reduce((sum, { counts, total }) => sum + counts[index]! / total, 0) / profiles.length,

@@ -14,7 +14,7 @@ import { VECTOR } from '../../x86/names/vectors.ts';
 import type { Environment } from '../segments/codeMode.ts';
 import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
 import { ControlEmitter, type Flow } from './emitControl.ts';
-import type { HandlerImports } from './imports.ts';
+import type { ByCall, Rare } from './imports.ts';
 import { emitRecurrence } from './recurrence.ts';
 import { RECORD, SLOT_OFFSETS, registerOffset } from './records.ts';
 import { OFFSET, SHADOW_TIMED } from '../state.ts';
@@ -37,7 +37,7 @@ export interface HandlerSite {
 export class HandlerBackEnd implements BackEnd {
   readonly addressWidth: Width;
   readonly #fn: FunctionBuilder;
-  readonly #imports: HandlerImports;
+  readonly #rare: Rare;
   readonly #site: HandlerSite;
   readonly #record: Expr<'i32'>;
   readonly #state: Expr<'i32'>;
@@ -48,18 +48,18 @@ export class HandlerBackEnd implements BackEnd {
   #committed = false;
   #ended = false;
 
-  constructor(fn: FunctionBuilder, imports: HandlerImports, flow: Flow, site: HandlerSite) {
+  constructor(fn: FunctionBuilder, rare: Rare, flow: Flow, site: HandlerSite) {
     const { environment, memory, operandWidth, record, state } = site;
     this.#fn = fn;
-    this.#imports = imports;
+    this.#rare = rare;
     this.#site = site;
     this.addressWidth = site.addressWidth;
     this.#record = record;
     this.#state = state;
     const leave = (): void => this.#control.leave(STATUS.RAISED);
     this.#control = new ControlEmitter(fn, flow, environment, operandWidth, record, state);
-    this.#addresses = new AddressEmitter(fn, imports, environment, memory, record, state, leave);
-    this.#memory = new ViewAccess(fn, imports, record, state, leave);
+    this.#addresses = new AddressEmitter(fn, rare, environment, memory, record, state, leave);
+    this.#memory = new ViewAccess(fn, rare, record, state, leave);
   }
 
   let<T extends Type>(value: Expr<T>): Expr<T> {
@@ -150,7 +150,7 @@ export class HandlerBackEnd implements BackEnd {
     this.#memory.store(this.#addresses.linear(address, bytes, segment, 'write'), bytes, segment, value);
   }
   #notCommitted(): void {
-    if (this.#committed) throw new Error('a memory access after results were stored');
+    if (this.#committed) throw new Error('a memory access or a way out after results were stored');
   }
 
   // Flags
@@ -306,7 +306,8 @@ export class HandlerBackEnd implements BackEnd {
     this.#callMicrocode();
   }
   #callMicrocode(): void {
-    const status = this.#fn.let(call(this.#imports.microcode, 'i32', [this.#record]));
+    if (typeof this.#rare === 'function') return this.#leaveUndone(this.#rare);
+    const status = this.#fn.let(call(this.#rare.microcode, 'i32', [this.#record]));
     this.#fn.if(status, () => this.#control.leave(status));
     this.#control.next();
   }
@@ -322,8 +323,13 @@ export class HandlerBackEnd implements BackEnd {
     this.#ended = true;
     this.#raise(vector);
   }
+  #leaveUndone(byCall: ByCall): void {
+    this.#notCommitted();
+    byCall();
+  }
   #raise(vector: number): void {
-    this.#fn.evaluate(call(this.#imports.raise, 'i32', [i32(vector), this.#record]), false);
+    if (typeof this.#rare === 'function') return this.#leaveUndone(this.#rare);
+    this.#fn.evaluate(call(this.#rare.raise, 'i32', [i32(vector), this.#record]), false);
     this.#control.leave(STATUS.RAISED);
   }
 

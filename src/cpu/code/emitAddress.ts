@@ -10,7 +10,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import { call } from '../../wasm/module.ts';
 import { ACCESS } from '../memory/access.ts';
 import type { Environment } from '../segments/codeMode.ts';
-import type { HandlerImports } from './imports.ts';
+import type { Rare } from './imports.ts';
 import { RECORD, registerOffset } from './records.ts';
 import { OFFSET, SEGMENT_SIZE } from '../state.ts';
 
@@ -25,7 +25,7 @@ const segmentOffset = (segment: number): number => OFFSET.segments + SEGMENT_SIZ
 
 export class AddressEmitter {
   readonly #fn: FunctionBuilder;
-  readonly #imports: HandlerImports;
+  readonly #rare: Rare;
   readonly #environment: Environment;
   readonly #shape: MemoryShape;
   readonly #record: Expr<'i32'>;
@@ -36,7 +36,7 @@ export class AddressEmitter {
   /** `leave`: how generated code leaves when a segment check has raised something. */
   constructor(
     fn: FunctionBuilder,
-    imports: HandlerImports,
+    rare: Rare,
     environment: Environment,
     shape: MemoryShape,
     record: Expr<'i32'>,
@@ -44,7 +44,7 @@ export class AddressEmitter {
     leave: () => void,
   ) {
     this.#fn = fn;
-    this.#imports = imports;
+    this.#rare = rare;
     this.#environment = environment;
     this.#shape = shape;
     this.#record = record;
@@ -87,8 +87,9 @@ export class AddressEmitter {
     const at = fn.let(this.#state.add(register));
     const end = load('i64', 8, at, intent === 'read' ? TO_READ_END : TO_WRITE_END);
     fn.if(held.add(i64(bytes)).gtU(end), () => {
+      if (typeof this.#rare === 'function') return this.#rare();
       const access = i32(bytes | (intent === 'read' ? 0 : ACCESS.WRITE));
-      const admitted = call<'i32'>(this.#imports.checkSegment, 'i32', [register, held.wrap(), access, this.#record]);
+      const admitted = call<'i32'>(this.#rare.checkSegment, 'i32', [register, held.wrap(), access, this.#record]);
       fn.if(admitted.eqz(), this.#leave);
     });
     return fn.let(held.add(load('i64', 8, at)).and(MASK32));

@@ -14,11 +14,12 @@ const LONG: readonly string[] = [
   'mov.64.r.s', 'push.64.s', 'call.64.m', 'movzx.32.r.rb', 'cmp.64.r.m', 'nop.32.m', 'cmp.64.m.i', 'sub.64.r.m', 'js.64.j', 'nop.16.m',
   'cmovns.64.r.r', 'add.64.m.i', 'cmp.32.r.m', 'inc.64.s', 'add.32.r.i', 'mov.64.r.i', 'cmovne.32.r.r', 'xor.32.r.i', 'setae.8.r',
   'and.32.r.r', 'jmp.64.m', 'push.64.i', 'jge.64.j', 'jmp.64.s', 'sub.32.r.r', 'mov.64.m.i', 'add.64.r.m', 'sete.8.r', 'jle.64.j', 'nop',
-  'cdq.32', 'idiv.32.r', 'movsxd.64.r.r', 'cmovs.32.r.r', 'mov.8.r.i', 'rep.movs.8.m', 'jg.64.j', 'cmp.8.r.r', 'cmovns.32.r.r',
+  'cdq.32', 'idiv.32.r', 'movsxd.64.r.r', 'cmovs.32.r.r', 'mov.8.r.i', 'jg.64.j', 'cmp.8.r.r', 'cmovns.32.r.r',
   'or.8.r.r', 'movsxd.64.r.m',
   // Kin of these that larger programs compiled by gcc -O2 execute all the time, and the guests do not.
   'movzx.32.r.mw', 'add.32.r.m', 'add.64.m.r', 'add.32.m.i', 'and.64.r.i', 'xor.64.r.r', 'or.32.r.r', 'dec.64.r', 'shr.32.r.i',
   'shl.32.r.1', 'imul.32.r.r', 'imul.64.r.r.i', 'jl.64.j',
+  'endbr64', 'cdqe.64', 'cmove.32.r.r', 'leave.64', 'mov.32.r.s', 'mov.32.s.i', 'mov.8.r.s', 'xor.8.r.i',
   // What waiting is made of.
   'pause', 'rdtsc',
 ];
@@ -37,7 +38,7 @@ const FLAT: readonly string[] = [
   'cmp.32.r.s.flat', 'nop.32.s.flat', 'sub.32.r.s.flat', 'js.32.j.flat', 'nop.16.s.flat', 'cmovns.32.r.r', 'add.32.s.i.flat',
   'cmovne.32.r.r', 'xor.32.r.i', 'setae.8.r', 'and.32.r.r', 'jmp.32.s.flat', 'push.32.i.ss.flat', 'jge.32.j.flat',
   'add.32.r.s.flat', 'sete.8.r', 'jle.32.j.flat', 'nop', 'cdq.32', 'idiv.32.r', 'cmovs.32.r.r', 'mov.8.r.i',
-  'rep.movs.8.s32.flat', 'jg.32.j.flat', 'cmp.8.r.r', 'or.8.r.r', 'movzx.32.r.sw.flat', 'add.32.s.r.flat', 'shl.32.r.1',
+  'jg.32.j.flat', 'cmp.8.r.r', 'or.8.r.r', 'movzx.32.r.sw.flat', 'add.32.s.r.flat', 'shl.32.r.1',
   'jl.32.j.flat', 'pause', 'rdtsc',
 ];
 

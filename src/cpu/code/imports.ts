@@ -20,6 +20,15 @@ export interface HandlerImports {
   readonly storeBesideCode: Callable;
 }
 
+/**
+ * Goes to the handler of the record, of which nothing was done yet. Inlined forms leave to it all that is rare, and so call nothing
+ * themselves: a compiler keeps on the stack what must outlive a call, on the fast way too.
+ */
+export type ByCall = () => void;
+
+/** What is rare of a form (a view that misses, a fault, microcode) is done with imports, or elsewhere. */
+export type Rare = HandlerImports | ByCall;
+
 /** What TypeScript gives generated code; names are those of `HandlerImports`. */
 export interface InterpreterImports {
   slowRead(low: number, high: number, access: number, record: number): number;

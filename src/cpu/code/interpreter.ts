@@ -1,19 +1,19 @@
 // The interpreter as WebAssembly: one handler for each form, taking (record, state) and giving the next record or 0, and for each
 // environment a dispatcher that inlines the forms hottest there in one br_table loop and reaches the others by call_indirect.
-// Handlers that are not inlined are modules of their own, made when a guest first meets them: of 4000, a guest uses about a
-// hundred.
+// Handlers are modules of their own, made when a guest first needs them: of 4000, a guest uses about a hundred. What is rare of an
+// inlined form (a view that misses, a fault) is left to its handler too, so that the loop calls nothing else: a compiler
+// keeps on the stack what must outlive a call, which made every memory operand half as long again.
 
-import { Expr, i32, i64, load } from '../../wasm/expr.ts';
+import { Expr, i32, load } from '../../wasm/expr.ts';
 import { FunctionBuilder, type Label } from '../../wasm/function.ts';
 import { ModuleBuilder, type Callable } from '../../wasm/module.ts';
 import { functionText } from '../../wasm/text.ts';
 import { HandlerBackEnd } from './emit.ts';
 import type { Flow } from './emitControl.ts';
 import type { Handler } from './handlers.ts';
-import type { HandlerImports } from './imports.ts';
-import { CODE_BITMAP } from '../memory/memoryMap.ts';
+import type { HandlerImports, Rare } from './imports.ts';
 import { RECORD } from './records.ts';
-import { VIEW_TAG } from './viewAccess.ts';
+import { placeBesideCode } from './viewAccess.ts';
 
 const MINIMUM_PAGES = 1;
 
@@ -58,10 +58,10 @@ export function buildTable(handlers: readonly Handler[]): Uint8Array<ArrayBuffer
  */
 export function buildDispatcher(handlers: readonly Handler[], hot: ReadonlySet<string>): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
-  const imports = declareImports(module);
+  module.importMemory('host', 'memory', MINIMUM_PAGES);
   module.importTable('host', 'handlers', handlers.length);
   const type = module.type(['i32', 'i32'], 'i32');
-  module.add(dispatcher(handlers, hot, imports, type), true);
+  module.add(dispatcher(handlers, hot, type), true);
   return module.toUint8Array();
 }
 
@@ -96,14 +96,14 @@ function buildHandler(handler: Handler, imports: HandlerImports): FunctionBuilde
 function emit(
   handler: Handler,
   fn: FunctionBuilder,
-  imports: HandlerImports,
+  rare: Rare,
   flow: Flow,
   record: Expr<'i32'>,
   state: Expr<'i32'>,
 ): void {
   const { environment, memory, addressWidth, form } = handler;
   const operandWidth = form?.width ?? 0;
-  const backEnd = new HandlerBackEnd(fn, imports, flow, {
+  const backEnd = new HandlerBackEnd(fn, rare, flow, {
     environment,
     memory,
     addressWidth,
@@ -116,42 +116,38 @@ function emit(
 }
 
 /** run(record, state): executes from a record on until a handler leaves. */
-function dispatcher(
-  handlers: readonly Handler[],
-  hot: ReadonlySet<string>,
-  imports: HandlerImports,
-  type: number,
-): FunctionBuilder {
+function dispatcher(handlers: readonly Handler[], hot: ReadonlySet<string>, type: number): FunctionBuilder {
   const fn = new FunctionBuilder('run', ['i32', 'i32'], null);
   const record = fn.param(0, 'i32');
   const state = fn.param(1, 'i32');
   const inlined = handlers.filter((h) => hot.has(h.name));
   fn.block('leave', (leave) => {
     fn.loop('dispatch', (dispatch) => {
-      const flow: Flow = {
-        go: (next) => {
-          fn.set(record, next);
-          fn.br(dispatch);
-        },
-        leave: () => fn.br(leave),
-      };
       const index = load('i32', 2, record, RECORD.handler);
-      // Nested blocks, innermost first: leaving the k-th block lands before the body of the k-th inlined handler.
-      const nest = (depth: number, labels: Label[]): void => {
-        if (depth < 0) {
-          const [byCall, ...targets] = labels;
-          const labelOf = new Map(inlined.map((h, k) => [h, targets[inlined.length - 1 - k]!]));
-          fn.brTable(
-            index,
-            handlers.map((h) => labelOf.get(h) ?? byCall!),
-            byCall!,
-          );
-          return;
-        }
-        fn.block(inlined[depth]!.name, (label) => nest(depth - 1, [...labels, label]));
-        fn.scope(() => emit(inlined[depth]!, fn, imports, flow, record, state));
-      };
-      fn.block('byCall', (byCall) => nest(inlined.length - 1, [byCall]));
+      fn.block('byCall', (byCall) => {
+        const flow: Flow = {
+          go: (next) => {
+            fn.set(record, next);
+            fn.br(dispatch);
+          },
+          leave: () => fn.br(leave),
+        };
+        // Nested blocks, innermost first: leaving the k-th block lands before the body of the k-th inlined handler.
+        const nest = (depth: number, targets: Label[]): void => {
+          if (depth < 0) {
+            const labelOf = new Map(inlined.map((h, k) => [h, targets[inlined.length - 1 - k]!]));
+            fn.brTable(
+              index,
+              handlers.map((h) => labelOf.get(h) ?? byCall),
+              byCall,
+            );
+            return;
+          }
+          fn.block(inlined[depth]!.name, (label) => nest(depth - 1, [...targets, label]));
+          fn.scope(() => emit(inlined[depth]!, fn, () => fn.br(byCall), flow, record, state));
+        };
+        nest(inlined.length - 1, []);
+      });
       const next = new Expr('i32', { kind: 'callIndirect', type, callee: index, args: [record, state] });
       fn.set(record, next);
       fn.brIf(record, dispatch);
@@ -160,23 +156,10 @@ function dispatcher(
   return fn;
 }
 
-const LINE_SHIFT = 6;
-
-/**
- * A store that missed tagWrite: on a page that is writable but holds decoded code it may still be made at once, if the
- * lines it touches hold none. Gives the host address, or 0.
- */
+/** `placeBesideCode` as a function: (linear, bytes, entry) -> host address, or 0. */
 function storeBesideCode(): FunctionBuilder {
   const fn = new FunctionBuilder('storeBesideCode', ['i64', 'i32', 'i32'], 'i32');
-  const linear = fn.param(0, 'i64');
-  const bytes = fn.param(1, 'i32');
-  const entry = fn.param(2, 'i32');
-  const last = fn.let(linear.add(bytes.sub(i32(1)).zext()));
-  fn.if(last.and(i64(-4096n)).ne(load('i64', 8, entry, VIEW_TAG.CODE)), () => fn.return(i32(0)));
-  const host = fn.let(linear.wrap().add(load('i32', 4, entry, VIEW_TAG.ADDEND)));
-  const bitmap = load('i64', 8, host.shrU(i32(12)).shl(i32(3)), CODE_BITMAP);
-  const line = (address: Expr<'i64'>): Expr<'i64'> => i64(1).shl(address.shrU(i64(LINE_SHIFT)));
-  fn.if(bitmap.and(line(linear).or(line(last))).eqz(), () => fn.return(host));
-  fn.return(i32(0));
+  const [linear, bytes, entry] = [fn.param(0, 'i64'), fn.param(1, 'i32'), fn.param(2, 'i32')];
+  fn.return(placeBesideCode(fn, linear, bytes, entry, () => fn.return(i32(0))));
   return fn;
 }

@@ -3,11 +3,12 @@
 
 import { i32, i64, load, select, type Expr } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
-import { call, type Callable } from '../../wasm/module.ts';
+import { call } from '../../wasm/module.ts';
 import type { Int } from '../../wasm/types.ts';
 import type { MemoryCell, Segment } from '../../x86/backEnd.ts';
 import { ACCESS } from '../memory/access.ts';
-import type { HandlerImports } from './imports.ts';
+import { CODE_BITMAP } from '../memory/memoryMap.ts';
+import type { Rare } from './imports.ts';
 import { OFFSET, VIEW_ENTRIES } from '../state.ts';
 
 const VIEW_SHIFT = 12 - 5; // page number times the entry size of 32
@@ -16,24 +17,41 @@ const PAGE_MASK = -4096n;
 /** Byte offsets in a view entry. */
 export const VIEW_TAG = { READ: 0, WRITE: 8, CODE: 16, ADDEND: 24 } as const;
 
+const LINE_SHIFT = 6;
+
+/**
+ * Where a store that missed tagWrite may be made at once after all: on a page that is writable but holds decoded code, if the
+ * lines it touches hold none; `otherwise` does not go on.
+ */
+export function placeBesideCode(
+  fn: FunctionBuilder,
+  linear: Expr<'i64'>,
+  bytes: Expr<'i32'>,
+  entry: Expr<'i32'>,
+  otherwise: () => void,
+): Expr<'i32'> {
+  const last = fn.let(linear.add(bytes.sub(i32(1)).zext()));
+  fn.if(last.and(i64(PAGE_MASK)).ne(load('i64', 8, entry, VIEW_TAG.CODE)), otherwise);
+  const host = fn.let(linear.wrap().add(load('i32', 4, entry, VIEW_TAG.ADDEND)));
+  const bitmap = load('i64', 8, host.shrU(i32(12)).shl(i32(3)), CODE_BITMAP);
+  const line = (address: Expr<'i64'>): Expr<'i64'> => i64(1).shl(address.shrU(i64(LINE_SHIFT)));
+  fn.if(bitmap.and(line(linear).or(line(last))).ne(i64(0)), otherwise);
+  return host;
+}
+
 export class ViewAccess {
   readonly #fn: FunctionBuilder;
-  readonly #imports: HandlerImports;
+  readonly #rare: Rare;
   readonly #record: Expr<'i32'>;
   readonly #state: Expr<'i32'>;
   readonly #leave: () => void;
+  #written = false;
 
   /** `leave`: how generated code leaves when a slow path has raised something. */
-  constructor(
-    fn: FunctionBuilder,
-    imports: HandlerImports,
-    record: Expr<'i32'>,
-    state: Expr<'i32'>,
-    leave: () => void,
-  ) {
+  constructor(fn: FunctionBuilder, rare: Rare, record: Expr<'i32'>, state: Expr<'i32'>, leave: () => void) {
     this.#leave = leave;
     this.#fn = fn;
-    this.#imports = imports;
+    this.#rare = rare;
     this.#record = record;
     this.#state = state;
   }
@@ -55,48 +73,59 @@ export class ViewAccess {
     return [linear.wrap(), high, i32(bytes | (segment === 'stack' ? ACCESS.STACK : 0)), this.#record];
   }
   /** Sets `host` to what a slow path answers, unless it has raised something. */
-  #slowly(host: Expr<'i32'>, path: Callable, place: readonly Expr<'i32'>[]): void {
-    this.#fn.set(host, call(path, 'i32', place));
+  #slowly(host: Expr<'i32'>, path: 'slowRead' | 'slowOpen', place: readonly Expr<'i32'>[]): void {
+    if (typeof this.#rare === 'function') return this.#rare();
+    this.#fn.set(host, call(this.#rare[path], 'i32', place));
     this.#fn.if(host.eqz(), this.#leave);
   }
+  /** What is left undone is done from its beginning: an access may not come behind a store. */
+  #notWritten(): void {
+    if (this.#written && typeof this.#rare === 'function')
+      throw new Error('an access behind a store, in a form that is inlined');
+  }
   load(linear: Expr<'i64'>, bytes: number, segment: Segment): Expr<Int> {
+    this.#notWritten();
     const fn = this.#fn;
     const entry = this.#entry(linear);
     const host = fn.local('i32');
     fn.if(
       this.#hits(linear, bytes, entry, VIEW_TAG.READ),
       () => fn.set(host, this.#host(linear, entry)),
-      () => this.#slowly(host, this.#imports.slowRead, this.#place(linear, bytes, segment)),
+      () => this.#slowly(host, 'slowRead', this.#place(linear, bytes, segment)),
     );
     return this.#fn.let(load(bytes === 8 ? 'i64' : 'i32', bytes, host));
   }
 
   open(linear: Expr<'i64'>, bytes: number, segment: Segment): MemoryCell {
     const fn = this.#fn;
+    this.#notWritten();
     const host = this.#writable(linear, bytes);
-    const slow = fn.let(host.eqz());
-    fn.if(slow, () => this.#slowly(host, this.#imports.slowOpen, this.#place(linear, bytes, segment)));
+    const slow = typeof this.#rare === 'function' ? null : fn.let(host.eqz());
+    if (slow) fn.if(slow, () => this.#slowly(host, 'slowOpen', this.#place(linear, bytes, segment)));
     const value = this.#fn.let(load(bytes === 8 ? 'i64' : 'i32', bytes, host));
     const store = (stored: Expr<Int>): void => {
       const held = this.#fn.let(stored);
-      fn.if(
-        slow,
-        () => this.#storeSlowly(linear, bytes, segment, held),
-        () => fn.store(bytes, host, held),
-      );
+      const directly = (): void => fn.store(bytes, host, held);
+      this.#written = true;
+      if (slow) fn.if(slow, () => this.#storeSlowly(linear, bytes, segment, held), directly);
+      else directly();
     };
     return { value, store };
   }
 
   store(linear: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
     const fn = this.#fn;
+    this.#notWritten();
+    this.#written = true;
     const held = this.#fn.let(value);
+    const rare = this.#rare;
+    if (typeof rare === 'function') return fn.store(bytes, this.#writable(linear, bytes), held);
     const entry = this.#entry(linear);
     fn.if(
       this.#hits(linear, bytes, entry, VIEW_TAG.WRITE),
       () => fn.store(bytes, this.#host(linear, entry), held),
       () => {
-        const host = fn.let(call(this.#imports.storeBesideCode, 'i32', [linear, i32(bytes), entry]));
+        const host = fn.let(call(rare.storeBesideCode, 'i32', [linear, i32(bytes), entry]));
         fn.if(
           host,
           () => fn.store(bytes, host, held),
@@ -113,22 +142,28 @@ export class ViewAccess {
     return this.#fn.let(select(hits, this.#host(linear, entry), i32(0)));
   }
 
-  /** Host address where `bytes` may be written at once, or 0. */
+  /** Host address where `bytes` may be written at once, or 0; never 0 where what is rare is done elsewhere. */
   #writable(linear: Expr<'i64'>, bytes: number): Expr<'i32'> {
     const fn = this.#fn;
     const entry = this.#entry(linear);
     const host = fn.local('i32');
+    const rare = this.#rare;
+    const besideCode = (): Expr<'i32'> =>
+      typeof rare === 'function'
+        ? placeBesideCode(fn, linear, i32(bytes), entry, rare)
+        : call(rare.storeBesideCode, 'i32', [linear, i32(bytes), entry]);
     fn.if(
       this.#hits(linear, bytes, entry, VIEW_TAG.WRITE),
       () => fn.set(host, this.#host(linear, entry)),
-      () => fn.set(host, call(this.#imports.storeBesideCode, 'i32', [linear, i32(bytes), entry])),
+      () => fn.set(host, besideCode()),
     );
     return host;
   }
 
   #storeSlowly(linear: Expr<'i64'>, bytes: number, segment: Segment, value: Expr<Int>): void {
+    if (typeof this.#rare === 'function') return this.#rare();
     const high = value.type === 'i64' ? value.zext().shrU(i64(32)).wrap() : i32(0);
     const args = [...this.#place(linear, bytes, segment), value.wrap(), high];
-    this.#fn.if(call(this.#imports.slowWrite, 'i32', args).eqz(), this.#leave);
+    this.#fn.if(call(this.#rare.slowWrite, 'i32', args).eqz(), this.#leave);
   }
 }
