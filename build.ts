@@ -1,7 +1,7 @@
 // Builds dist/: the command line and the library as bundles, and the type declarations.
-import { build } from 'esbuild';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
+import { bundle } from './transform/bundle.ts';
 
 const entryPoints = { cli: 'src/cli/main.ts', index: 'src/index.ts', testing: 'src/testing/index.ts' };
 
@@ -10,13 +10,10 @@ for (const file of readdirSync('.').includes('dist') ? readdirSync('dist') : [])
   if (file.endsWith('.js')) rmSync(`dist/${file}`);
 }
 
-await build({
+await bundle({
   entryPoints,
   outdir: 'dist',
-  bundle: true,
   splitting: true,
-  format: 'esm',
-  platform: 'node',
   target: 'node20',
   // Keystone is GPLv2: it stays a dependency of its own, loaded only when something is assembled (NOTICE).
   external: ['keystone-wasm', 'vitest'],

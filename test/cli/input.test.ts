@@ -25,8 +25,8 @@ const WRITES_TO_SCREEN = `_start: movl $0x07210748, 0xb8000\n ${POWER_OFF}`;
 const trapline = new Trapline();
 let echo = '';
 let recording = '';
-beforeAll(() => {
-  trapline.build();
+beforeAll(async () => {
+  await trapline.build();
   echo = trapline.file('echo.s', ECHO);
   recording = trapline.file('run.json', '');
 });

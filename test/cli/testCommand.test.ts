@@ -151,8 +151,8 @@ describe('a configuration', () => {
     expect(lines.filter((line) => !line.includes('# SKIP'))).toEqual(['1..6', 'ok 3 - never (1 check)', '# 1 ok, 0 not ok, 5 skipped; 1 checks']); // prettier-ignore
   });
 
-  it('runs on threads as it does on one, in the order of the file', () => {
-    trapline.build();
+  it('runs on threads as it does on one, in the order of the file', async () => {
+    await trapline.build();
     const threads = trapline.shell(`trapline test ${path} --jobs 3`);
     const one = trapline.shell(`trapline test ${path} --jobs 1`);
     expect(threads.status).toBe(1);

@@ -1,11 +1,11 @@
 // Runs the command line as a user does: in this process, which is quick, or as a process of its own where that is the point.
 
-import { buildSync } from 'esbuild';
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { vi } from 'vitest';
 import { commandLine } from '../../src/cli/commandLine.ts';
+import { bundle } from '../../transform/bundle.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -21,13 +21,10 @@ export class Trapline {
   readonly #cli = join(this.folder, 'cli.mjs');
 
   /** Bundles the program, for `start` and `shell`. */
-  build(): void {
-    buildSync({
+  async build(): Promise<void> {
+    await bundle({
       entryPoints: [join(ROOT, 'src/cli/main.ts')],
       outfile: this.#cli,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
       external: ['keystone-wasm', 'capstone-wasm', 'vitest'],
     });
   }
