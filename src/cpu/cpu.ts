@@ -5,7 +5,7 @@ import { DR6, RFLAGS } from '../x86/names/registers.ts';
 import { VECTOR } from '../x86/names/vectors.ts';
 import type { Arena } from './memory/arena.ts';
 import type { Blocks } from './code/blocks.ts';
-import { is64BitMode, selectCodeMode } from './segments/codeMode.ts';
+import { selectCodeMode } from './segments/codeMode.ts';
 import { Controls } from './controls.ts';
 import { EXIT, type Exit, type ExitReason } from './exit.ts';
 import { guestFault } from './fault.ts';
@@ -25,7 +25,7 @@ import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.
 import type { Views } from './layout.ts';
 import { addUnits } from './units.ts';
 import { virtualizePpr } from './virtualApic.ts';
-import { readExit } from './vmexit.ts';
+import { readExit, stepOver } from './vmexit.ts';
 import { highWord, lowWord } from './words.ts';
 
 /** An event for the next entry (SDM vol. 3, 26.6). */
@@ -183,10 +183,8 @@ export class Cpu implements Runnable, MemoryContext {
   /** Steps over the exited instruction: RIP, interrupt shadow, one unit of time (KVM: kvm_skip_emulated_instruction). */
   skip(): void {
     const { state } = this;
-    addUnits(state, OFFSET.rip, OFFSET.rip, state.exitLength);
-    if (!is64BitMode(state)) state.rip = BigInt.asUintN(32, state.rip);
+    stepOver(state);
     addUnits(state, OFFSET.tsc, OFFSET.tsc, 1);
-    state.shadow = 0;
     const flags = state.rflags & (RFLAGS.RF | RFLAGS.TF);
     if ((flags & RFLAGS.RF) !== 0) state.rflags &= ~RFLAGS.RF;
     if ((flags & RFLAGS.TF) !== 0) state.pendingDb |= Number(DR6.BS);

@@ -66,8 +66,17 @@ export class GuestMode {
     this.#breakpoints = cpu.mmu.breakpoints;
   }
 
-  /** Runs until the budget is used up, or something leaves. */
+  /** Runs until the budget is used up, or something leaves that is not served here. */
   run(): ExitReason {
+    for (;;) {
+      const reason = this.#leave();
+      if (!this.#isServedHere(reason)) return reason;
+      if (!this.calls.serveOutside(reason)) return EXIT.SERVED;
+    }
+  }
+
+  /** Runs up to the next thing that leaves. */
+  #leave(): ExitReason {
     let reason: ExitReason | null = CONTINUE;
     while (reason === CONTINUE) {
       try {
@@ -78,6 +87,11 @@ export class GuestMode {
       }
     }
     return reason;
+  }
+
+  /** A VM exit, but that of a guest whose CPU halts without one. */
+  #isServedHere(reason: ExitReason): boolean {
+    return reason >= 0 && this.#cpu.serveExit !== null && this.#cpu.state.activity === ACTIVITY.ACTIVE;
   }
 
   /** One step of the run loop: an event, or generated code until it leaves. */
@@ -93,7 +107,7 @@ export class GuestMode {
         state.pendingDb |= this.#breakpointHere(); // one #DB tells of all
         return this.#deliver(() => deliverDebugTrap(this.#cpu));
       }
-      if (this.#interruptWindowOpens()) return this.#openInterruptWindow();
+      if (this.#interruptWindowOpens()) return this.#window(EXIT.INTERRUPT_WINDOW);
       if (this.#nmiWindowOpens()) return this.#window(EXIT.NMI_WINDOW);
       const apic = controls.virtualApic;
       if (apic !== null && this.#takesVirtualInterrupt(apic)) {
@@ -143,13 +157,6 @@ export class GuestMode {
     if (state.pendingDb !== 0 || isValid(state.entryEvent)) return true;
     if (this.#interruptWindowOpens() || this.#nmiWindowOpens()) return true;
     return controls.virtualApic !== null && this.#takesVirtualInterrupt(controls.virtualApic);
-  }
-
-  /** In place, as exits of instructions are (code/calls.ts), unless the guest has halted. */
-  #openInterruptWindow(): Step {
-    this.#window(EXIT.INTERRUPT_WINDOW);
-    if (this.#cpu.serveExit === null || this.#cpu.state.activity !== 0) return EXIT.INTERRUPT_WINDOW;
-    return this.calls.openWindow() ? CONTINUE : EXIT.SERVED;
   }
 
   #window(reason: ExitReason): ExitReason {

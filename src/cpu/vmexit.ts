@@ -11,7 +11,9 @@ import { exitSignal } from './fault.ts';
 import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../x86/names/paging.ts';
 import { GPR } from '../x86/names/registers.ts';
 import { errorCodeOf, vectorOf } from './events/interruption.ts';
+import { is64BitMode } from './segments/codeMode.ts';
 import { OFFSET, type CpuState } from './state.ts';
+import { addUnits } from './units.ts';
 
 /**
  * Fills the exit fields for `reason`; `length` is that of the instruction that exits, 0 when none does. A qualification of 32
@@ -46,6 +48,13 @@ export function vmExit(
 ): never {
   leaveGuest(state, reason, length, qualification, value, info);
   throw exitSignal;
+}
+
+/** RIP goes behind the instruction that exited, whose interrupt shadow ends. */
+export function stepOver(state: CpuState): void {
+  addUnits(state, OFFSET.rip, OFFSET.rip, state.exitLength);
+  if (!is64BitMode(state)) state.rip = BigInt.asUintN(32, state.rip);
+  state.shadow = 0;
 }
 
 /** `exitInfo` of EPT_VIOLATION, EPT_MISCONFIG and IO_INSTRUCTION: bytes and direction of the access. */

@@ -19,8 +19,8 @@ import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 
 /** Reasons of exits that may recur. */
 const RECURS = new Uint8Array(1 + Math.max(...Object.values(EXIT)));
-const { CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ, MSR_WRITE, INTERRUPT_WINDOW } = EXIT;
-for (const reason of [CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ, MSR_WRITE, INTERRUPT_WINDOW])
+const { CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ, MSR_WRITE, INTERRUPT_WINDOW, HLT } = EXIT;
+for (const reason of [CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ, MSR_WRITE, INTERRUPT_WINDOW, HLT])
   RECURS[reason] = 1;
 
 /** So many standings are told apart; then all trips are forgotten. */
@@ -112,7 +112,7 @@ export class Recurrence {
     const trip = new RoundTrip(this, {
       reason: this.#reason,
       cycles: vcpu.cpu.now - this.#from,
-      left: vcpu.leftGuestAt - this.#from,
+      left: vcpu.leftGuestAt < this.#from ? null : vcpu.leftGuestAt - this.#from,
       read: this.#read - this.#from,
       depends: behind === null && this.#depends === DEPENDS.ON_STANDING ? DEPENDS.ON_MORE : this.#depends,
       counted,
@@ -164,6 +164,7 @@ export class Recurrence {
     if (trip.times++ === 0) this.#repeated.push(trip);
     this.#last = trip;
     this.#lastAt = at;
+    if (trip.seen.left !== null) vcpu.leftGuestAt = from + trip.seen.left;
     return true;
   }
 
@@ -189,7 +190,7 @@ export class Recurrence {
     this.#last = null;
     const { cpu, hvTimer, place } = vcpu;
     const { left, cycles } = last!.seen;
-    vcpu.leftGuestAt = cpu.now + lastAt + left;
+    if (left !== null) vcpu.leftGuestAt = cpu.now + lastAt + left;
     if (hvTimer !== null) place.timerEnd = hvTimer.update(cpu.now + lastAt + cycles);
   }
 
@@ -223,8 +224,10 @@ function isQuiet(vcpu: Vcpu): boolean {
 }
 
 /** And nothing but its standing decides what becomes of its interrupts. */
-function isStill({ apicv, events, lapic, pv, vm }: Vcpu): boolean {
+function isStill(vcpu: Vcpu): boolean {
+  const { apicv, events, lapic, pv, vm } = vcpu;
   const { exception, nmi } = events;
+  if (vcpu.pvUnhalted || pv.asyncPf.hasDone) return false;
   if (apicv !== null || pv.eoi.enabled || vm.irqchip.pic.output || lapic.events.pending) return false;
   return !exception.pending && !exception.injected && nmi.pending === 0 && !nmi.injected;
 }

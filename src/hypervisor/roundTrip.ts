@@ -59,10 +59,11 @@ export class Counted {
 /** What was seen of a trip. */
 export interface Seen {
   readonly reason: number;
-  /** Cycles from the exit to the entry, to where the guest's registers were left, and to where a clock was read. */
+  /** Cycles from the exit to the entry, and to where a clock was read. */
   readonly cycles: number;
-  readonly left: number;
   readonly read: number;
+  /** To where the guest's registers were left; null: a fast path has kept them. */
+  readonly left: number | null;
   readonly depends: Depends;
   readonly counted: Counted;
   readonly countMore: CountMore;

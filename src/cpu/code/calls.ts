@@ -11,7 +11,7 @@ import { VECTOR } from '../../x86/names/vectors.ts';
 import { operandsOf } from '../../x86/forms.ts';
 import type { Breakpoints } from '../breakpoints.ts';
 import { isValid } from '../events/interruption.ts';
-import { EXIT, type ExitReason } from '../exit.ts';
+import type { ExitReason } from '../exit.ts';
 import { RECORD } from './records.ts';
 import { exitSignal, guestFault, resumedSignal, servedSignal, setFault, stopSignal, watchSignal } from '../fault.ts';
 import { ACCESS } from '../memory/access.ts';
@@ -185,12 +185,12 @@ export class Calls {
     if (this.#cpu.recurred > 0) this.#known.recurred();
   }
 
-  /** The interrupt window opens between two instructions. Its exit is served here: guest mode goes on (true), or ends. */
-  openWindow(): boolean {
-    if (this.#known.repeatWindow()) return true;
-    this.#leave(EXIT.INTERRUPT_WINDOW);
-    this.#cpu.watched = this.#known.windowAsked();
-    if (!this.#cpu.serveExit!(EXIT.INTERRUPT_WINDOW)) return false;
+  /** Serves an exit for which generated code was left: guest mode goes on (true), or ends. */
+  serveOutside(reason: ExitReason): boolean {
+    if (this.#known.repeatOutside(reason)) return true;
+    this.#leave(reason);
+    this.#cpu.watched = this.#known.askedOutside(reason);
+    if (!this.#cpu.serveExit!(reason)) return false;
     this.#learn(0);
     return true;
   }

@@ -8,7 +8,10 @@
 //
 // Like an exit that recurs in generated code (recurrence.ts), a trip must not reach beyond what was granted, nor beyond the horizon.
 
+import { RFLAGS } from '../../x86/names/registers.ts';
+import { EXIT, type ExitReason } from '../exit.ts';
 import type { CpuState } from '../state.ts';
+import { stepOver } from '../vmexit.ts';
 import { placesOf, type Places } from './exitPlaces.ts';
 import { remaining } from './payment.ts';
 import { RECORD } from './records.ts';
@@ -52,6 +55,9 @@ class Known {
   readonly to = new Uint32Array(2 * ANSWER);
 }
 
+/** With these set, more is due behind an instruction that is stepped over. */
+const TRAPS = RFLAGS.TF | RFLAGS.RF;
+
 /** Its trip is not known, or is another one now. */
 const isWorthWatching = (known: Known): boolean => (known.trip === null || known.stale) && --known.patience >= 0;
 
@@ -66,8 +72,9 @@ export class KnownExits {
   readonly #cpu: TripMaker;
   readonly #state: CpuState;
   readonly #slots = Array.from({ length: SLOTS }, () => new Known());
-  /** Not an instruction's: the interrupt window. */
+  /** For which generated code is left: the interrupt window, and HLT where an event waits. */
   readonly #window = new Known();
+  readonly #halt = new Known();
   /** The exit that is being served, where it may become known. */
   #asked: Known | null = null;
 
@@ -93,15 +100,17 @@ export class KnownExits {
     return true;
   }
 
-  /** The same for the interrupt window, which opens. */
-  repeatWindow(): boolean {
-    const window = this.#window;
-    const { trip, units } = window;
-    const { budget } = this.#state;
-    if (trip === null || !this.#reaches(budget - units)) return false;
-    if (!this.#cpu.repeat(trip, budget)) return !(window.stale = true);
-    window.patience = PATIENCE;
-    this.#state.budget = budget - units;
+  /** The same for an exit for which generated code was left; HLT is stepped over. */
+  repeatOutside(reason: ExitReason): boolean {
+    const known = this.#outside(reason);
+    if (known === null || known.trip === null) return false;
+    const state = this.#state;
+    const { budget } = state;
+    if (!this.#reaches(budget - known.units) || (state.rflags & TRAPS) !== 0) return false;
+    if (!this.#cpu.repeat(known.trip, budget)) return !(known.stale = true);
+    known.patience = PATIENCE;
+    state.budget = budget - known.units;
+    if (reason === EXIT.HLT) stepOver(state);
     return true;
   }
 
@@ -123,8 +132,14 @@ export class KnownExits {
     return false;
   }
 
-  windowAsked(): boolean {
-    return isWorthWatching((this.#asked = this.#window));
+  askedOutside(reason: ExitReason): boolean {
+    this.#asked = this.#outside(reason);
+    return this.#asked !== null && isWorthWatching(this.#asked);
+  }
+
+  #outside(reason: ExitReason): Known | null {
+    if (reason === EXIT.INTERRUPT_WINDOW) return this.#window;
+    return reason === EXIT.HLT ? this.#halt : null;
   }
 
   /** It was served: the trip, if it may be made again. `paid`: the unit of its instruction, which the block has paid. */

@@ -1,6 +1,7 @@
 // HLT and PAUSE: kvm_emulate_halt and handle_pause. How a halted vCPU blocks is in ../block.ts.
 
 import { hasEvents } from '../block.ts';
+import { DEPENDS } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
 
@@ -10,6 +11,7 @@ export function emulateHalt(vcpu: Vcpu): boolean {
   skipInstruction(vcpu);
   const awake = hasEvents(vcpu);
   vcpu.mpState = awake ? 'runnable' : 'halted';
+  if (awake) vcpu.recurrence.allow(DEPENDS.ON_STANDING);
   if (vcpu.probes.active) say(vcpu, awake ? 'an event waits: goes on' : `halts, ${nextTimer(vcpu)}`);
   return awake;
 }
