@@ -208,7 +208,7 @@ const RARE: readonly [string, Case][] = [
   ['with a frame on a page that was not written yet', { then: all(page(BigInt(STACK_PAGE) | 7n, STACK_PAGE), AT_HAND, touch(AT.STACK - 8, 'read')) }],
   ['with a frame on a page that the second stage lacks', { then: (system) => system.unmap(STACK_PAGE) }],
   ['with a frame over code that was decoded', { then: setRsp(AT.CODE + 0x20) }],
-  ['with a frame below 0', { then: all(mapBelow4G, touch(0xffff_fff8, 'write'), setRsp(0x20)) }],
+  ['with a frame below 0', { then: all(mapBelow4G, touch(0xffff_fff8, 'write'), setRsp(0x8)) }],
   ['with a frame across 4 GiB', { then: setRsp(0x7_0000_0010n) }],
   ['with a frame that is not canonical', { then: setRsp(0x8000_0000_0010n) }],
   ['with a frame that is watched', { then: watch(AT.STACK - 8, WRITES) }],
