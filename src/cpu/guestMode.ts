@@ -101,17 +101,22 @@ export class GuestMode {
     if (state.budget <= 0) return EXIT.BUDGET;
     const fragments = mmu.fragments.pending;
     // Fragments beside an event are those of its delivery, which exited and now goes on.
-    if (isValid(state.entryEvent)) return this.#deliver(() => void deliverEntryEvent(this.#cpu));
+    if (isValid(state.entryEvent)) {
+      deliverEntryEvent(this.#cpu);
+      return this.#delivered();
+    }
     if (!fragments) {
       if (state.pendingDb !== 0 && (state.shadow & SHADOW.MOV_SS) === 0) {
         state.pendingDb |= this.#breakpointHere(); // one #DB tells of all
-        return this.#deliver(() => deliverDebugTrap(this.#cpu));
+        deliverDebugTrap(this.#cpu);
+        return this.#delivered();
       }
       if (this.#interruptWindowOpens()) return this.#window(EXIT.INTERRUPT_WINDOW);
       if (this.#nmiWindowOpens()) return this.#window(EXIT.NMI_WINDOW);
       const apic = controls.virtualApic;
       if (apic !== null && this.#takesVirtualInterrupt(apic)) {
-        return this.#deliver(() => deliverVirtualInterrupt(this.#cpu, takeVirtualInterrupt(state, apic)));
+        deliverVirtualInterrupt(this.#cpu, takeVirtualInterrupt(state, apic));
+        return this.#delivered();
       }
     }
     if (this.#breakpoints.executing) {
@@ -164,9 +169,8 @@ export class GuestMode {
     return reason;
   }
 
-  /** Delivers an event, which costs a unit. */
-  #deliver(event: () => void): null {
-    event();
+  /** An event was delivered, which costs a unit. */
+  #delivered(): null {
     this.#breakpoints.noteHits();
     if (this.#cpu.mmu.fragments.pending) this.#cpu.mmu.fragments.drop();
     this.#cpu.state.budget--;
@@ -300,7 +304,8 @@ export class GuestMode {
       if (state.budget <= 0) return EXIT.BUDGET; // delivery costs a unit: the instruction will fault again
       try {
         this.#cpu.mmu.fragments.drop();
-        return this.#deliver(() => deliverFault(this.#cpu));
+        deliverFault(this.#cpu);
+        return this.#delivered();
       } catch (second) {
         return this.#caught(second);
       }

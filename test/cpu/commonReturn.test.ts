@@ -4,12 +4,11 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Controls } from '../../src/cpu/controls.ts';
 import { writeRflags } from '../../src/cpu/rflags.ts';
-import { SAVED_STATE } from '../../src/cpu/savedState.ts';
-import { FIELDS, TLB_ENTRIES, TLB_ENTRY_SIZE } from '../../src/cpu/state.ts';
 import { CR4, DR7, GPR, RFLAGS, SHADOW } from '../../src/x86/names/registers.ts';
 import { Random } from '../hardware/random.ts';
-import { AT, MEMORY_SIZE, SEL, descriptor } from './systemImage.ts';
+import { AT, MEMORY_SIZE, SEL, descriptor, pageEntry } from './systemImage.ts';
 import { TestSystem } from './system.ts';
+import { visibleState } from './visibleState.ts';
 
 const TARGET = 0xa800;
 const FRAME = AT.STACK - 40;
@@ -36,7 +35,6 @@ interface Case {
 
 const setCode = (value: bigint) => (system: TestSystem) => system.write(AT.GDT + SEL.KCODE, value);
 const setStack = (value: bigint) => (system: TestSystem) => system.write(AT.GDT + SEL.KDATA, value);
-const PAGE_ENTRY = (address: number): number => AT.PAGE_TABLE + (address >> 12) * 8;
 
 /** Runs the case; how it ended and everything that a guest or its hypervisor can see afterwards. */
 function run(system: TestSystem, test: Case) {
@@ -45,7 +43,7 @@ function run(system: TestSystem, test: Case) {
   system.reset(ring);
   cpu.controls = new Controls();
   cpu.controls.hypervisor = false;
-  state.cr8 = state.cr2 = 0n;
+  state.tsc = 0n;
   system.writeBytes(AT.CODE, IRETQ);
   system.writeBytes(TARGET, NOPS);
   test.prepare?.(system);
@@ -70,28 +68,8 @@ function run(system: TestSystem, test: Case) {
   const reason = cpu.enter(test.units ?? 3, Infinity);
   const calls = microcode.mock.calls.length;
   microcode.mockRestore();
-  return { calls, seen: { reason, used: cpu.used, ...stateOf(system) } };
+  return { calls, seen: { reason, used: cpu.used, ...visibleState(system) } };
 }
-
-function stateOf(system: TestSystem) {
-  const { state } = system;
-  const fields = SAVED_STATE.filter((name) => name !== 'ripPage').map((name) => {
-    const at = state.at(name);
-    const bytes = FIELDS[name].stride * FIELDS[name].count;
-    return [name, Buffer.from(state.views.u8.slice(at, at + bytes)).toString('hex')];
-  });
-  const tlb = state.at('tlb');
-  const memory = system.memory();
-  return {
-    ...(Object.fromEntries(fields) as Record<string, string>),
-    cpl: state.cpl,
-    mode: state.mode,
-    view: state.dataView,
-    tlb: hash(state.views.u8.subarray(tlb, tlb + TLB_ENTRIES * TLB_ENTRY_SIZE)),
-    memory: hash(memory),
-  };
-}
-const hash = (bytes: Uint8Array): number => bytes.reduce((sum, byte) => Math.imul(sum ^ byte, 0x01000193), 0x811c9dc5);
 
 const wasm = new TestSystem('wasm');
 const evaluator = new TestSystem('bigint');
@@ -144,7 +122,7 @@ const setFlags =
 const page =
   (entry: bigint, address = FRAME) =>
   (system: TestSystem): void => {
-    system.write(PAGE_ENTRY(address), entry);
+    system.write(pageEntry(address), entry);
     system.cpu.flushTlb();
   };
 const breakpoint =

@@ -28,6 +28,9 @@ export const SUPERVISOR_PAGE = 0x1_8000;
 const HLT = 0xf4;
 export const TSS_LIMIT = 0x67;
 
+/** Where the page table has the entry of an address. */
+export const pageEntry = (address: number): number => AT.PAGE_TABLE + (address >> 12) * 8;
+
 /** Selectors, RPL 0. */
 export const SEL = {
   KCODE: 0x08,

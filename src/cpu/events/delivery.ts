@@ -9,7 +9,8 @@
 
 import { DR6, DR7 } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
-import { is64BitMode, isLongMode, isRealMode } from '../segments/codeMode.ts';
+import { isLongMode, isRealMode } from '../segments/codeMode.ts';
+import { deliverAtHand } from './commonDelivery.ts';
 import { deliverProtected } from './delivery32.ts';
 import { deliverLong } from './delivery64.ts';
 import { deliverReal } from './deliveryReal.ts';
@@ -35,7 +36,7 @@ export function deliverDebugTrap(cpu: MicrocodeCpu): void {
   const info = interruption(EVENT_TYPE.EXCEPTION, VECTOR.DB);
   exitIfIntercepted(cpu, info, 0, causes, 0);
   recordDebugCauses(state, causes);
-  deliver(cpu, { info, errorCode: 0, returnRip: state.rip, length: 0, resume: false });
+  deliver(cpu, { info, errorCode: 0, length: 0, resume: false });
 }
 
 /**
@@ -49,15 +50,14 @@ export function deliverEntryEvent(cpu: MicrocodeCpu): boolean {
   state.entryEvent = 0;
   if (!isSoftware(info)) state.pendingDb = 0; // SDM vol. 3, 26.7.3
   const length = isSoftware(info) ? state.entryLength : 0;
-  const returnRip = behind(state, length);
-  deliver(cpu, { info, errorCode: state.entryErrorCode, returnRip, length, resume: isFault(info) });
+  deliver(cpu, { info, errorCode: state.entryErrorCode, length, resume: isFault(info) });
   return true;
 }
 
 /** Delivers a virtual interrupt, which is in service already, through the IDT. */
 export function deliverVirtualInterrupt(cpu: MicrocodeCpu, vector: number): void {
   const info = interruption(EVENT_TYPE.EXTERNAL, vector);
-  deliver(cpu, { info, errorCode: 0, returnRip: cpu.state.rip, length: 0, resume: false });
+  deliver(cpu, { info, errorCode: 0, length: 0, resume: false });
 }
 
 /** INT n, INT3, INTO and INT1, of `length` bytes at state.rip. INT3, INTO and INT1 may exit as the exceptions they are. */
@@ -71,18 +71,15 @@ export function deliverSoftwareEvent(cpu: MicrocodeCpu, type: EventType, vector:
     cpu.state.pendingDb &= ~Number(causes);
     recordDebugCauses(cpu.state, causes);
   }
-  deliver(cpu, { info, errorCode: 0, returnRip: behind(cpu.state, length), length, resume: false });
+  deliver(cpu, { info, errorCode: 0, length, resume: false });
 }
-
-/** RIP behind an instruction; outside 64-bit mode, EIP. */
-const behind = (state: CpuState, length: number): bigint =>
-  BigInt.asUintN(is64BitMode(state) ? 64 : 32, state.rip + BigInt(length));
 
 /** Abort and trap classes among the exceptions; all others are faults (SDM vol. 3, table 6-1). #DB is either. */
 const NO_FAULTS: ReadonlySet<number> = new Set([VECTOR.DB, VECTOR.BP, VECTOR.OF, VECTOR.DF, VECTOR.MC]);
 const isFault = (info: number): boolean => typeOf(info) === EVENT_TYPE.EXCEPTION && !NO_FAULTS.has(vectorOf(info));
 
 function deliver(cpu: MicrocodeCpu, event: Event): void {
+  if (deliverAtHand(cpu, event)) return;
   for (let current = event; ; ) {
     try {
       attempt(cpu, current);
@@ -108,7 +105,7 @@ function secondEvent(cpu: MicrocodeCpu, first: Event, cause: Event): Event {
       case 'double': {
         const info = interruption(EVENT_TYPE.EXCEPTION, VECTOR.DF, !isRealMode(state));
         exitIfIntercepted(cpu, info, 0, 0n, 0);
-        return { info, errorCode: 0, returnRip: state.rip, length: 0, resume: false };
+        return { info, errorCode: 0, length: 0, resume: false };
       }
       case 'triple':
         return shutDown(state, cause, second);
@@ -136,7 +133,7 @@ function takeFault(cpu: MicrocodeCpu, length: number): Event {
   if (vector === VECTOR.PF) state.cr2 = address;
   if (vector === VECTOR.DB) recordDebugCauses(state, address);
   const resume = vector === VECTOR.DB ? (address & BREAKPOINT_CAUSES) === 0n : isFault(info);
-  return { info, errorCode, returnRip: state.rip, length: 0, resume };
+  return { info, errorCode, length: 0, resume };
 }
 
 /** Leaves with EXCEPTION_NMI if the exception bitmap says so: before CR2 or DR6 change (SDM vol. 3, 27.1). */

@@ -3,7 +3,7 @@
 
 import { SEGMENT, SYSTEM_TYPE } from '../../x86/names/registers.ts';
 import { decodeGate } from '../segments/descriptors.ts';
-import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, savedFlags } from './event.ts';
+import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, returnRip, savedFlags } from './event.ts';
 import type { Event, GateLayout } from './event.ts';
 import { goThrough } from './gate.ts';
 import { hasErrorCode } from './interruption.ts';
@@ -29,10 +29,14 @@ export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
   }
   const code = readHandlerCode(cpu, gate, isCode, ext);
   const rflags = readRflags(state);
-  const frame = [BigInt(savedFlags(event, rflags)), BigInt(segmentSelector(state, SEGMENT.CS)), event.returnRip];
+  const frame = [
+    BigInt(savedFlags(event, rflags)),
+    BigInt(segmentSelector(state, SEGMENT.CS)),
+    returnRip(state, event),
+  ];
   if (hasErrorCode(event.info)) frame.push(BigInt(event.errorCode));
 
   goThrough(cpu, gate, code, frame, ext);
-  writeRflags(state, handlerFlags(gate, rflags));
+  writeRflags(state, handlerFlags(gate.attributes, rflags));
   begin(state, event);
 }

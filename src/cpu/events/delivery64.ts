@@ -6,7 +6,7 @@ import { GPR, SEGMENT, SYSTEM_TYPE, TSS64 } from '../../x86/names/registers.ts';
 import type { AccessKind } from '../memory/access.ts';
 import { isCanonicalAddress } from '../canonical.ts';
 import { decodeLongGate, markAccessed, segmentOf, type Gate } from '../segments/descriptors.ts';
-import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, savedFlags } from './event.ts';
+import { begin, extOf, handlerFlags, readHandlerCode, readIdtGate, returnRip, savedFlags } from './event.ts';
 import type { Event, GateLayout } from './event.ts';
 import { raise } from '../fault.ts';
 import { cplBehind } from './gate.ts';
@@ -42,7 +42,7 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
 
   const rflags = readRflags(state);
   frame[0] = event.errorCode;
-  whole[1] = event.returnRip;
+  whole[1] = returnRip(state, event);
   frame[4] = segmentSelector(state, SEGMENT.CS);
   frame[6] = savedFlags(event, rflags);
   frame[8] = state.gpr32(GPR.RSP);
@@ -54,7 +54,7 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   if (inner) writeSegment(state, SEGMENT.SS, nullSegment(cpl, cpl));
   state.setGpr(GPR.RSP, rsp);
   state.rip = gate.offset;
-  writeRflags(state, handlerFlags(gate, rflags));
+  writeRflags(state, handlerFlags(gate.attributes, rflags));
   begin(state, event);
   if (inner) {
     state.cpl = cpl;

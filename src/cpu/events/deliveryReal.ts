@@ -1,7 +1,7 @@
 // Delivery in real mode, through the interrupt vector table (SDM vol. 3, 20.1.4): the IDTR says where it is, as on the 80286.
 
 import { RFLAGS, SEGMENT } from '../../x86/names/registers.ts';
-import { begin, savedFlags, type Event } from './event.ts';
+import { begin, returnRip, savedFlags, type Event } from './event.ts';
 import { raise } from '../fault.ts';
 import { vectorOf } from './interruption.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
@@ -25,7 +25,7 @@ export function deliverReal(cpu: MicrocodeCpu, event: Event): void {
   stack.probe(3, WORD);
   stack.push(WORD, BigInt(savedFlags(event, rflags)));
   stack.push(WORD, BigInt(segmentSelector(state, SEGMENT.CS)));
-  stack.push(WORD, event.returnRip);
+  stack.push(WORD, returnRip(state, event));
   writeSegment(state, SEGMENT.CS, realModeSegment(readSegment(state, SEGMENT.CS), pointer >>> 16));
   stack.commit();
   state.rip = BigInt(pointer & 0xffff);

@@ -1,6 +1,7 @@
 // An event being delivered, and what all ways of delivering it have in common.
 
 import { ACTIVITY, DR6, ERROR_CODE, RFLAGS, SYSTEM_TYPE } from '../../x86/names/registers.ts';
+import { is64BitMode } from '../segments/codeMode.ts';
 import { gateDpl, isNull, readDescriptor, readEntry, selectorError } from '../segments/descriptors.ts';
 import type { Descriptor, Gate } from '../segments/descriptors.ts';
 import { raise } from '../fault.ts';
@@ -12,9 +13,7 @@ import { OFFSET, type CpuState } from '../state.ts';
 export interface Event {
   readonly info: number;
   readonly errorCode: number;
-  /** The RIP that the frame saves. */
-  readonly returnRip: bigint;
-  /** Bytes of the instruction that causes it (software events), else 0. */
+  /** Bytes of the instruction that causes it (software events), else 0. The frame saves RIP behind them. */
   readonly length: number;
   /**
    * RF is set in the saved flags: the event is a fault, and its instruction will run again. Of an instruction breakpoint it is
@@ -22,6 +21,10 @@ export interface Event {
    */
   readonly resume: boolean;
 }
+
+/** The RIP that the frame saves; outside 64-bit mode, EIP. */
+export const returnRip = (state: CpuState, { length }: Event): bigint =>
+  BigInt.asUintN(is64BitMode(state) ? 64 : 32, state.rip + BigInt(length));
 
 /** A program asked for it (INT n, INT3, INTO): the gate's DPL counts, and faults do not carry EXT. INT1 counts as external. */
 const isRequested = ({ info }: Event): boolean => {
@@ -33,7 +36,7 @@ const isRequested = ({ info }: Event): boolean => {
 export const extOf = (event: Event): number => (isRequested(event) ? 0 : ERROR_CODE.EXT);
 
 /** Whether a gate's type is one of these; code and data segments have none. */
-const isAmong = (types: number, { attributes }: Gate): boolean => {
+const isAmong = (types: number, attributes: number): boolean => {
   const type = systemType(attributes);
   return type >= 0 && ((types >> type) & 1) !== 0;
 };
@@ -52,7 +55,7 @@ export function readIdtGate(cpu: MicrocodeCpu, event: Event, { words, decode }: 
   const offset = vector * 8 * words;
   if (offset + 8 * words - 1 > state.idtrLimit) raise.gp(error);
   const gate = decode(readEntry(cpu, OFFSET.idtrBase, offset, words));
-  if (!isAmong(types, gate)) raise.gp(error);
+  if (!isAmong(types, gate.attributes)) raise.gp(error);
   if (isRequested(event) && gateDpl(gate) < state.cpl) raise.gp(error);
   if (!isPresent(gate.attributes)) raise.np(error);
   return gate;
@@ -79,9 +82,9 @@ export const savedFlags = ({ resume }: Event, rflags: number): number => (resume
 const CLEARED = RFLAGS.TF | RFLAGS.NT | RFLAGS.VM | RFLAGS.RF;
 const INTERRUPT_GATES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.INTERRUPT_GATE16);
 
-/** The flags that a handler begins with. */
-export const handlerFlags = (gate: Gate, rflags: number): number =>
-  rflags & ~(isAmong(INTERRUPT_GATES, gate) ? CLEARED | RFLAGS.IF : CLEARED);
+/** The flags that a handler begins with, by its gate's attributes. */
+export const handlerFlags = (attributes: number, rflags: number): number =>
+  rflags & ~(isAmong(INTERRUPT_GATES, attributes) ? CLEARED | RFLAGS.IF : CLEARED);
 
 const SINGLE_STEP = Number(DR6.BS);
 

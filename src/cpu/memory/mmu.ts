@@ -121,6 +121,10 @@ export class Mmu {
     this.#write(low, isLongMode(this.#context.state) ? high : 0, word, valueLow, valueHigh);
   }
 
+  atHand(low: number, high: number, bytes: number, intent: 'read' | 'write', access: 'stack' | 'system'): number {
+    return this.translation.atHand(low, high, bytes, intent === 'write', access === 'system');
+  }
+
   /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */
   probe(gva: bigint, length: number, intent: 'read' | 'write', access: AccessKind): void {
     const write = intent === 'write' ? ACCESS.WRITE | ACCESS.PROBE : 0;

@@ -100,6 +100,11 @@ export class Translation {
     return page;
   }
 
+  /** Byte address in linear memory of bytes that the views in use reach; else 0. `system`: by an implicit supervisor access. */
+  atHand(low: number, high: number, bytes: number, write: boolean, system: boolean): number {
+    return this.#views.atHand(low, high, bytes, write, system);
+  }
+
   /** Byte address in linear memory of the page to fetch from; fills the fetch view. */
   translateFetch(low: number, high: number): number {
     if (!isCanonical(high)) raise.gp(0);

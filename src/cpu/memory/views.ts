@@ -11,7 +11,7 @@
 // A fetch view entry is {tag u64 @0, arenaPage u32 @8}, a jump cache entry {tag u64 @0, block i32 @8}. An empty tag is
 // -1, which no compare can match because its low bits are set; an empty rip is not canonical.
 
-import { PAGE_MASK, PAGE_SHIFT } from '../../x86/names/paging.ts';
+import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../x86/names/paging.ts';
 import type { Mode } from './access.ts';
 import { IndexSet } from '../indexSet.ts';
 import {
@@ -116,6 +116,16 @@ export class DerivedViews {
     const tag = (low & ~PAGE_MASK) >>> 0;
     const entry = at + (write ? VIEW.WRITE : VIEW.READ);
     return u32[entry] === tag && u32[entry + 1] === high >>> 0 ? (u32[at + VIEW.ADDEND]! + tag) >>> 0 : -1;
+  }
+
+  /** Byte address in linear memory of bytes of one page that generated code would access at once, by the view that it uses; else 0. */
+  atHand(low: number, high: number, bytes: number, write: boolean, system: boolean): number {
+    const i32 = this.#i32;
+    const view = i32[system ? this.#systemView : this.#dataView]! >>> 2;
+    const at = view + viewIndex(low) * VIEW_WORDS;
+    const tag = at + (write ? VIEW.WRITE : VIEW.READ);
+    const hits = i32[tag] === (low & ~PAGE_MASK) && i32[tag + 1] === (high | 0);
+    return hits && (low & PAGE_MASK) + bytes <= PAGE_SIZE ? (i32[at + VIEW.ADDEND]! + low) >>> 0 : 0;
   }
 
   fillFetch(user: boolean, low: number, high: number, page: number): void {

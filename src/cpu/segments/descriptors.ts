@@ -137,17 +137,24 @@ export const decodeLongGate = ({ first, second, third, fourth }: TableEntry): Ga
   wellFormed: (fourth & 0x1f00) === 0,
 });
 
-function decodeDescriptor({ low, high, first, second }: TableEntry): Descriptor {
-  const attributes = ((second >>> 8) & 0xff) | ((second >>> 8) & 0xf000);
+// What the two words of a descriptor say.
+
+export const attributesIn = (second: number): number => (second >>> 8) & 0xf0ff;
+/** Bytes, inclusive. */
+export function limitIn(first: number, second: number): number {
   const limit = (first & 0xffff) | (second & 0xf_0000);
-  return {
-    low,
-    high,
-    base: joinWords((second & 0xff00_0000) | ((second & 0xff) << 16) | (first >>> 16), 0),
-    limit: attributes & SEGMENT_ATTRIBUTE.G ? ((limit << 12) | 0xfff) >>> 0 : limit,
-    attributes,
-  };
+  return attributesIn(second) & SEGMENT_ATTRIBUTE.G ? ((limit << 12) | 0xfff) >>> 0 : limit;
 }
+export const baseIn = (first: number, second: number): number =>
+  ((second & 0xff00_0000) | ((second & 0xff) << 16) | (first >>> 16)) >>> 0;
+
+const decodeDescriptor = ({ low, high, first, second }: TableEntry): Descriptor => ({
+  low,
+  high,
+  base: joinWords(baseIn(first, second), 0),
+  limit: limitIn(first, second),
+  attributes: attributesIn(second),
+});
 
 /** The segment register that a code or data descriptor makes, with the selector's RPL replaced by `rpl`. */
 export const segmentOf = (descriptor: Descriptor, selector: number, rpl = rplOf(selector)): Segment => ({

@@ -45,6 +45,25 @@ export function writeSegment(state: CpuState, index: number, { selector, base, l
   segmentChanged(state, index);
 }
 
+/** The same from plain numbers, for a base of 32 bits. */
+export function writeSegmentWords(
+  state: CpuState,
+  index: number,
+  selector: number,
+  base: number,
+  limit: number,
+  attributes: number,
+): void {
+  const place = at(state, index);
+  const { u16, u32 } = state.views;
+  u32[place >> 2] = base;
+  u32[(place + 4) >> 2] = 0;
+  u32[(place + LIMIT) >> 2] = limit;
+  u16[(place + ATTRIBUTES) >> 1] = attributes;
+  u16[(place + SELECTOR_AT) >> 1] = selector;
+  segmentChanged(state, index);
+}
+
 export const setSegmentBase = (state: CpuState, index: number, base: bigint): void => {
   state.views.u64[at(state, index) >> 3] = base;
 };
