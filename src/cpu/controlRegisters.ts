@@ -9,7 +9,7 @@ import type { Features } from './features.ts';
 import type { MicrocodeCpu } from './microcode/microcode.ts';
 import { LOADING, loadPdptes, meansPaePaging } from './memory/pdptes.ts';
 import { segmentAttributes } from './segments/segments.ts';
-import type { CpuState } from './state.ts';
+import { OFFSET, type CpuState } from './state.ts';
 
 export const CR0_DEFINED =
   CR0.PE | CR0.MP | CR0.EM | CR0.TS | CR0.ET | CR0.NE | CR0.WP | CR0.AM | CR0.NW | CR0.CD | CR0.PG; // prettier-ignore
@@ -65,21 +65,21 @@ const CR4_FEATURES: readonly (readonly [bit: bigint, feature: CpuidFeature])[] =
   [CR4.PCIDE, 'PCID'], [CR4.OSXSAVE, 'XSAVE'], [CR4.SMEP, 'SMEP'], [CR4.SMAP, 'SMAP'],
 ];
 
-const reservedCr4 = new WeakMap<Features, bigint>();
+const definedInCr4 = new WeakMap<Features, number>();
 
-/** Bits that CR4 of a processor with these features does not have. */
-function reservedOfCr4(features: Features): bigint {
-  const known = reservedCr4.get(features);
+/** Bits that CR4 of a processor with these features has: all in the low half. */
+function definedCr4(features: Features): number {
+  const known = definedInCr4.get(features);
   if (known !== undefined) return known;
   let defined = CR4.PCE;
   for (const [bit, feature] of CR4_FEATURES) if (features.has(feature)) defined |= bit;
-  reservedCr4.set(features, ~defined);
-  return ~defined;
+  definedInCr4.set(features, Number(defined));
+  return Number(defined);
 }
 
 /** Why a processor with these features does not have this value in CR4; null: it may. */
 export function illegalCr4(value: bigint, longMode: boolean, features: Features): string | null {
-  const reserved = value & reservedOfCr4(features);
+  const reserved = value & ~BigInt(definedCr4(features));
   if (reserved !== 0n) return `CR4 has ${cr4Bits(reserved)}, which the processor model does not offer`;
   return longMode && !isSet(value, CR4.PAE) ? 'CR4.PAE is clear in long mode' : null;
 }
@@ -93,16 +93,21 @@ function cr4Bits(bits: bigint): string {
   return names.join(', ');
 }
 
-/** Writes CR4; false means #GP(0). */
-export function setCr4(cpu: MicrocodeCpu, value: bigint): boolean {
+const LMA = Number(EFER.LMA);
+const PAE = Number(CR4.PAE);
+const PCIDE = Number(CR4.PCIDE);
+const LOADING_CR4 = Number(LOADING.CR4);
+
+/** Writes CR4, of which all but the low half is reserved; false means #GP(0). Guests flush the TLB by it: so no bigints. */
+export function setCr4(cpu: MicrocodeCpu, low: number, high: number): boolean {
   const { state, mmu, features } = cpu;
-  const longMode = isSet(state.efer, EFER.LMA);
-  if (illegalCr4(value, longMode, features) !== null) return false;
-  const old = state.cr4;
-  if (isSet(value & ~old, CR4.PCIDE) && (!longMode || isSet(state.cr3, CR3.PCID_MASK))) return false;
-  const loads = isSet(value ^ old, LOADING.CR4) && meansPaePaging(state.cr0, value, state.efer);
+  const longMode = (state.low(OFFSET.efer) & LMA) !== 0;
+  if (high !== 0 || (low & ~definedCr4(features)) !== 0 || (longMode && (low & PAE) === 0)) return false;
+  const old = state.low(OFFSET.cr4);
+  if ((low & ~old & PCIDE) !== 0 && (!longMode || isSet(state.cr3, CR3.PCID_MASK))) return false;
+  const loads = !longMode && ((low ^ old) & LOADING_CR4) !== 0 && meansPaePaging(state.cr0, BigInt(low), state.efer);
   if (loads && !loadPdptes(cpu, state.cr3)) return false;
-  state.cr4 = value;
+  state.setLow(OFFSET.cr4, low);
   mmu.cr4Changed(old);
   return true;
 }

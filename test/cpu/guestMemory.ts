@@ -180,7 +180,8 @@ export class MemoryCpu implements MemoryContext {
   change(register: 'cr0' | 'cr4' | 'efer', set: bigint, clear = 0n): void {
     const old = this.state[register];
     this.state[register] = (old | set) & ~clear;
-    this.mmu[`${register}Changed`](old);
+    if (register === 'cr4') this.mmu.cr4Changed(Number(old));
+    else this.mmu[`${register}Changed`](old);
   }
 
   /** The view entry of an address in the current data view, as generated code sees it. */

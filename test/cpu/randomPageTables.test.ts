@@ -162,3 +162,61 @@ it.each<WalkKind>(['32-bit', 'PAE', '4-level'])('%s paging comes to what the ref
   expect([...ends.keys()].sort()).toEqual(['#PF(0)', '#PF(1)', '#PF(9)', 'mapped', 'no table']);
   expect(Math.min(...ends.values())).toBeGreaterThan((ROUNDS * WALKS) / 50);
 });
+
+/** Where the entries of 4-level paging for an address are, as far as they lie in the pool, which every table is in. */
+function entriesOf(copy: PoolCopy, cr3: bigint, la: bigint): bigint[] {
+  const found: bigint[] = [];
+  let table = cr3 & 0xf_ffff_ffff_f000n;
+  for (let level = 3; level >= 0 && table >= POOL && table < POOL + BigInt(POOL_BYTES); level--) {
+    const at = table + ((la >> BigInt(12 + 9 * level)) & 511n) * 8n;
+    found.push(at);
+    table = copy.read(at, 8) & 0xf_ffff_ffff_f000n;
+  }
+  return found;
+}
+
+it('a walk that was made before comes to what the reference comes to, whatever changed in between', () => {
+  const random = new Random(4);
+  const changes = new Map<string, number>();
+  for (let round = 0; round < 40; round++) {
+    const memory = new GuestMemory();
+    for (let at = 0; at < POOL_BYTES; at += 8) memory.poke(POOL + BigInt(at), randomEntry(random, true));
+    let registers = randomRegisters(random);
+    setUp(memory, '4-level', registers);
+    const copy = new PoolCopy(memory);
+    const addresses: bigint[] = [];
+    for (let i = 0; i < 2000 && addresses.length < 6; i++) {
+      const la = BigInt.asUintN(64, BigInt.asIntN(48, (BigInt(random.u32()) << 32n) | BigInt(random.u32())));
+      const walked = walkReference('4-level', new PoolCopy(memory), { ...registers, user: false }, la, 'read');
+      if ('gpa' in walked) addresses.push(la);
+    }
+    for (let i = 0; addresses.length > 0 && i < 300; i++) {
+      const la = addresses[random.below(addresses.length)]!;
+      const access = ACCESSES[random.below(3)]!;
+      memory.cpu.translation.flushAll(false);
+      const got = walk(memory, la, access);
+      const want = walkReference('4-level', copy, registers, la, access);
+      const bytes = memory.views.u8.subarray(memory.host(POOL), memory.host(POOL) + POOL_BYTES);
+      const marksEqual = Buffer.compare(bytes, copy.bytes) === 0;
+      expect({ round, i, la, access, registers, ...got, marksEqual }).toEqual({ round, i, la, access, registers, ...want, marksEqual: true }); // prettier-ignore
+
+      const change = ['nothing', 'nothing', 'bit', 'entry', 'registers', 'features'][random.below(6)]!;
+      changes.set(change, (changes.get(change) ?? 0) + ('gpa' in want ? 1 : 0));
+      const { page1Gb, maxPhysicalAddress, cr3, ...modes } = randomRegisters(random);
+      if (change === 'bit' || change === 'entry') {
+        const entries = entriesOf(copy, registers.cr3, la);
+        const at = entries[random.below(entries.length)]!;
+        const value =
+          change === 'bit' ? copy.read(at, 8) ^ (1n << BigInt(random.below(64))) : randomEntry(random, true);
+        memory.poke(at, value);
+        copy.write(at, 8, value);
+      } else if (change === 'features') registers = { ...registers, page1Gb, maxPhysicalAddress };
+      else if (change === 'registers')
+        registers = { ...registers, ...modes, cr3: oneIn(random, 2) ? cr3 : registers.cr3 };
+      if (change === 'features' || change === 'registers') setUp(memory, '4-level', registers);
+    }
+  }
+  // Every change came behind walks that others are like.
+  expect(Math.min(...changes.values())).toBeGreaterThan(100);
+  expect(changes.size).toBe(5);
+});

@@ -27,6 +27,9 @@ import { RECORD, RECORD_SIZE, writeRecord, type RecordShape } from './records.ts
 /** Instructions in a block at most: what one budget check pays for. */
 const LONGEST_BLOCK = 64;
 const PAGE_SIZE = 4096;
+/** Blocks that are found without asking the map, whose keys are no small integers. */
+const RECENT = 1024;
+const RECENT_WORDS = 4;
 /** Room that one block may take, its closing record included. */
 const BLOCK_ROOM = (LONGEST_BLOCK + 1) * RECORD_SIZE;
 
@@ -85,6 +88,8 @@ export class Blocks implements CodeCache {
   /** The block that they are a copy of, NO_KEY if of none, and the most of it that was asked for. */
   #scratchKey = NO_KEY;
   #scratchMost = 0;
+  /** Where blocks were found last, by the address they begin at: that, the mode, the head record. */
+  readonly #recent = new Uint32Array(RECENT * RECENT_WORDS);
   /** Counts drops of the whole cache: jump caches filled before are void. */
   generation = 0;
 
@@ -105,6 +110,21 @@ export class Blocks implements CodeCache {
    * next page; ask `straddling`.
    */
   find(page: number, offset: number, mode: CodeMode): number {
+    const recent = this.#recent;
+    const address = page + offset;
+    const place = (address & (RECENT - 1)) * RECENT_WORDS;
+    const known = recent[place + 2]!;
+    if (known !== 0 && recent[place] === address && recent[place + 1] === mode) {
+      if (this.#views.u16[known >> 1] !== SPECIAL.RESYNC) return known;
+    }
+    const at = this.#found(page, offset, mode);
+    recent[place] = address;
+    recent[place + 1] = mode;
+    recent[place + 2] = at;
+    return at;
+  }
+
+  #found(page: number, offset: number, mode: CodeMode): number {
     const key = keyOf(page, offset, mode);
     const found = this.#blocks.get(key);
     if (found) return found.at;
@@ -178,6 +198,7 @@ export class Blocks implements CodeCache {
     for (const page of this.#inPage.keys()) this.#arena!.unmarkCode(page);
     this.#blocks.clear();
     this.#inPage.clear();
+    this.#recent.fill(0);
     this.#top = this.#map.codeCache;
     this.#scratchKey = NO_KEY;
     this.generation++;

@@ -14,13 +14,18 @@ import type { MemoryContext } from './memoryContext.ts';
 import { eptViolationOfPdptes } from './memoryExits.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { DEVICE, Translation } from './translation.ts';
+import { OFFSET } from '../state.ts';
 import { highWord, lowWord } from '../words.ts';
 
 /** INVPCID types (SDM vol. 2, INVPCID). */
 export const INVPCID = { ADDRESS: 0, CONTEXT: 1, ALL: 2, ALL_BUT_GLOBAL: 3 } as const;
 
-/** Bits of CR4 that translations or rights depend on. */
-const PAGING_CR4 = CR4.PSE | CR4.PAE | CR4.PGE | CR4.LA57 | CR4.PCIDE | CR4.SMEP | CR4.SMAP;
+/** Bits of CR4 that translations or rights depend on, and those whose changes invalidate all translations. */
+const PAGING_CR4 = Number(CR4.PSE | CR4.PAE | CR4.PGE | CR4.LA57 | CR4.PCIDE | CR4.SMEP | CR4.SMAP);
+const FLUSHING_CR4 = Number(CR4.PGE | CR4.PAE | CR4.LA57);
+const PCIDE = Number(CR4.PCIDE);
+const SMEP = Number(CR4.SMEP);
+const PCID_MASK = Number(CR3.PCID_MASK);
 
 export class Mmu {
   readonly translation: Translation;
@@ -183,13 +188,13 @@ export class Mmu {
     else this.translation.flushPcid(this.#pcid, true);
   }
 
-  cr4Changed(old: bigint): void {
-    const now = this.#context.state.cr4;
+  /** `old`: its low half. */
+  cr4Changed(old: number): void {
+    const now = this.#context.state.low(OFFSET.cr4);
     const changed = old ^ now;
-    const flushing = CR4.PGE | CR4.PAE | CR4.LA57;
-    if ((changed & flushing) !== 0n || (old & ~now & CR4.PCIDE) !== 0n) this.translation.flushAll(false);
-    else if ((changed & now & CR4.SMEP) !== 0n) this.translation.flushPcid(this.#pcid, false);
-    if ((changed & PAGING_CR4) !== 0n) this.translation.rightsChanged();
+    if ((changed & FLUSHING_CR4) !== 0 || (old & ~now & PCIDE) !== 0) this.translation.flushAll(false);
+    else if ((changed & now & SMEP) !== 0) this.translation.flushPcid(this.#pcid, false);
+    if ((changed & PAGING_CR4) !== 0) this.translation.rightsChanged();
   }
 
   /** Rights hold NX as the walk saw it, so a change of NXE invalidates everything. */
@@ -221,8 +226,8 @@ export class Mmu {
   }
 
   get #pcid(): number {
-    const { cr3, cr4 } = this.#context.state;
-    return (cr4 & CR4.PCIDE) === 0n ? 0 : Number(cr3 & CR3.PCID_MASK);
+    const { state } = this.#context;
+    return (state.low(OFFSET.cr4) & PCIDE) === 0 ? 0 : state.low(OFFSET.cr3) & PCID_MASK;
   }
 
   #read(low: number, high: number, access: number): number {

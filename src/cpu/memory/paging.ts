@@ -20,6 +20,7 @@ import {
   withinPage,
   type PagingKind,
 } from './pagingKinds.ts';
+import { RememberedWalks } from './rememberedWalks.ts';
 import { pageAddress, STAGE } from './secondStage.ts';
 import { joinWords } from '../words.ts';
 
@@ -36,6 +37,7 @@ export class Walker {
   readonly #context: MemoryContext;
   readonly #registers: PagingRegisters;
   readonly #u32: Uint32Array;
+  readonly #remembered: RememberedWalks;
   #kind: PagingKind = PAE;
   /** Of each level that was used: the entry's index in linear memory, in words; its guest physical address; its second-stage entry. */
   readonly #entries = new Int32Array(4);
@@ -48,10 +50,12 @@ export class Walker {
     this.#context = context;
     this.#registers = registers;
     this.#u32 = context.state.views.u32;
+    this.#remembered = new RememberedWalks(context, registers);
   }
 
   /** Translates for an access, raises #PF, or leaves with EPT_VIOLATION. Sets A bits, and D unless the access is a probe. */
   walk(low: number, high: number, access: number, mode: Mode): void {
+    if (this.#recalls(low, high, access, mode)) return;
     const end = this.#descend(low, high);
     if (end === END.NO_TABLE) this.#noTable(low, high);
     if (end !== END.MAPPED) raise.pf(joinWords(low, high), this.#errorCode(access, mode, end));
@@ -59,11 +63,28 @@ export class Walker {
     if (!permits(this.rights, access, mode, this.#registers.wp, this.#registers.smep)) {
       raise.pf(joinWords(low, high), this.#errorCode(access, mode, end));
     }
-    const dirties = (access & (ACCESS.WRITE | ACCESS.PROBE)) === ACCESS.WRITE;
+    const dirties = marksDirty(access);
     for (let level = this.#kind.top; level >= this.#leaf; level--) {
       this.#mark(level, dirties && level === this.#leaf ? PTE.A | PTE.D : PTE.A, low, high);
     }
     if (dirties) this.rights |= RIGHTS.DIRTY;
+    if (this.#kind.top === LEVEL.PML4E) {
+      const global = (this.#u32[this.#entries[this.#leaf]!]! & PTE.G) !== 0;
+      this.#remembered.keep(low, high, this.#entries, this.#leaf, this.gpaLow, this.gpaHigh, this.rights, global);
+    }
+  }
+
+  /** Takes the result from a walk that was made before, if this access may go by it and leaves the entries as they are. */
+  #recalls(low: number, high: number, access: number, mode: Mode): boolean {
+    const remembered = this.#remembered;
+    if (!remembered.recall(low, high)) return false;
+    const { rights } = remembered;
+    if (marksDirty(access) && (rights & RIGHTS.DIRTY) === 0) return false;
+    if (!permits(rights, access, mode, this.#registers.wp, this.#registers.smep)) return false;
+    this.gpaLow = remembered.gpaLow;
+    this.gpaHigh = remembered.gpaHigh;
+    this.rights = rights;
+    return true;
   }
 
   /** Translates for an onlooker: no rights are asked, no bits are set, nothing is raised. False: not mapped. */
@@ -179,6 +200,9 @@ export class Walker {
     );
   }
 }
+
+/** Whether an access sets D. */
+const marksDirty = (access: number): boolean => (access & (ACCESS.WRITE | ACCESS.PROBE)) === ACCESS.WRITE;
 
 /** A guest physical page number from its halves. */
 export const gpaPage = (low: number, high: number): number => high * PAGES_PER_4G + (low >>> PAGE_SHIFT);

@@ -49,6 +49,8 @@ export class SecondStage {
   readonly #arena: Arena;
   readonly #root: (Node | undefined)[] = [];
   readonly #observers: StageObserver[] = [];
+  /** Counts changes: what `lookup` said before the last is void. */
+  generation = 0;
 
   constructor(arena: Arena) {
     this.#arena = arena;
@@ -76,6 +78,7 @@ export class SecondStage {
   /** Accesses will exit with EPT_VIOLATION. */
   unmap(first: number, count: number): void {
     this.#check(first, count);
+    this.generation++;
     let known = false;
     this.#visit(first, count, (leaf, index) => {
       leaf[index] = 0;
@@ -123,6 +126,7 @@ export class SecondStage {
   /** Makes the table what `ranges` said. */
   restore(base: number, ranges: readonly StageRange[]): void {
     this.#root.length = 0;
+    this.generation++;
     for (const { first, count, address, flags } of ranges) {
       const present = (flags & STAGE.PRESENT) !== 0;
       this.#fill(first, count, flags | (present ? address + base : 0), present ? PAGE_SIZE : 0);
@@ -141,6 +145,7 @@ export class SecondStage {
 
   #setFlag(first: number, count: number, flag: number, on: boolean): void {
     this.#check(first, count);
+    this.generation++;
     this.#visit(first, count, (leaf, index) => {
       const entry = leaf[index]!;
       if ((entry & STAGE.PRESENT) === 0) return;

@@ -90,6 +90,10 @@ export class Tlb {
   /** Invalidates the translations of a PCID, the global ones too unless they are kept. */
   flushPcid(pcid: number, keepGlobals: boolean): void {
     const u32 = this.#u32;
+    if (pcid === ANY_PCID && !keepGlobals) {
+      for (let i = 0; i < this.#used.size; i++) u32[this.#base + this.#used.at(i) * WORDS] = 0;
+      this.#used.clear();
+    }
     for (let i = this.#used.size - 1; i >= 0; i--) {
       const at = this.#base + this.#used.at(i) * WORDS;
       if (keepGlobals && (u32[at + WORD.RIGHTS]! & RIGHTS.GLOBAL) !== 0) continue;

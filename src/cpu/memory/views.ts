@@ -67,6 +67,8 @@ export class DerivedViews {
   readonly #jumpCache: number;
   /** Entries that may hold a tag, in any of the views. */
   readonly #dataUsed = new IndexSet(VIEW_ENTRIES);
+  /** Bit n: the data view of mode n may hold one. */
+  #modesUsed = 0;
   readonly #fetchUsed = new IndexSet(FETCH_ENTRIES);
   readonly #jumpsUsed = new IndexSet(JUMP_ENTRIES);
 
@@ -107,6 +109,7 @@ export class DerivedViews {
     this.#tag(at + VIEW.CODE, (tags & TAGS.CODE) !== 0, tag, high);
     u32[at + VIEW.ADDEND] = page - tag;
     this.#dataUsed.add(index);
+    this.#modesUsed |= 1 << mode;
   }
 
   /** Byte address in linear memory of a page that an access in this mode may use as it is; -1: ask the TLB. */
@@ -154,12 +157,13 @@ export class DerivedViews {
     const used = this.#dataUsed;
     if (used.size > WORTH_LISTING) this.#emptyData();
     else {
-      for (let i = 0; i < used.size; i++) {
-        const offset = used.at(i) * VIEW_WORDS;
-        for (const view of this.#data) this.#clearData(view + offset);
+      for (let mode = 0; mode < this.#data.length; mode++) {
+        if (((this.#modesUsed >> mode) & 1) === 0) continue;
+        for (let i = 0; i < used.size; i++) this.#clearData(this.#data[mode]! + used.at(i) * VIEW_WORDS);
       }
     }
     used.clear();
+    this.#modesUsed = 0;
   }
 
   /** Forgets everything. */

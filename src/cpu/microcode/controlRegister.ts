@@ -6,7 +6,9 @@ import type { OwnedBits } from '../controls.ts';
 import { setCr0, setCr3, setCr4, setCr8 } from '../controlRegisters.ts';
 import { EXIT } from '../exit.ts';
 import { raise } from '../fault.ts';
+import { OFFSET } from '../state.ts';
 import { LOADING } from '../memory/pdptes.ts';
+import { highWord, lowWord } from '../words.ts';
 import { readVirtualCr8, writeVirtualCr8 } from '../virtualApic.ts';
 import { CR_QUALIFICATION, leaveGuest } from '../vmexit.ts';
 import {
@@ -20,8 +22,13 @@ import {
 import type { Microcode, MicrocodeCpu, Operands, Outcome } from './microcode.ts';
 
 const asGuestSees = (real: bigint, { mask, shadow }: OwnedBits): bigint => (shadow & mask) | (real & ~mask);
-const changesOwned = (value: bigint, { mask, shadow }: OwnedBits): boolean => ((value ^ shadow) & mask) !== 0n;
 const keepOwned = (value: bigint, real: bigint, { mask }: OwnedBits): bigint => (value & ~mask) | (real & mask);
+const keepOwnedHalf = (value: number, real: number, mask: number): number => ((value & ~mask) | (real & mask)) >>> 0;
+
+function changesOwned(value: bigint, { mask, shadow }: OwnedBits): boolean {
+  if (((lowWord(value) ^ lowWord(shadow)) & lowWord(mask)) !== 0) return true;
+  return ((highWord(value) ^ highWord(shadow)) & highWord(mask)) !== 0;
+}
 
 const qualificationOf = (cr: number, type: number, gpr: number): number =>
   cr | (type << CR_QUALIFICATION.TYPE_SHIFT) | (gpr << CR_QUALIFICATION.GPR_SHIFT);
@@ -58,7 +65,7 @@ export const movToCr: Microcode = (cpu, insn) => {
       break;
     case 4:
       if (changesOwned(value, controls.cr4)) return exit();
-      commit(setCr4(cpu, keepOwned(value, state.cr4, controls.cr4)));
+      commit(writeCr4(cpu, value));
       break;
     default:
       if (controls.cr8LoadExiting) return exit();
@@ -67,6 +74,12 @@ export const movToCr: Microcode = (cpu, insn) => {
   }
   return 'end';
 };
+
+function writeCr4(cpu: MicrocodeCpu, value: bigint): boolean {
+  const { mask } = cpu.controls.cr4;
+  const low = keepOwnedHalf(lowWord(value), cpu.state.low(OFFSET.cr4), lowWord(mask));
+  return setCr4(cpu, low, keepOwnedHalf(highWord(value), 0, highWord(mask)));
+}
 
 /** MOV r64, CRn; r32 outside 64-bit mode. */
 export const movFromCr: Microcode = (cpu, insn) => {

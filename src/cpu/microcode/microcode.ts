@@ -36,7 +36,7 @@ export interface MicrocodeMmu {
   cr0Changed(old: bigint): void;
   /** `keep`: the new PCID's translations stay. */
   cr3Changed(keep: boolean): void;
-  cr4Changed(old: bigint): void;
+  cr4Changed(old: number): void;
   eferChanged(old: bigint): void;
   /** DR0 to DR3 or DR7 changed. Whether generated code may meet a breakpoint now. */
   breakpointsChanged(): boolean;
