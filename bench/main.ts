@@ -12,6 +12,9 @@ import { missingPeers } from './peers.ts';
 import { startUp } from './startup.ts';
 import { vmexit } from './vmexit.ts';
 import { eventDelivery, eventSends } from './xen.ts';
+import { inlineMore } from '../src/cli/inlining.ts';
+
+inlineMore();
 
 if (process.argv.includes('--vmexit')) {
   const [image, ...subTests] = process.argv.slice(process.argv.indexOf('--vmexit') + 1);

@@ -4,7 +4,10 @@
 import { isMainThread } from 'node:worker_threads';
 import { EXIT_STATUS } from '../vmm/result.ts';
 import { commandLine } from './commandLine.ts';
+import { inlineMore } from './inlining.ts';
 import { serveJobs } from './test/worker.ts';
+
+inlineMore();
 
 // A reader that has seen enough (| head) is no error.
 for (const stream of [process.stdout, process.stderr]) {

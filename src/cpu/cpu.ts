@@ -45,6 +45,7 @@ export interface Shared {
   run(cpu: Cpu, record: number): void;
 }
 
+const SINGLE_STEP = Number(DR6.BS);
 const STACK_SEGMENT = OFFSET.segments + SEGMENT_SIZE * SEGMENTS.indexOf('ss');
 const EVENT_TYPES = {
   external: EVENT_TYPE.EXTERNAL,
@@ -185,9 +186,9 @@ export class Cpu implements Runnable, MemoryContext {
     const { state } = this;
     stepOver(state);
     addUnits(state, OFFSET.tsc, OFFSET.tsc, 1);
-    const flags = state.rflags & (RFLAGS.RF | RFLAGS.TF);
-    if ((flags & RFLAGS.RF) !== 0) state.rflags &= ~RFLAGS.RF;
-    if ((flags & RFLAGS.TF) !== 0) state.pendingDb |= Number(DR6.BS);
+    const { rflags } = state;
+    if ((rflags & RFLAGS.RF) !== 0) state.rflags = rflags & ~RFLAGS.RF;
+    if ((rflags & RFLAGS.TF) !== 0) state.pendingDb |= SINGLE_STEP;
     this.mmu.fragments.drop();
   }
 

@@ -2,13 +2,14 @@
 
 import type { CpuState } from './state.ts';
 
-/** to = from + units, for fields by offset; units are fewer than 2^32 either way. */
+/** to = from + units, for fields by offset; units fit 32 bits with their sign. */
 export function addUnits(state: CpuState, to: number, from: number, units: number): void {
-  const { u32 } = state.views;
-  const source = (state.base + from) >>> 2;
-  const target = (state.base + to) >>> 2;
-  const low = u32[source]! + units;
-  const high = u32[source + 1]!;
-  u32[target] = low;
-  u32[target + 1] = low < 0 ? high - 1 : low > 0xffff_ffff ? high + 1 : high;
+  const { words, word } = state;
+  const source = word + (from >>> 2);
+  const target = word + (to >>> 2);
+  const before = words[source]!;
+  const low = (before + units) >>> 0;
+  const carry = units < 0 ? (low > before ? -1 : 0) : low < before ? 1 : 0;
+  words[target] = low;
+  words[target + 1] = words[source + 1]! + carry;
 }

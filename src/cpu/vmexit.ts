@@ -53,7 +53,7 @@ export function vmExit(
 /** RIP goes behind the instruction that exited, whose interrupt shadow ends. */
 export function stepOver(state: CpuState): void {
   addUnits(state, OFFSET.rip, OFFSET.rip, state.exitLength);
-  if (!is64BitMode(state)) state.rip = BigInt.asUintN(32, state.rip);
+  if (!is64BitMode(state)) state.setLow(OFFSET.rip, state.low(OFFSET.rip));
   state.shadow = 0;
 }
 

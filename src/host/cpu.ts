@@ -50,11 +50,12 @@ export class PhysicalCpu {
   readonly #softirqs: HostEvent[] = [];
   /** How often each primitive was charged here, by number (costs.ts). */
   readonly charged = new Float64Array(PRIMITIVE_COUNT);
-  readonly #cycles: Float64Array;
+  /** Cycles that one charge of each costs. */
+  readonly costs: Float64Array;
 
   constructor(id: number, costs: CostModel) {
     this.id = id;
-    this.#cycles = costs.cycles;
+    this.costs = costs.cycles;
     this.localTimer = new LocalTimer(this);
   }
 
@@ -66,13 +67,13 @@ export class PhysicalCpu {
 
   /** Spends the time of one primitive (a number of COST). */
   charge(primitive: number): void {
-    this.now += this.#cycles[primitive]!;
+    this.now += this.costs[primitive]!;
     this.charged[primitive]++;
   }
 
   /** Cycles that one charge of a primitive costs. */
   costOf(primitive: number): number {
-    return this.#cycles[primitive]!;
+    return this.costs[primitive]!;
   }
 
   /** local_irq_disable(): what became due before is taken first. */

@@ -162,14 +162,18 @@ export class Host {
    * come one after the other if it yielded, as many turns as that takes.
    */
   mustSettle(cpu: PhysicalCpu): boolean {
-    if (!this.isAhead(cpu)) return false;
-    if (cpu.interruptsEnabled && (cpu.interruptPending || cpu.needResched)) return true;
+    return this.isAhead(cpu) && !this.#bringsUp(cpu);
+  }
+
+  /** Brings up to the CPU those behind it, if they only spin and nothing waits for itself. */
+  #bringsUp(cpu: PhysicalCpu): boolean {
+    if (cpu.interruptsEnabled && (cpu.interruptPending || cpu.needResched)) return false;
     for (const other of this.cpus)
-      if (this.#comesBefore(other, cpu) && !this.#onlySpins(other, cpu.now + 1)) return true;
+      if (this.#comesBefore(other, cpu) && !this.#onlySpins(other, cpu.now + 1)) return false;
     // Of two at one position the lower id goes first, and spins on for a cycle.
     for (const other of this.cpus)
       if (this.#comesBefore(other, cpu)) other.now = other.id < cpu.id ? cpu.now + 1 : cpu.now;
-    return false;
+    return true;
   }
 
   #comesBefore(other: PhysicalCpu, cpu: PhysicalCpu): boolean {

@@ -12,13 +12,42 @@ import { xenHasInterrupt } from './xen/evtchn.ts';
 
 /** vcpu_enter_guest() up to the entry: null to enter, else what to do instead. */
 export function prepareEntry(vcpu: Vcpu): Disposition | null {
-  const { cpu, requests } = vcpu;
+  const { cpu } = vcpu;
   if (vcpu.directTimer !== null) vcpu.directTimer.timer.flushHwstate();
   if (vcpu.lapic.timer.lazy.stale) vcpu.lapic.timer.lazy.refresh();
+  if (vcpu.requests.pending || vcpu.xen !== null) {
+    const disposition = serviceRequests(vcpu);
+    if (disposition !== null) return disposition;
+  }
+
+  cpu.disablePreemption();
+  cpu.charge(COST.guestSwitch);
+  cpu.disableInterrupts();
+  vcpu.mode = VCPU_MODE.IN_GUEST;
+  cpu.charge(COST.srcu);
+  if (vcpu.apicv !== null) vcpu.apicv.syncPirToIrr();
+  return exitRequested(vcpu) ? turnBack(vcpu) : null;
+}
+
+/** Something came up: the outer loop runs once more. */
+function turnBack(vcpu: Vcpu): Disposition {
+  const { cpu } = vcpu;
+  vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
+  cpu.enableInterrupts();
+  cpu.enablePreemption();
+  cpu.charge(COST.srcu);
+  cancelInjection(vcpu);
+  if (vcpu.pv.eoi.pending) vcpu.pv.eoi.syncFromGuest();
+  return CONTINUE;
+}
+
+/** What was asked of the vCPU, and the events that are due: null to enter, else what to do instead. */
+function serviceRequests(vcpu: Vcpu): Disposition | null {
+  const { requests } = vcpu;
   let eventsAreDue = false;
   if (requests.pending) {
     if (vcpu.recurrence.watched && requests.pendingBesides(KVM_REQ.EVENT)) vcpu.recurrence.disturbed();
-    serviceRequests(vcpu);
+    serviceFirst(vcpu);
     if (requests.check(KVM_REQ.APF_HALT)) {
       vcpu.pv.asyncPf.halted = true;
       return CONTINUE;
@@ -35,22 +64,6 @@ export function prepareEntry(vcpu: Vcpu): Disposition | null {
     if (vcpu.mpState !== 'runnable') return CONTINUE;
     checkAndInjectEvents(vcpu);
     if (vcpu.lapic.enabled) vcpu.pv.eoi.syncToGuest();
-  }
-
-  cpu.disablePreemption();
-  cpu.charge(COST.guestSwitch);
-  cpu.disableInterrupts();
-  vcpu.mode = VCPU_MODE.IN_GUEST;
-  cpu.charge(COST.srcu);
-  if (vcpu.apicv !== null) vcpu.apicv.syncPirToIrr();
-  if (exitRequested(vcpu)) {
-    vcpu.mode = VCPU_MODE.OUTSIDE_GUEST;
-    cpu.enableInterrupts();
-    cpu.enablePreemption();
-    cpu.charge(COST.srcu);
-    cancelInjection(vcpu);
-    if (vcpu.pv.eoi.pending) vcpu.pv.eoi.syncFromGuest();
-    return CONTINUE;
   }
   return null;
 }
@@ -81,10 +94,9 @@ export function vmxEnter(vcpu: Vcpu): number {
 
 /** kvm_wait_lapic_expire(): a timer interrupt about to be taken waits for its deadline, which the timer may be early for. */
 function waitLapicExpire({ lapic: { timer }, events: { interrupt }, cpu, apicv }: Vcpu): void {
-  if (timer.expiredTscdeadline === 0n) return;
   if (apicv !== null && apicv.active) {
-    if (timer.isRequested) cpu.now += timer.waitLapicExpire(timer.vector);
-  } else if (interrupt.injected) cpu.now += timer.waitLapicExpire(interrupt.vector);
+    if (timer.hasExpired && timer.isRequested) cpu.now += timer.waitLapicExpire(timer.vector);
+  } else if (interrupt.injected && timer.hasExpired) cpu.now += timer.waitLapicExpire(interrupt.vector);
 }
 
 /** kvm_vcpu_exit_request(): something came up between the service of requests and the entry. */
@@ -105,7 +117,7 @@ export function mustReturn(vcpu: Vcpu): boolean {
 }
 
 /** The requests that are serviced before anything else; EVENT follows, UNBLOCK is the outer loop's. */
-function serviceRequests(vcpu: Vcpu): void {
+function serviceFirst(vcpu: Vcpu): void {
   const { requests } = vcpu;
   if (requests.check(KVM_REQ.MIGRATE_TIMER)) migrateTimers(vcpu);
   if (requests.check(KVM_REQ.MASTERCLOCK_UPDATE)) vcpu.vm.clock.updateMasterClock();

@@ -60,8 +60,10 @@ export function finishExit(vcpu: Vcpu, reason: number): Fastpath {
 }
 
 /** The fast path, and for whoever listens what it did. */
-export function fastpathExplained(vcpu: Vcpu, reason: ExitReason): Fastpath {
-  if (!vcpu.probes.active || reason === EXIT.STOPPED) return fastpathInRun(vcpu, reason);
+export const fastpathExplained = (vcpu: Vcpu, reason: ExitReason): Fastpath =>
+  vcpu.probes.active && reason !== EXIT.STOPPED ? explainFastpath(vcpu, reason) : fastpathInRun(vcpu, reason);
+
+function explainFastpath(vcpu: Vcpu, reason: ExitReason): Fastpath {
   const exit = describedExit(vcpu, reason);
   const code = exitedCode(vcpu);
   const { tsc } = vcpu.guest.state;
@@ -75,20 +77,25 @@ export function fastpathExplained(vcpu: Vcpu, reason: ExitReason): Fastpath {
 
 /** vmx_handle_exit(). */
 export function handleExit(vcpu: Vcpu, reason: number, fastpath: Fastpath): Disposition {
-  const { cpu, probes } = vcpu;
   if (fastpath === FASTPATH.EXIT_HANDLED) return CONTINUE;
   if (vcpu.fastVmexit) {
     vcpu.fastVmexit = false;
     return CONTINUE;
   }
-  if (reason === EXIT.STOPPED) {
-    const { what, hint } = vcpu.guest.stopped!;
-    vcpu.userspace = { reason: 'INTERNAL_ERROR', what, hint };
-    return TO_USERSPACE;
-  }
+  if (reason === EXIT.STOPPED) return reportStop(vcpu);
   const handler = handlerOf(reason, fastpath);
-  if (!probes.active) return handler(vcpu);
+  return vcpu.probes.active ? explainHandler(vcpu, reason, handler) : handler(vcpu);
+}
 
+function reportStop(vcpu: Vcpu): Disposition {
+  const { what, hint } = vcpu.guest.stopped!;
+  vcpu.userspace = { reason: 'INTERNAL_ERROR', what, hint };
+  return TO_USERSPACE;
+}
+
+/** Calls a handler, and tells whoever listens what it did. */
+function explainHandler(vcpu: Vcpu, reason: number, handler: ExitHandler): Disposition {
+  const { cpu, probes } = vcpu;
   const exit = describedExit(vcpu, reason as ExitReason);
   const code = exitedCode(vcpu);
   const { tsc } = vcpu.guest.state;

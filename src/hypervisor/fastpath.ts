@@ -57,16 +57,15 @@ function fastpathSetMsr(vcpu: Vcpu): Fastpath {
 
 /** What a design does in vmx_vcpu_run, right behind the exit. Those of 2019 know no way back into the guest from here. */
 export function fastpathInRun(vcpu: Vcpu, reason: ExitReason): Fastpath {
-  switch (vcpu.vm.params.fastpath) {
-    case 'reenter':
-      return exitHandlersFastpath(vcpu, reason);
-    case 'v1':
-      vcpu.fastVmexit = reason === EXIT.MSR_WRITE && sendIpiEarly(vcpu, 'v1');
-      if (vcpu.fastVmexit) finishEarlyWrite(vcpu, false);
-      return FASTPATH.NONE;
-    default:
-      return FASTPATH.NONE;
-  }
+  const design = vcpu.vm.params.fastpath;
+  if (design === 'reenter') return exitHandlersFastpath(vcpu, reason);
+  return design === 'v1' ? fastpathV1(vcpu, reason) : FASTPATH.NONE;
+}
+
+function fastpathV1(vcpu: Vcpu, reason: ExitReason): Fastpath {
+  vcpu.fastVmexit = reason === EXIT.MSR_WRITE && sendIpiEarly(vcpu, 'v1');
+  if (vcpu.fastVmexit) finishEarlyWrite(vcpu, false);
+  return FASTPATH.NONE;
 }
 
 /** A reason that is none of the processor's: the exit is handled, its instruction is still to be stepped over. */
@@ -81,7 +80,11 @@ export function reasonAfterRun(vcpu: Vcpu, reason: ExitReason): number {
 /** What a design does in handle_exit_irqoff. */
 export function fastpathIrqoff(vcpu: Vcpu, reason: number): Fastpath {
   const design = vcpu.vm.params.fastpath;
-  if ((design !== 'irqoff' && design !== 'all-icr') || reason !== EXIT.MSR_WRITE) return FASTPATH.NONE;
+  if (design !== 'irqoff' && design !== 'all-icr') return FASTPATH.NONE;
+  return reason === EXIT.MSR_WRITE ? sendIpiIrqoff(vcpu, design) : FASTPATH.NONE;
+}
+
+function sendIpiIrqoff(vcpu: Vcpu, design: 'irqoff' | 'all-icr'): Fastpath {
   // The reason and its qualification are read once more than where the processor has just left.
   vcpu.cpu.charge(COST.vmread);
   vcpu.cpu.charge(COST.vmread);

@@ -3,18 +3,20 @@
 // Theory: the counter is u64 and exact; host positions are numbers. As long as the offset is small enough for an exact sum,
 // which it is unless a guest has written its TSC far ahead, no bigint is needed to bring the counter up to date.
 
-const MASK = 0xffff_ffff_ffff_ffffn;
+import type { SavedFields } from '../cpu/savedFields.ts';
+import { highWord, lowWord } from '../cpu/words.ts';
+
+/** The upper word of an offset of which sums are exact lies within this. */
+const SMALL = 2 ** 20;
 /** Turns a value into its upper word: a product, which is cheaper than a quotient. */
 const UPPER_WORD = 2 ** -32;
 
 const words = new Uint32Array(2);
 const word64 = new BigUint64Array(words.buffer);
 
-import type { SavedFields } from '../cpu/savedFields.ts';
-
 export class GuestTsc {
   #offset = 0n;
-  /** The same as a signed number while that is exact; else NaN. */
+  /** The same as a signed number of at most 53 bits; else NaN. */
   #small = 0;
 
   /** Guest TSC minus host cycles, modulo 2^64: KVM's tsc_offset. */
@@ -22,9 +24,9 @@ export class GuestTsc {
     return this.#offset;
   }
   set offset(value: bigint) {
-    this.#offset = value & MASK;
-    const signed = BigInt.asIntN(64, this.#offset);
-    this.#small = signed > -(2n ** 52n) && signed < 2n ** 52n ? Number(signed) : NaN;
+    word64[0] = this.#offset = BigInt.asUintN(64, value);
+    const high = words[1]! | 0;
+    this.#small = high >= -SMALL && high < SMALL ? high * 2 ** 32 + words[0]! : NaN;
   }
 
   transfer(fields: SavedFields): void {
@@ -48,13 +50,17 @@ export class GuestTsc {
   /** Writes the counter at host position `now` into words `index` and `index + 1` of a little-endian memory. */
   store(now: number, memory: Uint32Array, index: number): void {
     const small = now + this.#small;
-    if (small >= 0 && small <= Number.MAX_SAFE_INTEGER) {
-      memory[index] = small >>> 0;
-      memory[index + 1] = (small * UPPER_WORD) >>> 0;
-    } else {
-      const value = (BigInt(now) + this.#offset) & MASK;
-      memory[index] = Number(value & 0xffff_ffffn);
-      memory[index + 1] = Number(value >> 32n);
+    if (!(small >= 0 && small <= Number.MAX_SAFE_INTEGER)) {
+      this.#storeLarge(now, memory, index);
+      return;
     }
+    memory[index] = small >>> 0;
+    memory[index + 1] = (small * UPPER_WORD) >>> 0;
+  }
+
+  #storeLarge(now: number, memory: Uint32Array, index: number): void {
+    const value = BigInt(now) + this.#offset;
+    memory[index] = lowWord(value);
+    memory[index + 1] = highWord(value);
   }
 }

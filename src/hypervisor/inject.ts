@@ -45,6 +45,13 @@ export class QueuedEvents {
     return this.exception.injected || this.interrupt.injected || this.nmi.injected;
   }
 
+  /** The processor has delivered what was injected. */
+  delivered(): void {
+    this.exception.injected = false;
+    this.interrupt.injected = false;
+    this.nmi.injected = false;
+  }
+
   /** kvm_clear_exception_queue() and kvm_clear_interrupt_queue(). */
   clear(): void {
     this.exception.pending = this.exception.injected = this.interrupt.injected = this.nmi.injected = false;
@@ -204,20 +211,15 @@ function injectInterrupt(vcpu: Vcpu, reinjected: boolean): void {
  * exited: injected again at the next entry. Never entered: likewise.
  */
 export function completeInterrupts(vcpu: Vcpu): void {
+  const { state } = vcpu.guest;
+  if (isValid(state.entryEvent)) cancelInjection(vcpu);
+  else if (isValid(state.vectoringEvent)) queueAgain(vcpu, state.vectoringEvent);
+  else if (vcpu.events.needsReinjection) vcpu.events.delivered();
+}
+
+function queueAgain(vcpu: Vcpu, info: number): void {
   const { events } = vcpu;
   const { state } = vcpu.guest;
-  if (isValid(state.entryEvent)) {
-    cancelInjection(vcpu);
-    return;
-  }
-  const info = state.vectoringEvent;
-  if (!isValid(info)) {
-    if (!events.needsReinjection) return;
-    events.exception.injected = false;
-    events.interrupt.injected = false;
-    events.nmi.injected = false;
-    return;
-  }
   const type = typeOf(info);
   events.nmi.injected = type === EVENT_TYPE.NMI;
   events.interrupt.injected = type === EVENT_TYPE.EXTERNAL || type === EVENT_TYPE.SOFT_INTERRUPT;

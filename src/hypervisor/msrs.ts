@@ -17,11 +17,9 @@ import { writeHypercallPage } from './xen/hypercallPage.ts';
 
 export { nameOfMsr, type MsrRecord } from './msr/record.ts';
 
-const MASK = 0xffff_ffff_ffff_ffffn;
-
 /** IA32_TSC and IA32_TSC_ADJUST are one state: a guest's write of either moves both (SDM vol. 3, 18.17.3). */
 function moveTsc(vcpu: Vcpu, by: bigint): void {
-  vcpu.tscAdjust = (vcpu.tscAdjust + by) & MASK;
+  vcpu.tscAdjust = BigInt.asUintN(64, vcpu.tscAdjust + by);
   vcpu.setTscOffset(vcpu.tsc.offset + by);
 }
 
@@ -98,6 +96,14 @@ export const MSRS: ReadonlyMap<number, MsrRecord> = new Map(
   [...RECORDS, ...Object.values(X2APIC_MSR).map(x2apic)].map((record) => [record.index, record]),
 );
 
+/** Those of the first 4096, the most frequent, are found without a look-up. */
+const LOW_MSRS = 0x1000;
+const byIndex = Array.from({ length: LOW_MSRS }, (_, index) => MSRS.get(index));
+
+/** The record of an index, if it has one. */
+export const msrRecord = (index: number): MsrRecord | undefined =>
+  index < LOW_MSRS ? byIndex[index] : MSRS.get(index);
+
 const isX2apic = (index: number): boolean => index >= X2APIC_FIRST && index <= X2APIC_LAST;
 
 /** kvm_get_msr(): the value; null is #GP. An unknown index is counted. */
@@ -107,7 +113,7 @@ export function readMsr(vcpu: Vcpu, index: number): bigint | null {
     vcpu.cpu.charge(COST.lapicAccess);
     return value;
   }
-  const record = MSRS.get(index);
+  const record = msrRecord(index);
   if (record !== undefined) return record.read(vcpu);
   vcpu.vm.diagnostics.note('msr-read', index, '#GP(0)', vcpu);
   return null;
@@ -122,7 +128,7 @@ export function writeMsr(vcpu: Vcpu, index: number, low: number, high: number): 
   }
   const { xen } = vcpu.vm;
   if (xen !== null && xen.enabled && index === xen.config.msr) return writeHypercallPage(vcpu, joinWords(low, high));
-  const record = MSRS.get(index);
+  const record = msrRecord(index);
   if (record !== undefined) return record.write(vcpu, joinWords(low, high), false);
   vcpu.vm.diagnostics.note('msr-write', index, '#GP(0)', vcpu);
   return false;

@@ -330,6 +330,10 @@ export class ApicTimer implements HrtimerOwner {
     this.expiredTscdeadline = 0n;
   }
 
+  /** A deadline has passed, and no entry with the timer's interrupt has waited for it. */
+  get hasExpired(): boolean {
+    return this.expiredTscdeadline !== 0n;
+  }
   /** The vector in LVTT. */
   get vector(): number {
     return this.lapic.register(APIC.LVTT) & LVT.VECTOR;

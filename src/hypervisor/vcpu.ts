@@ -48,28 +48,47 @@ export const NO_PAGE = -1;
 /** One more than the largest basic exit reason. */
 const REASONS = 1 + Math.max(...Object.values(EXIT));
 
+interface MsrCount {
+  readonly index: number;
+  count: number;
+}
+
 /** A count for each MSR index; those of the LAPIC, the most frequent, are counted without a look-up. */
 export class MsrCounts implements Iterable<[index: number, count: number]> {
   readonly #x2apic = new Uint32Array(X2APIC_LAST - X2APIC_FIRST + 1);
-  readonly #others = new Map<number, number>();
+  readonly #others = new Map<number, MsrCount>();
+  /** The one of these that was counted last. */
+  #last: MsrCount = { index: -1, count: 0 };
 
   add(index: number, times = 1): void {
     if (index >= X2APIC_FIRST && index <= X2APIC_LAST) this.#x2apic[index - X2APIC_FIRST]! += times;
-    else this.#others.set(index, (this.#others.get(index) ?? 0) + times);
+    else if (index === this.#last.index) this.#last.count += times;
+    else this.#addOther(index, times);
+  }
+
+  #addOther(index: number, times: number): void {
+    let counted = this.#others.get(index);
+    if (counted === undefined) this.#others.set(index, (counted = { index, count: 0 }));
+    counted.count += times;
+    this.#last = counted;
   }
 
   transfer(fields: SavedFields): void {
     fields.elements('x2apic', this.#x2apic);
-    const others = fields.data('others', [...this.#others]);
+    const others = fields.data('others', this.#countedOthers());
     if (!fields.restoring) return;
     this.#others.clear();
-    for (const [index, count] of others) this.#others.set(index, count);
+    for (const [index, count] of others) this.#addOther(index, count);
   }
 
   /** Each index that was counted, the LAPIC's first. */
   *[Symbol.iterator](): Iterator<[index: number, count: number]> {
     for (const [offset, count] of this.#x2apic.entries()) if (count > 0) yield [X2APIC_FIRST + offset, count];
-    yield* this.#others;
+    yield* this.#countedOthers();
+  }
+
+  #countedOthers(): [index: number, count: number][] {
+    return Array.from(this.#others.values(), ({ index, count }) => [index, count]);
   }
 }
 

@@ -4,7 +4,7 @@ import { EXIT_INFO } from '../../src/cpu/vmexit.ts';
 import { STAGE } from '../../src/cpu/memory/secondStage.ts';
 import { CODE } from '../../src/cpu/segments/codeMode.ts';
 import type { CpuState } from '../../src/cpu/state.ts';
-import { MSRS, nameOfMsr } from '../../src/hypervisor/msrs.ts';
+import { msrRecord, MSRS, nameOfMsr } from '../../src/hypervisor/msrs.ts';
 import { KVM_MSR } from '../../src/hypervisor/names.ts';
 import { APIC_BASE, MSR, X2APIC_MSR } from '../../src/x86/names/msrs.ts';
 import { IO_PORT_SHIFT, IO_QUALIFICATION } from '../../src/x86/names/paging.ts';
@@ -82,6 +82,18 @@ describe('RDMSR and WRMSR', () => {
       [X2APIC_MSR.EOI, 2],
       [MSR.TSC_DEADLINE, 1],
     ]);
+  });
+
+  it('count writes of others by index, in the order of their first', () => {
+    const others = [MSR.TSC_DEADLINE, MSR.MCG_STATUS, MSR.STAR];
+    const rig = run([0, 1, 0, 0, 2, 1, 2, 2, 2].map((which) => wrmsr(others[which]!, 0n)));
+    const counts = [...rig.vm.vcpus[0]!.stat.msrWrites];
+    expect(counts).toEqual([[MSR.TSC_DEADLINE, 3], [MSR.MCG_STATUS, 2], [MSR.STAR, 4]]); // prettier-ignore
+  });
+
+  it('every record is found by its index, and nothing elsewhere', () => {
+    for (let index = 0; index < 0x3000; index++) expect(msrRecord(index), `MSR ${index}`).toBe(MSRS.get(index));
+    for (const index of [MSR.EFER, MSR.STAR, 0xffff_ffff]) expect(msrRecord(index)).toBe(MSRS.get(index));
   });
 
   it('every record has a name of its own', () => {

@@ -30,6 +30,19 @@ describe('the guest TSC', () => {
     );
   });
 
+  it('is exact on both sides of the offsets that need no bigint', () => {
+    const edges = [2n ** 52n, -(2n ** 52n), 2n ** 32n, -(2n ** 32n), 0n, 2n ** 63n];
+    const nows = [0, 1, 2 ** 32 - 1, 2 ** 52, Number.MAX_SAFE_INTEGER];
+    for (const edge of edges)
+      for (const offset of [edge - 1n, edge, edge + 1n])
+        for (const now of nows) {
+          const tsc = new GuestTsc();
+          tsc.offset = offset;
+          expect(tsc.offset).toBe(offset & MAX);
+          expect(tsc.at(now)).toBe((BigInt(now) + offset) & MAX);
+        }
+  });
+
   it('takes negative offsets', () => {
     const tsc = new GuestTsc();
     tsc.offset = -100n;

@@ -29,6 +29,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'Input.#attached': 'of the session',
   'MainLoop.#sources': 'the same in every machine',
   'MainLoop.#thread': 'made anew',
+  'MsrCounts.#last': 'one of the others, whichever is found first',
   'Memslots.#observers': 'register themselves',
   'PhysicalCpu.#softirqs': 'empty, or the snapshot is refused',
   'PhysicalCpu.currentVmcs': 'saved by the VMCS (load.ts)',

@@ -98,7 +98,7 @@ export class Calls {
   #microcode(record: number): number {
     const { state } = this.#cpu;
     this.#recurrence.forget();
-    if (this.#servesInPlace && this.#breakpoints.hits === 0 && state.cpl === 0 && this.#known.repeat(record))
+    if (this.#servesInPlace() && this.#breakpoints.hits === 0 && state.cpl === 0 && this.#known.repeat(record))
       return this.#goOnPaid(record);
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
@@ -110,7 +110,7 @@ export class Calls {
     let outcome = shape.run(this.#cpu, operands);
     if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
     while (outcome === 'exit') {
-      if (!this.#servesInPlace) return STATUS.EXIT;
+      if (!this.#servesInPlace()) return STATUS.EXIT;
       if (!this.#serve(record)) return STATUS.SERVED;
       if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
       if (!this.#payAgain(record)) return STATUS.MICROCODE;
@@ -135,7 +135,7 @@ export class Calls {
     const isWhole = (state.exitInfo & EXIT_INFO.SIZE) === (access & ACCESS.SIZE);
     const isAlone = !fragments.pending || (isWhole && ACCESSES_ONCE[state.views.u16[record >> 1]!] !== 0);
     if (state.shadow !== 0) ageShadow(state, state.budget + remaining(state, record));
-    if (thrown !== exitSignal || !isAlone || !this.#servesInPlace) {
+    if (thrown !== exitSignal || !isAlone || !this.#servesInPlace()) {
       this.keep(thrown);
       return false;
     }
@@ -165,7 +165,7 @@ export class Calls {
   }
 
   /** An exit can be served in place: its instruction is one of a block's, and nothing is special about it. */
-  get #servesInPlace(): boolean {
+  #servesInPlace(): boolean {
     return this.inBlock && this.#cpu.serveExit !== null && this.#cpu.state.shadow === 0;
   }
 

@@ -11,8 +11,8 @@ export interface Places {
   readonly to: readonly number[];
 }
 
-/** By handler; undefined: not looked at yet. */
-const byHandler: (Places | null | undefined)[] = [];
+/** By handler; undefined: not looked at yet. Whole from the start: an array with holes would be a dictionary. */
+const byHandler = new Array<Places | null | undefined>(HANDLERS.length).fill(undefined);
 
 /** Null: the instruction's exit is always served. */
 export function placesOf(handler: number): Places | null {

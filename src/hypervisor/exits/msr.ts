@@ -8,7 +8,7 @@ import { injectGp } from '../inject.ts';
 import { isFixedToSelf } from '../lapic/icr.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
 import { APIC } from '../lapic/registers.ts';
-import { MSRS, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
+import { msrRecord, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
 import { DEPENDS } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
@@ -21,8 +21,8 @@ export function handleMsrRead(vcpu: Vcpu): Disposition {
   const value = readMsr(vcpu, index);
   vcpu.cpu.charge(COST.msrDispatch);
   trace(vcpu, false, index, value ?? 0n, value === null);
-  if (value === null) return refuse(vcpu, `RDMSR of ${nameOfMsr(index)}`);
-  if (vcpu.recurrence.watched && MSRS.get(index)?.steady === true) vcpu.recurrence.allow();
+  if (value === null) return refuse(vcpu, 'RDMSR', index);
+  if (vcpu.recurrence.watched && msrRecord(index)?.steady === true) vcpu.recurrence.allow();
   state.setGpr32(GPR.RAX, Number(value & 0xffff_ffffn));
   state.setGpr32(GPR.RDX, Number(value >> 32n));
   return skipInstruction(vcpu);
@@ -39,10 +39,8 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   vcpu.cpu.charge(COST.msrDispatch);
   if (vcpu.recurrence.watched) allowAgain(vcpu, index, low, high);
   const accepted = writeMsr(vcpu, index, low, high);
-  if (listened) trace(vcpu, true, index, joinWords(low, high), !accepted);
-  if (!accepted) return refuse(vcpu, `WRMSR of ${nameOfMsr(index)}`);
-  if (listened) say(vcpu, describeMsrWrite(vcpu, index, joinWords(low, high), inService));
-  return skipInstruction(vcpu);
+  if (listened) explainWrite(vcpu, index, joinWords(low, high), accepted, inService);
+  return accepted ? skipInstruction(vcpu) : refuse(vcpu, 'WRMSR', index);
 }
 
 /** Whether the write may be made again without being handled: a MSR keeps what it holds, or the LAPIC's affairs are its own. */
@@ -60,16 +58,21 @@ function allowAgain(vcpu: Vcpu, index: number, low: number, high: number): void 
       if (isFixedToSelf(low)) recurrence.allow(DEPENDS.ON_STANDING);
       return;
     default: {
-      const record = MSRS.get(index);
+      const record = msrRecord(index);
       if (record?.steady === true && record.read(vcpu) === joinWords(low, high)) recurrence.allow();
     }
   }
 }
 
-function refuse(vcpu: Vcpu, what: string): Disposition {
+function explainWrite(vcpu: Vcpu, index: number, value: bigint, accepted: boolean, inService: number): void {
+  trace(vcpu, true, index, value, !accepted);
+  if (accepted) say(vcpu, describeMsrWrite(vcpu, index, value, inService));
+}
+
+function refuse(vcpu: Vcpu, instruction: string, index: number): Disposition {
   injectGp(vcpu);
   vcpu.recurrence.disturbed();
-  if (vcpu.probes.active) say(vcpu, `${what} refused: #GP(0)`);
+  if (vcpu.probes.active) say(vcpu, `${instruction} of ${nameOfMsr(index)} refused: #GP(0)`);
   return CONTINUE;
 }
 
