@@ -32,7 +32,7 @@ export const VIEW_ENTRY_SIZE = 32;
 export const FETCH_ENTRIES = 256;
 /** {tag u64, arenaPage u32 (byte address of the page in linear memory), unused}. */
 export const FETCH_ENTRY_SIZE = 16;
-export const JUMP_ENTRIES = 1024;
+export const JUMP_ENTRIES = 4096;
 /** {tag u64, block i32 (address of the head record), unused}: the tag is RIP, outside 64-bit mode with LEGACY_JUMP. */
 export const JUMP_ENTRY_SIZE = 16;
 /** Marks a jump of 16- and 32-bit code, which no RIP of 64-bit code looks like; its EIP counts in the CS of fetch.ts. */

@@ -14,7 +14,7 @@
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
 import { Counted, DEPENDS, RoundTrip, type CountMore, type Depends } from './roundTrip.ts';
-import { Standing } from './standing.ts';
+import { change, Standing } from './standing.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 
 /** Reasons of exits that may recur. */
@@ -147,25 +147,30 @@ export class Recurrence {
   repeat(trip: RoundTrip, at: number): boolean {
     const vcpu = this.#vcpu;
     if (!(this.#open ??= isQuiet(vcpu))) return false;
-    const { before, behind, clock, read, event, interruptible } = trip.seen;
+    const { seen } = trip;
     const from = vcpu.cpu.now + at;
-    if (clock !== null) {
-      const { cpu } = vcpu;
-      const { now } = cpu;
-      cpu.now = from + read;
-      trip.answer = clock();
-      cpu.now = now;
-    } else {
-      if (interruptible !== isInterruptible(vcpu) || !this.#stands(before!)) return false;
-      if (behind !== before) behind!.enter(vcpu, before!);
-      this.#standing = behind;
-      if (event !== 0) injectAgain(vcpu, event);
+    if (seen.clock !== null) trip.answer = this.#readAt(seen.clock, from + seen.read);
+    else {
+      if (seen.interruptible !== isInterruptible(vcpu) || !this.#stands(seen.before!)) return false;
+      if (trip.change !== null) change(vcpu, trip.change);
+      this.#standing = seen.behind;
+      if (seen.event !== 0) injectAgain(vcpu, seen.event);
     }
     if (trip.times++ === 0) this.#repeated.push(trip);
     this.#last = trip;
     this.#lastAt = at;
-    if (trip.seen.left !== null) vcpu.leftGuestAt = from + trip.seen.left;
+    if (seen.left !== null) vcpu.leftGuestAt = from + seen.left;
     return true;
+  }
+
+  /** What a clock tells at a position of the vCPU's CPU. */
+  #readAt(clock: () => number, position: number): number {
+    const { cpu } = this.#vcpu;
+    const { now } = cpu;
+    cpu.now = position;
+    const told = clock();
+    cpu.now = now;
+    return told;
   }
 
   /** The guest is left: what generated code has answered, `times`, last `at` so many units after the grant; and trips made again. */

@@ -4,7 +4,7 @@
 import type { Trip } from '../cpu/code/knownExits.ts';
 import { COST, PRIMITIVE_COUNT } from '../host/costs.ts';
 import type { Recurrence } from './recurrence.ts';
-import type { Standing } from './standing.ts';
+import type { Change, Standing } from './standing.ts';
 import type { Vcpu } from './vcpu.ts';
 
 /** What a handler says its exit depends on, besides its question. */
@@ -83,6 +83,8 @@ export class RoundTrip implements Trip {
   readonly recurs: boolean;
   readonly repeats: boolean;
   answer: number | null = null;
+  /** What it does to the vCPU's standing; null: nothing. */
+  readonly change: Change | null;
   /** Repetitions that were not counted yet. */
   times = 0;
   readonly #recurrence: Recurrence;
@@ -90,8 +92,10 @@ export class RoundTrip implements Trip {
   constructor(recurrence: Recurrence, seen: Seen) {
     this.#recurrence = recurrence;
     this.seen = seen;
+    const { before, behind } = seen;
+    this.change = before === null || behind === null || before === behind ? null : behind.since(before);
     this.units = seen.cycles;
-    this.recurs = seen.clock === null && seen.event === 0 && (seen.behind ?? seen.before) === seen.before;
+    this.recurs = seen.clock === null && seen.event === 0 && this.change === null;
     this.repeats = seen.depends !== DEPENDS.ON_MORE;
   }
 

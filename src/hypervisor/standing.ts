@@ -64,17 +64,38 @@ export class Standing {
     return true;
   }
 
-  /** Makes a vCPU stand so that stands as `before` says: no flag but of the window and of the injection differs. */
-  enter(vcpu: Vcpu, before: Standing): void {
+  /** What has to be done to a vCPU that stands as `before` says so that it stands so. */
+  since(before: Standing): Change {
     const words = this.#words;
-    const { lapic, events, guest } = vcpu;
-    for (let i = 0; i < REGISTERS.length; i++)
-      if (words[i] !== before.#words[i]) lapic.regs[REGISTERS[i]!] = words[i]! >>> 0;
-    const flags = words[FLAGS]!;
-    guest.controls.interruptWindow = (flags & FLAG.WINDOW) !== 0;
-    events.interrupt.injected = (flags & FLAG.INJECTED) !== 0;
-    events.interrupt.soft = (flags & FLAG.SOFT) !== 0;
-    events.interrupt.vector = words[INJECTED]!;
-    lapic.lastTaken = words[LAST_TAKEN]!;
+    const changed = [...words.keys()].filter((i) => words[i] !== before.#words[i]);
+    const registers = changed.filter((i) => i < REGISTERS.length);
+    return {
+      registers: Int32Array.from(registers, (i) => REGISTERS[i]!),
+      values: Int32Array.from(registers, (i) => words[i]!),
+      flags: words[FLAGS]!,
+      lastTaken: words[LAST_TAKEN]!,
+      injected: words[INJECTED]!,
+    };
   }
+}
+
+/** From one standing to another. No flags but those of the window and of the injection differ. */
+export interface Change {
+  /** Words of the register page, and what they become. */
+  readonly registers: Int32Array;
+  readonly values: Int32Array;
+  readonly flags: number;
+  readonly lastTaken: number;
+  readonly injected: number;
+}
+
+export function change(vcpu: Vcpu, { registers, values, flags, lastTaken, injected }: Change): void {
+  const { lapic, events, guest } = vcpu;
+  for (let i = 0; i < registers.length; i++) lapic.regs[registers[i]!] = values[i]!;
+  lapic.lastTaken = lastTaken;
+  guest.controls.interruptWindow = (flags & FLAG.WINDOW) !== 0;
+  const { interrupt } = events;
+  interrupt.injected = (flags & FLAG.INJECTED) !== 0;
+  interrupt.soft = (flags & FLAG.SOFT) !== 0;
+  interrupt.vector = injected;
 }
