@@ -90,8 +90,8 @@ describe('an NMI for a vCPU on its way into the guest', () => {
   it('would be lost if the vCPU read its requests and then set its mode', async () => {
     const turned = await load({
       file: 'src/hypervisor/entry.ts',
-      from: /(\n *vcpu\.mode = VCPU_MODE\.IN_GUEST;)([^]*?)(\n {2}return null;)/,
-      to: '$2$1$3',
+      from: /(\n *vcpu\.mode = VCPU_MODE\.IN_GUEST;)([^]*?)\n {2}return (exitRequested\(vcpu\))/,
+      to: '$2\n  const requested = $3;$1\n  return requested',
     });
     expect(preemptVcpu(turned).lost).toContainEqual(
       expect.stringMatching(/^write Vcpu\.mode in prepareEntry \(src\/hypervisor\/entry\.ts:/),
