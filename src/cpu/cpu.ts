@@ -11,7 +11,7 @@ import { EXIT, type Exit, type ExitReason } from './exit.ts';
 import { guestFault } from './fault.ts';
 import { featuresOf, type CpuidResult, type Features } from './features.ts';
 import { GuestMode, type Runnable, type Stopped } from './guestMode.ts';
-import { EVENT_TYPE, interruption, isValid } from './events/interruption.ts';
+import { EVENT_TYPE, interruption, isValid, type EventType } from './events/interruption.ts';
 import type { MemoryContext } from './memory/memoryContext.ts';
 import type { PhysicalMsrs } from './microcode/microcode.ts';
 import { Mmu } from './memory/mmu.ts';
@@ -47,12 +47,12 @@ export interface Shared {
 
 const SINGLE_STEP = Number(DR6.BS);
 const STACK_SEGMENT = OFFSET.segments + SEGMENT_SIZE * SEGMENTS.indexOf('ss');
-const EVENT_TYPES = {
-  external: EVENT_TYPE.EXTERNAL,
-  nmi: EVENT_TYPE.NMI,
-  exception: EVENT_TYPE.EXCEPTION,
-  soft: EVENT_TYPE.SOFT_INTERRUPT,
-} as const;
+/** A look-up by name would be one of many names, which V8 does not inline. */
+function eventType(type: Injection['type']): EventType {
+  if (type === 'external') return EVENT_TYPE.EXTERNAL;
+  if (type === 'exception') return EVENT_TYPE.EXCEPTION;
+  return type === 'nmi' ? EVENT_TYPE.NMI : EVENT_TYPE.SOFT_INTERRUPT;
+}
 
 export class Cpu implements Runnable, MemoryContext {
   readonly id: number;
@@ -228,7 +228,7 @@ export class Cpu implements Runnable, MemoryContext {
   /** Delivers an event at the next entry. */
   inject({ type, vector, errorCode }: Injection): void {
     const { state } = this;
-    state.entryEvent = interruption(EVENT_TYPES[type], vector, errorCode !== null);
+    state.entryEvent = interruption(eventType(type), vector, errorCode !== null);
     state.entryErrorCode = errorCode ?? 0;
     state.entryLength = state.exitLength;
   }

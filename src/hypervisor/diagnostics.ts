@@ -33,6 +33,8 @@ export class Diagnostics {
   /** In order of first appearance; and by what and index. */
   readonly #found: Diagnostic[] = [];
   readonly #known = new Map<AskedFor, Map<number, Diagnostic>>();
+  /** What was asked for again last. */
+  #last: Diagnostic | null = null;
 
   /** Counts a vain request, or several. */
   note(
@@ -42,9 +44,12 @@ export class Diagnostics {
     vcpu: { id: number; guest: { state: { rip: bigint } } },
     times = 1,
   ): void {
-    const known = this.#known.get(what)?.get(index);
-    if (known !== undefined) known.count += times;
-    else if (this.#found.length < MOST)
+    const last = this.#last;
+    const known = last?.what === what && last.index === index ? last : this.#known.get(what)?.get(index);
+    if (known !== undefined) {
+      known.count += times;
+      this.#last = known;
+    } else if (this.#found.length < MOST)
       this.#add({ what, index, answer, rip: vcpu.guest.state.rip, vcpu: vcpu.id, count: times });
   }
 
@@ -60,6 +65,7 @@ export class Diagnostics {
     if (!fields.restoring) return;
     this.#found.length = 0;
     this.#known.clear();
+    this.#last = null;
     for (const diagnostic of found) this.#add(diagnostic);
   }
 

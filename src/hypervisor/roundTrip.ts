@@ -5,7 +5,7 @@ import type { Trip } from '../cpu/code/knownExits.ts';
 import { COST, PRIMITIVE_COUNT } from '../host/costs.ts';
 import type { Recurrence } from './recurrence.ts';
 import type { Change, Standing } from './standing.ts';
-import type { Vcpu } from './vcpu.ts';
+import { COUNTS, type Vcpu } from './vcpu.ts';
 
 /** What a handler says its exit depends on, besides its question. */
 export const DEPENDS = {
@@ -24,23 +24,23 @@ export type CountMore = (vcpu: Vcpu, times: number) => void;
 /** What a vCPU has spent and counted. */
 export class Counted {
   readonly #charged = new Float64Array(PRIMITIVE_COUNT);
-  #counts: Record<string, number> = {};
+  readonly #counts = new Float64Array(COUNTS.length);
+  /** Of a difference: the primitives and the counts that are in it. */
+  readonly #spent: number[] = [];
+  readonly #moved: number[] = [];
 
   /** By now. */
   take({ cpu, stat }: Vcpu): void {
     this.#charged.set(cpu.charged);
-    this.#counts = stat.numbers();
+    for (let i = 0; i < COUNTS.length; i++) this.#counts[i] = stat[COUNTS[i]!];
   }
 
   /** Since `take`. */
-  static since(before: Counted, { cpu, stat }: Vcpu): Counted {
+  static since(before: Counted, vcpu: Vcpu): Counted {
     const since = new Counted();
-    for (let i = 0; i < PRIMITIVE_COUNT; i++) since.#charged[i] = cpu.charged[i]! - before.#charged[i]!;
-    const numbers = stat.numbers();
-    for (const name in numbers) {
-      const count = numbers[name]! - before.#counts[name]!;
-      if (count !== 0) since.#counts[name] = count;
-    }
+    since.take(vcpu);
+    subtract(since.#charged, before.#charged, since.#spent);
+    subtract(since.#counts, before.#counts, since.#moved);
     return since;
   }
 
@@ -51,8 +51,16 @@ export class Counted {
 
   /** Counts this so many times more. */
   add({ cpu, stat }: Vcpu, times: number): void {
-    for (let i = 0; i < PRIMITIVE_COUNT; i++) cpu.charged[i]! += times * this.#charged[i]!;
-    stat.addNumbers(this.#counts, times);
+    for (const i of this.#spent) cpu.charged[i]! += times * this.#charged[i]!;
+    for (const i of this.#moved) stat[COUNTS[i]!] += times * this.#counts[i]!;
+  }
+}
+
+/** Takes `before` from `by`, and notes where that leaves something. */
+function subtract(by: Float64Array, before: Float64Array, rest: number[]): void {
+  for (let i = 0; i < by.length; i++) {
+    by[i]! -= before[i]!;
+    if (by[i] !== 0) rest.push(i);
   }
 }
 

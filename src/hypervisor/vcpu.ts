@@ -122,25 +122,19 @@ export class VcpuStat {
   directedYieldSuccessful = 0;
   invlpg = 0;
 
-  /** All that are single numbers, by name. */
-  numbers(): Record<string, number> {
-    const numbers: Record<string, number> = {};
-    for (const [name, value] of Object.entries(this)) if (typeof value === 'number') numbers[name] = value;
-    return numbers;
-  }
-
-  /** Counts `times` more of each that is named. */
-  addNumbers(counts: Readonly<Record<string, number>>, times: number): void {
-    const numbers = this as unknown as Record<string, number>;
-    for (const name in counts) numbers[name]! += times * counts[name]!;
-  }
-
   transfer(fields: SavedFields): void {
     fields.numbers('counts', this);
     fields.elements('byReason', this.byReason);
     this.msrWrites.transfer(fields.part('msrWrites'));
   }
 }
+
+type Count = { [K in keyof VcpuStat]: VcpuStat[K] extends number ? K : never }[keyof VcpuStat];
+
+/** The statistics that are single numbers. */
+export const COUNTS = Object.entries(new VcpuStat()).flatMap(([name, value]) =>
+  typeof value === 'number' ? [name as Count] : [],
+);
 
 export class Vcpu implements LapicOwner {
   readonly vm: Vm;

@@ -132,6 +132,21 @@ describe('other instructions that exit', () => {
     expect(user.vm.diagnostics.list).toEqual([]);
   });
 
+  it('VMCALL has a number of 64 bits in 64-bit mode, of 32 elsewhere, and each unknown one is counted for itself', () => {
+    const call = (number: bigint, mode: number = CODE.LONG): Step =>
+      exit(EXIT.VMCALL, (s) => {
+        s.mode = mode;
+        s.setGpr(GPR.RAX, number);
+      });
+    const far = (3n << 32n) | 77n;
+    const numbers = [77n, far, 77n, 77n, far, far, 77n].map((number) => call(number));
+    expect(run([...numbers, rdmsr(77), call(far, CODE.LONG ^ 1)]).vm.diagnostics.list).toMatchObject([
+      { what: 'hypercall', index: 77, count: 5 },
+      { what: 'hypercall', index: Number(far), count: 3 },
+      { what: 'msr-read', index: 77, count: 1 },
+    ]);
+  });
+
   it('MOV to and from CR8 is the task priority of the LAPIC; above 15 it is #GP', () => {
     const access = (value: bigint, read = false): Step =>
       exit(EXIT.CR_ACCESS, (s) => {

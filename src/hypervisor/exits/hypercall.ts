@@ -14,7 +14,7 @@ import { say, skipInstruction, type Disposition } from './handler.ts';
 export function handleVmcall(vcpu: Vcpu): Disposition {
   const { state } = vcpu.guest;
   const is64Bit = is64BitMode(state);
-  const nr = is64Bit ? Number(state.gpr(GPR.RAX)) : state.gpr32(GPR.RAX);
+  const nr = state.gpr32(GPR.RAX) + (is64Bit ? state.gprHigh(GPR.RAX) * 2 ** 32 : 0);
   vcpu.stat.hypercalls++;
   vcpu.cpu.charge(COST.exitDispatch);
   if (vcpu.xen !== null && vcpu.vm.xen!.interceptsHypercalls) return handleXenHypercall(vcpu);

@@ -115,7 +115,7 @@ export class Lapic {
   /** kvm_lapic_reg_read(): reads the register at an offset that is a multiple of 16; null where it cannot be read in this mode. */
   readRegister(offset: number): number | null {
     const register = registerAt(offset);
-    if (register === undefined || !this.#offers(register) || this.#access(register)[0] !== 'r') return null;
+    if (register === undefined || !this.#offers(register) || !this.#mayRead(register)) return null;
     if (offset === APIC.PROCPRI) this.updatePpr();
     const value = offset === APIC.TMCCT ? this.timer.currentCount() : this.register(offset);
     this.#trace(false, offset, value);
@@ -126,7 +126,7 @@ export class Lapic {
   writeRegister(offset: number, value: number): boolean {
     this.#trace(true, offset, value);
     const register = registerAt(offset);
-    if (register === undefined || !this.#offers(register) || this.#access(register)[1] !== 'w') return false;
+    if (register === undefined || !this.#offers(register) || !this.#mayWrite(register)) return false;
     const reserved = register.effect === 'eoi' && this.owner.vm.quirks.eoiIgnoresValue ? 0 : register.reserved;
     if (this.x2apic && (value & reserved) !== 0) return false;
     this.#apply(register, value);
@@ -222,8 +222,11 @@ export class Lapic {
     if (fields.restoring) this.owner.vm.apicMap.restored();
   }
 
-  #access({ xapic, x2apic }: ApicRegister): string {
-    return this.x2apic ? x2apic : xapic;
+  #mayRead({ reads }: ApicRegister): boolean {
+    return this.x2apic ? reads.x2apic : reads.xapic;
+  }
+  #mayWrite({ writes }: ApicRegister): boolean {
+    return this.x2apic ? writes.x2apic : writes.xapic;
   }
 
   /** The seventh LVT entry exists only where CPUID's machine-check banks have it. */

@@ -75,6 +75,12 @@ const XAPIC_ID = 0xff000000;
 /** What may be done with a register in one mode: absent registers raise #GP in x2APIC mode and drop out in xAPIC mode. */
 type Access = '--' | 'r-' | '-w' | 'rw';
 
+/** In which modes. */
+interface InModes {
+  readonly xapic: boolean;
+  readonly x2apic: boolean;
+}
+
 /** What a write sets in motion beyond storing its value. */
 export type WriteEffect =
   | 'store'
@@ -96,8 +102,8 @@ export interface ApicRegister {
   readonly name: ApicRegisterName;
   readonly offset: number;
   readonly reset: number;
-  readonly xapic: Access;
-  readonly x2apic: Access;
+  readonly reads: InModes;
+  readonly writes: InModes;
   readonly effect: WriteEffect;
   /** Bits that a write keeps; the others are dropped silently. */
   readonly keeps: number;
@@ -160,7 +166,9 @@ export const APIC_REGISTERS: readonly ApicRegister[] = rows.flatMap(
   ([name, reset, xapic, x2apic, effect, keeps, reserved]) =>
     Array.from({ length: VECTOR_REGISTERS.has(name) ? VECTOR_WORDS : 1 }, (_, i): ApicRegister => {
       const offset = APIC[name] + i * REGISTER_STEP;
-      return { name, offset, reset, xapic, x2apic, effect, keeps, reserved };
+      const reads = { xapic: xapic[0] === 'r', x2apic: x2apic[0] === 'r' };
+      const writes = { xapic: xapic[1] === 'w', x2apic: x2apic[1] === 'w' };
+      return { name, offset, reset, reads, writes, effect, keeps, reserved };
     }),
 );
 

@@ -19,8 +19,7 @@ import { VCPU_MODE, type Vcpu } from '../vcpu.ts';
 import { PiDesc, PIR_WORDS } from './piDesc.ts';
 
 /** The guest reads these from the page; the timer's count exists only where somebody computes it. */
-const isReadFromPage = (register: ApicRegister): boolean =>
-  register.x2apic[0] === 'r' && register.offset !== APIC.TMCCT;
+const isReadFromPage = (register: ApicRegister): boolean => register.reads.x2apic && register.offset !== APIC.TMCCT;
 
 export class VmxApicv implements EventOwner {
   readonly name: string;
