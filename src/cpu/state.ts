@@ -181,13 +181,6 @@ class StateBlock {
     this.words[at + 1] = 0;
   }
 
-  /** Writes a 64-bit field by its halves. */
-  setWords(offset: number, low: number, high: number): void {
-    const at = this.word + (offset >>> 2);
-    this.words[at] = low;
-    this.words[at + 1] = high;
-  }
-
   gpr(index: number): bigint {
     return this.views.u64[((this.base + OFFSET.gpr) >> 3) + index]!;
   }
@@ -201,9 +194,6 @@ class StateBlock {
   /** High half of a general register, likewise. */
   gprHigh(index: number): number {
     return this.views.u32[((this.base + OFFSET.gpr) >> 2) + 2 * index + 1]!;
-  }
-  setGprWords(index: number, low: number, high: number): void {
-    this.setWords(OFFSET.gpr + 8 * index, low, high);
   }
   /** Writes a 32-bit value and zeroes the upper half, as a 32-bit instruction does. */
   setGpr32(index: number, value: number): void {

@@ -137,6 +137,12 @@ const mapBelow4G = (system: TestSystem): void => {
   system.write(AT.TABLES + 0x2000 + 511 * 8, AT.PAGE_TABLE + 7);
   system.write(AT.PAGE_TABLE + 511 * 8, 0x1_9007);
 };
+const idtAt =
+  (base: number, words = gate(INTERRUPT_GATE, SEL.KCODE, BigInt(handler(EVENT)))) =>
+  (system: TestSystem): void => {
+    system.write(base + 16 * EVENT, ...words);
+    system.state.idtrBase = BigInt.asUintN(64, BigInt(base));
+  };
 const watch =
   (address: number, on: bigint) =>
   ({ cpu, state }: TestSystem): void => {
@@ -218,7 +224,11 @@ const RARE: readonly [string, Case][] = [
   ['with a GDT that is not present', { then: page(0n, AT.GDT) }],
   ['on a user page under SMAP', { then: smap }],
   ['with views that are empty', { then: ({ cpu }) => cpu.flushTlb() }],
-  ['with an IDT across pages', { then: (system) => { const base = 0x1_5000 - 16 * EVENT - 4; system.write(base + 16 * EVENT, ...gate(INTERRUPT_GATE, SEL.KCODE, BigInt(handler(EVENT)))); system.state.idtrBase = BigInt(base); } }],
+  ['with an IDT whose entry crosses pages', { then: all(idtAt(0x1_5000 - 16 * EVENT - 8), touch(0x1_4ff8, 'read', 'system'), touch(0x1_5000, 'read', 'system')) }],
+  ['with an IDT that is not aligned', { then: all(idtAt(0x1_5001), touch(0x1_5700, 'read', 'system')) }],
+  ['with an IDT that is not aligned, where gates begin a byte before', { then: all(idtAt(0x1_5001, gate(INTERRUPT_GATE, 0, 0x0880n, INTERRUPT_GATE)), touch(0x1_5700, 'read', 'system')) }],
+  ['with an IDT across 4 GiB', { then: all(idtAt(-16 * EVENT), touch(0, 'read', 'system'), ({ state }) => (state.idtrBase = 0x1_0000_0000n - BigInt(16 * EVENT))) }],
+  ['with a frame whose address is at hand but for its upper half', { then: setRsp(0x7_0000_0000 + AT.STACK) }],
 ]; // prettier-ignore
 
 describe('what is delivered without an ordinary access', () => {

@@ -25,7 +25,8 @@ import { vmExit } from '../vmexit.ts';
 
 /** Delivers the exception in `guestFault`, which the instruction at state.rip raised, unless it exits. */
 export function deliverFault(cpu: MicrocodeCpu): void {
-  deliver(cpu, takeFault(cpu, 0));
+  const { info, errorCode, length, resume } = takeFault(cpu, 0);
+  deliver(cpu, info, errorCode, length, resume);
 }
 
 /** Delivers the debug trap that is due at this instruction boundary. */
@@ -36,7 +37,7 @@ export function deliverDebugTrap(cpu: MicrocodeCpu): void {
   const info = interruption(EVENT_TYPE.EXCEPTION, VECTOR.DB);
   exitIfIntercepted(cpu, info, 0, causes, 0);
   recordDebugCauses(state, causes);
-  deliver(cpu, { info, errorCode: 0, length: 0, resume: false });
+  deliver(cpu, info, 0, 0, false);
 }
 
 /**
@@ -45,19 +46,19 @@ export function deliverDebugTrap(cpu: MicrocodeCpu): void {
  */
 export function deliverEntryEvent(cpu: MicrocodeCpu): boolean {
   const { state } = cpu;
-  const info = state.entryEvent;
+  const info = state.entryEvent | 0;
   if (!isValid(info)) return false;
   state.entryEvent = 0;
   if (!isSoftware(info)) state.pendingDb = 0; // SDM vol. 3, 26.7.3
   const length = isSoftware(info) ? state.entryLength : 0;
-  deliver(cpu, { info, errorCode: state.entryErrorCode, length, resume: isFault(info) });
+  deliver(cpu, info, state.entryErrorCode | 0, length, isFault(info));
   return true;
 }
 
 /** Delivers a virtual interrupt, which is in service already, through the IDT. */
 export function deliverVirtualInterrupt(cpu: MicrocodeCpu, vector: number): void {
   const info = interruption(EVENT_TYPE.EXTERNAL, vector);
-  deliver(cpu, { info, errorCode: 0, length: 0, resume: false });
+  deliver(cpu, info, 0, 0, false);
 }
 
 /** INT n, INT3, INTO and INT1, of `length` bytes at state.rip. INT3, INTO and INT1 may exit as the exceptions they are. */
@@ -71,15 +72,20 @@ export function deliverSoftwareEvent(cpu: MicrocodeCpu, type: EventType, vector:
     cpu.state.pendingDb &= ~Number(causes);
     recordDebugCauses(cpu.state, causes);
   }
-  deliver(cpu, { info, errorCode: 0, length, resume: false });
+  deliver(cpu, info, 0, length, false);
 }
 
 /** Abort and trap classes among the exceptions; all others are faults (SDM vol. 3, table 6-1). #DB is either. */
 const NO_FAULTS: ReadonlySet<number> = new Set([VECTOR.DB, VECTOR.BP, VECTOR.OF, VECTOR.DF, VECTOR.MC]);
 const isFault = (info: number): boolean => typeOf(info) === EVENT_TYPE.EXCEPTION && !NO_FAULTS.has(vectorOf(info));
 
-function deliver(cpu: MicrocodeCpu, event: Event): void {
-  if (deliverAtHand(cpu, event)) return;
+/** Signed words will do: larger numbers than 31 bits would be objects. */
+function deliver(cpu: MicrocodeCpu, info: number, errorCode: number, length: number, resume: boolean): void {
+  if (deliverAtHand(cpu, info, errorCode, length, resume)) return;
+  deliverOrdinarily(cpu, { info: info >>> 0, errorCode: errorCode >>> 0, length, resume });
+}
+
+function deliverOrdinarily(cpu: MicrocodeCpu, event: Event): void {
   for (let current = event; ; ) {
     try {
       attempt(cpu, current);

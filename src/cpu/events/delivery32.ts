@@ -30,7 +30,7 @@ export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
   const code = readHandlerCode(cpu, gate, isCode, ext);
   const rflags = readRflags(state);
   const frame = [
-    BigInt(savedFlags(event, rflags)),
+    BigInt(savedFlags(event.resume, rflags)),
     BigInt(segmentSelector(state, SEGMENT.CS)),
     returnRip(state, event),
   ];
@@ -38,5 +38,5 @@ export function deliverProtected(cpu: MicrocodeCpu, event: Event): void {
 
   goThrough(cpu, gate, code, frame, ext);
   writeRflags(state, handlerFlags(gate.attributes, rflags));
-  begin(state, event);
+  begin(state, event.info);
 }

@@ -44,7 +44,7 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   frame[0] = event.errorCode;
   whole[1] = returnRip(state, event);
   frame[4] = segmentSelector(state, SEGMENT.CS);
-  frame[6] = savedFlags(event, rflags);
+  frame[6] = savedFlags(event.resume, rflags);
   frame[8] = state.gpr32(GPR.RSP);
   frame[9] = state.gprHigh(GPR.RSP);
   frame[10] = segmentSelector(state, SEGMENT.SS);
@@ -55,7 +55,7 @@ export function deliverLong(cpu: MicrocodeCpu, event: Event): void {
   state.setGpr(GPR.RSP, rsp);
   state.rip = gate.offset;
   writeRflags(state, handlerFlags(gate.attributes, rflags));
-  begin(state, event);
+  begin(state, event.info);
   if (inner) {
     state.cpl = cpl;
     cpu.mmu.selectViews();

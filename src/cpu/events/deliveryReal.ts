@@ -23,13 +23,13 @@ export function deliverReal(cpu: MicrocodeCpu, event: Event): void {
   const rflags = readRflags(state);
   const stack = Stack.current(cpu);
   stack.probe(3, WORD);
-  stack.push(WORD, BigInt(savedFlags(event, rflags)));
+  stack.push(WORD, BigInt(savedFlags(event.resume, rflags)));
   stack.push(WORD, BigInt(segmentSelector(state, SEGMENT.CS)));
   stack.push(WORD, returnRip(state, event));
   writeSegment(state, SEGMENT.CS, realModeSegment(readSegment(state, SEGMENT.CS), pointer >>> 16));
   stack.commit();
   state.rip = BigInt(pointer & 0xffff);
   writeRflags(state, rflags & ~CLEARED);
-  begin(state, event);
+  begin(state, event.info);
   mmu.selectViews(); // AC
 }

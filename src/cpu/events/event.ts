@@ -77,7 +77,7 @@ export function readHandlerCode(
 }
 
 /** The flags that the frame saves. */
-export const savedFlags = ({ resume }: Event, rflags: number): number => (resume ? rflags | RFLAGS.RF : rflags) >>> 0;
+export const savedFlags = (resume: boolean, rflags: number): number => (resume ? rflags | RFLAGS.RF : rflags) >>> 0;
 
 const CLEARED = RFLAGS.TF | RFLAGS.NT | RFLAGS.VM | RFLAGS.RF;
 const INTERRUPT_GATES = (1 << SYSTEM_TYPE.INTERRUPT_GATE) | (1 << SYSTEM_TYPE.INTERRUPT_GATE16);
@@ -89,7 +89,7 @@ export const handlerFlags = (attributes: number, rflags: number): number =>
 const SINGLE_STEP = Number(DR6.BS);
 
 /** What remains to be done when the handler's registers are loaded. */
-export function begin(state: CpuState, { info }: Event): void {
+export function begin(state: CpuState, info: number): void {
   state.shadow = 0;
   state.pendingDb &= ~SINGLE_STEP; // what MOV SS has held off comes at the handler's first instruction
   state.activity = ACTIVITY.ACTIVE;

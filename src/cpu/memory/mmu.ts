@@ -126,8 +126,8 @@ export class Mmu {
     this.#write(low, isLongMode(this.#context.state) ? high : 0, word, valueLow, valueHigh);
   }
 
-  atHand(low: number, high: number, bytes: number, intent: 'read' | 'write', access: 'stack' | 'system'): number {
-    return this.translation.atHand(low, high, bytes, intent === 'write', access === 'system');
+  atHand(low: number, high: number, access: number): number {
+    return this.translation.views.atHand(low, high, access);
   }
 
   /** Throws what an access to `length` bytes would throw; sets no D bit and changes no memory. */

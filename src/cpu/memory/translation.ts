@@ -22,6 +22,7 @@ export class Translation {
   /** Guest physical page of the device that `translate` found, in halves. */
   gpaLow = 0;
   gpaHigh = 0;
+  readonly views: DerivedViews;
   /** Whether #AC is in force. Then no user access is direct: the views of the user stay empty. */
   #alignmentChecked = false;
   /** A view lets writes through that CR0.WP would refuse. */
@@ -31,7 +32,6 @@ export class Translation {
   readonly #breakpoints: Breakpoints;
   readonly #registers: PagingRegisters;
   readonly #walker: Walker;
-  readonly #views: DerivedViews;
   readonly #tlb: Tlb;
 
   constructor(context: MemoryContext, fragments: Fragments, breakpoints: Breakpoints) {
@@ -40,9 +40,9 @@ export class Translation {
     this.#breakpoints = breakpoints;
     this.#registers = new PagingRegisters(context.state);
     this.#walker = new Walker(context, this.#registers);
-    this.#views = new DerivedViews(context.state);
-    this.#tlb = new Tlb(context.state, this.#views);
-    context.arena.observe({ writeProtect: (page) => this.#views.writeProtect(page) });
+    this.views = new DerivedViews(context.state);
+    this.#tlb = new Tlb(context.state, this.views);
+    context.arena.observe({ writeProtect: (page) => this.views.writeProtect(page) });
     context.secondStage.observe({ unmapped: (first, count) => this.#tlb.flushGpa(first, count) });
     this.selectViews();
   }
@@ -71,7 +71,7 @@ export class Translation {
       this.gpaHigh = this.#fragments.gpaHigh;
       return DEVICE;
     }
-    const known = this.#views.dataPage(mode, low, high, write);
+    const known = this.views.dataPage(mode, low, high, write);
     if (known >= 0) return known;
     if (!isCanonical(high)) this.#notCanonical(access);
     const { pcid, wp, smep } = this.#registers;
@@ -100,11 +100,6 @@ export class Translation {
     return page;
   }
 
-  /** Byte address in linear memory of bytes that the views in use reach; else 0. `system`: by an implicit supervisor access. */
-  atHand(low: number, high: number, bytes: number, write: boolean, system: boolean): number {
-    return this.#views.atHand(low, high, bytes, write, system);
-  }
-
   /** Byte address in linear memory of the page to fetch from; fills the fetch view. */
   translateFetch(low: number, high: number): number {
     if (!isCanonical(high)) raise.gp(0);
@@ -125,7 +120,7 @@ export class Translation {
     }
     if ((stage & STAGE.PRESENT) === 0) this.#violation(low, high, ACCESS.FETCH, entry, stage);
     const page = pageAddress(stage);
-    this.#views.fillFetch(user, low, high, page);
+    this.views.fillFetch(user, low, high, page);
     return page;
   }
 
@@ -158,13 +153,13 @@ export class Translation {
 
   /** CR3 was written: views hold what was found under the old one. */
   addressSpaceChanged(): void {
-    this.#views.drop();
+    this.views.drop();
   }
 
   /** CR0.WP or CR0.AM changed: what views permit still holds, but where WP was clear and had to be. */
   protectionChanged(): void {
     if (this.#unprotected && this.#registers.wp) {
-      this.#views.dropData();
+      this.views.dropData();
       this.#unprotected = false;
     }
     this.selectViews();
@@ -172,38 +167,38 @@ export class Translation {
 
   /** CR4.SMEP or SMAP changed, or what else views were filled by. */
   rightsChanged(): void {
-    this.#views.drop();
+    this.views.drop();
     this.selectViews();
   }
 
   /** CPL, EFLAGS.AC, CR0.AM or CR4.SMAP changed: points generated code at the views that now apply. */
   selectViews(): void {
     const { user, dataMode, systemMode, alignmentChecked } = this.#registers;
-    this.#views.select(dataMode, systemMode, user);
-    if (alignmentChecked && !this.#alignmentChecked) this.#views.dropData();
+    this.views.select(dataMode, systemMode, user);
+    if (alignmentChecked && !this.#alignmentChecked) this.views.dropData();
     this.#alignmentChecked = alignmentChecked;
   }
 
   /** Forgets all that is derived; no guest can notice. */
   dropDerived(): void {
-    this.#views.drop();
+    this.views.drop();
   }
 
   /** Enters a block into the jump cache in use. */
   fillJump(rip: number, tag: number, block: number): void {
-    this.#views.fillJump(rip, tag, block);
+    this.views.fillJump(rip, tag, block);
   }
 
   /** Forgets jumps alone: the code that they count in is another. */
   dropJumps(): void {
-    this.#views.dropJumps();
+    this.views.dropJumps();
   }
 
   /** The architectural part of the state block was replaced (snapshot, rollback). */
   restored(): void {
     selectCodeMode(this.#context.state);
     this.#breakpoints.refresh();
-    this.#views.drop();
+    this.views.drop();
     this.#tlb.restored();
     this.selectViews();
   }
@@ -227,7 +222,7 @@ export class Translation {
       if ((rights & RIGHTS.WRITE) === 0) this.#unprotected = true;
     }
     if (this.#breakpoints.watching) tags &= ~this.#breakpoints.hiddenTags(low, high);
-    this.#views.fillData(mode, low, high, page, tags);
+    this.views.fillData(mode, low, high, page, tags);
   }
 
   #gpa(entry: number, low: number): bigint {

@@ -12,7 +12,7 @@
 // -1, which no compare can match because its low bits are set; an empty rip is not canonical.
 
 import { PAGE_MASK, PAGE_SHIFT, PAGE_SIZE } from '../../x86/names/paging.ts';
-import type { Mode } from './access.ts';
+import { ACCESS, type Mode } from './access.ts';
 import { IndexSet } from '../indexSet.ts';
 import {
   FETCH_ENTRIES,
@@ -121,14 +121,18 @@ export class DerivedViews {
     return u32[entry] === tag && u32[entry + 1] === high >>> 0 ? (u32[at + VIEW.ADDEND]! + tag) >>> 0 : -1;
   }
 
-  /** Byte address in linear memory of bytes of one page that generated code would access at once, by the view that it uses; else 0. */
-  atHand(low: number, high: number, bytes: number, write: boolean, system: boolean): number {
+  /**
+   * Index among 32-bit words of aligned bytes of one page that generated code would access at once, through the view in use; else 0.
+   * `access`: a number of bytes up to 255, and of WRITE and SYSTEM what it is (access.ts).
+   */
+  atHand(low: number, high: number, access: number): number {
     const i32 = this.#i32;
-    const view = i32[system ? this.#systemView : this.#dataView]! >>> 2;
+    const view = i32[(access & ACCESS.SYSTEM) !== 0 ? this.#systemView : this.#dataView]! >>> 2;
     const at = view + viewIndex(low) * VIEW_WORDS;
-    const tag = at + (write ? VIEW.WRITE : VIEW.READ);
+    const tag = at + ((access & ACCESS.WRITE) !== 0 ? VIEW.WRITE : VIEW.READ);
     const hits = i32[tag] === (low & ~PAGE_MASK) && i32[tag + 1] === (high | 0);
-    return hits && (low & PAGE_MASK) + bytes <= PAGE_SIZE ? (i32[at + VIEW.ADDEND]! + low) >>> 0 : 0;
+    if (!hits || (low & 3) !== 0 || (low & PAGE_MASK) + (access & ACCESS.SIZE) > PAGE_SIZE) return 0;
+    return (i32[at + VIEW.ADDEND]! + low) >>> 2;
   }
 
   fillFetch(user: boolean, low: number, high: number, page: number): void {

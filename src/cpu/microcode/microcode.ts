@@ -23,10 +23,10 @@ export interface MicrocodeMmu {
   readonly low: number;
   readonly high: number;
   /**
-   * Byte address in linear memory of bytes that are read, or may be written, by just doing so, in one page: no table is walked,
-   * nothing raised, nobody told. 0: there are none, or it takes an ordinary access to find out.
+   * Index among the 32-bit words of linear memory of bytes that an access (access.ts) may touch by just doing so: they are aligned,
+   * lie in one page, no table is walked, nothing raised, nobody told. 0: it takes an ordinary access to find out.
    */
-  atHand(low: number, high: number, bytes: number, intent: 'read' | 'write', access: 'stack' | 'system'): number;
+  atHand(low: number, high: number, access: number): number;
   /** Throws as an access to `length` bytes would, and changes nothing. */
   probe(gva: bigint, length: number, direction: 'read' | 'write', access: AccessKind): void;
   /** The eight bytes of a paging-structure entry at a guest physical address; leaves with EPT_VIOLATION. */

@@ -4,8 +4,8 @@
 import { DPL_SHIFT, SEGMENT, SEGMENT_ATTRIBUTE, SEGMENT_TYPE, SELECTOR } from '../../x86/names/registers.ts';
 import { isLongMode } from './codeMode.ts';
 import type { MicrocodeCpu } from '../microcode/microcode.ts';
-import { isUsable, segmentAttributes, segmentLimit, type Segment } from './segments.ts';
-import { OFFSET, SEGMENT_SIZE } from '../state.ts';
+import { isUsable, segmentAttributes, segmentLimit, writeSegmentWords, type Segment } from './segments.ts';
+import { OFFSET, SEGMENT_SIZE, type CpuState } from '../state.ts';
 import { joinWords } from '../words.ts';
 
 /** Bit of the type that tells 32-bit gates from 16-bit ones. */
@@ -139,22 +139,34 @@ export const decodeLongGate = ({ first, second, third, fourth }: TableEntry): Ga
 
 // What the two words of a descriptor say.
 
-export const attributesIn = (second: number): number => (second >>> 8) & 0xf0ff;
-/** Bytes, inclusive. */
-export function limitIn(first: number, second: number): number {
+const attributesIn = (second: number): number => (second >>> 8) & 0xf0ff;
+/** Bytes, inclusive; signed, as the base. */
+function limitIn(first: number, second: number): number {
   const limit = (first & 0xffff) | (second & 0xf_0000);
-  return attributesIn(second) & SEGMENT_ATTRIBUTE.G ? ((limit << 12) | 0xfff) >>> 0 : limit;
+  return attributesIn(second) & SEGMENT_ATTRIBUTE.G ? (limit << 12) | 0xfff : limit;
 }
-export const baseIn = (first: number, second: number): number =>
-  ((second & 0xff00_0000) | ((second & 0xff) << 16) | (first >>> 16)) >>> 0;
+const baseIn = (first: number, second: number): number =>
+  (second & 0xff00_0000) | ((second & 0xff) << 16) | (first >>> 16);
 
 const decodeDescriptor = ({ low, high, first, second }: TableEntry): Descriptor => ({
   low,
   high,
   base: joinWords(baseIn(first, second), 0),
-  limit: limitIn(first, second),
+  limit: limitIn(first, second) >>> 0,
   attributes: attributesIn(second),
 });
+
+/** Loads a segment register from the two words of a descriptor that is marked as accessed. */
+export function writeDescribed(
+  state: CpuState,
+  segment: number,
+  selector: number,
+  first: number,
+  second: number,
+): void {
+  const attributes = attributesIn(second);
+  writeSegmentWords(state, segment, selector, baseIn(first, second), limitIn(first, second), attributes);
+}
 
 /** The segment register that a code or data descriptor makes, with the selector's RPL replaced by `rpl`. */
 export const segmentOf = (descriptor: Descriptor, selector: number, rpl = rplOf(selector)): Segment => ({
