@@ -103,8 +103,8 @@ export interface BackEnd {
   faultIf(when: Expr<'i32'>, fault: FaultName): void;
   /** Raises #GP unless the target is canonical, or within the limit of CS. Before anything is stored. */
   checkTarget(target: Expr<'i64'>): void;
-  /** Control goes to `target`, which was checked. Last. */
-  jump(target: Expr<'i64'>): void;
+  /** Control goes to `target`, which was checked; if `attends`, the CPU first looks what it runs under. Last. */
+  jump(target: Expr<'i64'>, attends?: Expr<'i32'>): void;
   /** Control goes to the relative target if `when` (always, if absent), else to the next instruction. Last. */
   branch(when?: Expr<'i32'>): void;
   /**

@@ -89,9 +89,7 @@ export const interruptReturn: Semantics = (op) => {
 
   const after = op.let(before.and(i32(~LOADED)).or(image.and(i32(LOADED))));
   const changed = op.let(before.xor(after));
-  const attends = after.and(i32(RFLAGS.TF | RFLAGS.RF)).or(changed.and(i32(RFLAGS.AC)));
-  const enables = changed.and(after).and(i32(RFLAGS.IF)).ne(i32(0));
-  op.microcodeIf(attends.or(enables.and(op.isInterruptAwaited())));
+  op.microcodeIf(changed.and(i32(RFLAGS.AC)));
   op.checkTarget(rip);
 
   loadSegment(op, 'cs', cs, code, i32(0));
@@ -99,5 +97,6 @@ export const interruptReturn: Semantics = (op) => {
   op.setReg(RSP, op.low(rsp));
   op.setPackedFlags(image);
   op.setSystemFlags(after);
-  op.jump(rip);
+  const enables = changed.and(after).and(i32(RFLAGS.IF)).ne(i32(0));
+  op.jump(rip, after.and(i32(RFLAGS.TF | RFLAGS.RF)).or(enables.and(op.isInterruptAwaited())));
 };

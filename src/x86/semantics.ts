@@ -378,8 +378,8 @@ export class Op<T extends Int> {
   checkTarget(target: Expr<'i64'>): void {
     this.#backEnd.checkTarget(target);
   }
-  jump(target: Expr<'i64'>): void {
-    this.#backEnd.jump(target);
+  jump(target: Expr<'i64'>, attends?: Expr<'i32'>): void {
+    this.#backEnd.jump(target, attends);
   }
   branch(when?: Expr<'i32'>): void {
     this.#backEnd.branch(when);

@@ -254,10 +254,11 @@ export class HandlerBackEnd implements BackEnd {
     for (const store of pending) store();
   }
 
-  jump(target: Expr<'i64'>): void {
+  jump(target: Expr<'i64'>, attends?: Expr<'i32'>): void {
+    const held = attends && this.let(attends);
     this.#commit();
     this.#ended = true;
-    this.#control.jump(this.let(target));
+    this.#control.jump(this.let(target), held);
   }
   branch(when?: Expr<'i32'>): void {
     const taken = when && this.let(when);

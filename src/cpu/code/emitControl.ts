@@ -101,8 +101,8 @@ export class ControlEmitter {
     this.#flow.go(block);
   }
 
-  /** Goes to an address by the jump cache. */
-  jump(target: Expr<'i64'>): void {
+  /** Goes to an address by the jump cache, or leaves for it if `leaves`. */
+  jump(target: Expr<'i64'>, leaves?: Expr<'i32'>): void {
     const fn = this.#fn;
     const slot = target
       .wrap()
@@ -110,7 +110,8 @@ export class ControlEmitter {
       .shl(i32(4));
     const entry = fn.let(this.#field('i32', 4, OFFSET.jumpCache).add(slot));
     const tag = this.#environment === 'long' ? target : target.or(i64(LEGACY_JUMP));
-    fn.if(load('i64', 8, entry).ne(tag), () => this.leaveAt(STATUS.JUMP, target));
+    const misses = load('i64', 8, entry).ne(tag);
+    fn.if(leaves ? misses.or(leaves) : misses, () => this.leaveAt(STATUS.JUMP, target));
     fn.store(8, this.#state, this.#pageOf(target), OFFSET.ripPage);
     this.#enter(fn.let(load('i32', 4, entry, 8)), () => target);
   }

@@ -311,10 +311,11 @@ class Evaluator implements BackEnd {
     const target = this.#rip(this.#byte(RECORD.length) + this.#i32(RECORD.imm));
     return i64(!this.#isLong && this.#handler.form!.width === 16 ? target & 0xffffn : target);
   }
-  jump(target: Expr<'i64'>): void {
+  jump(target: Expr<'i64'>, attends?: Expr<'i32'>): void {
     const rip = evaluate(target);
+    const leaves = attends !== undefined && evaluate(attends) !== 0n;
     this.#commit();
-    this.#next = this.#jump(rip);
+    this.#next = leaves ? this.#leaveAt(STATUS.JUMP, rip) : this.#jump(rip);
   }
   branch(when?: Expr<'i32'>): void {
     const taken = when === undefined || evaluate(when) !== 0n;
