@@ -133,7 +133,10 @@ eoi:    .skip   1024
 /** What a machine has counted, and where it stands. */
 function standing({ counters, vm }: Machine) {
   const { byReason, charged, exits } = counters;
-  const vcpus = vm.vcpus.map(({ stat, leftGuestAt, cpu }) => [stat.ioExits, leftGuestAt, cpu.now]);
+  const vcpus = vm.vcpus.map(({ stat, leftGuestAt, cpu }) => {
+    const { byReason: _, msrWrites, ...counts } = stat;
+    return { ...counts, msrWrites: [...msrWrites].sort(), leftGuestAt, now: cpu.now };
+  });
   const asked = vm.diagnostics.list.map(({ what, index, count }) => [what, index, count]);
   return { exits, byReason: [...byReason], charged: [...charged], vcpus, asked };
 }

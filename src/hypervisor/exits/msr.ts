@@ -9,7 +9,7 @@ import { isFixedToSelf } from '../lapic/icr.ts';
 import { highestVector, NONE } from '../lapic/priority.ts';
 import { APIC } from '../lapic/registers.ts';
 import { msrRecord, nameOfMsr, readMsr, writeMsr } from '../msrs.ts';
-import { DEPENDS } from '../roundTrip.ts';
+import { DEPENDS, type Depends } from '../roundTrip.ts';
 import type { Vcpu } from '../vcpu.ts';
 import { describeMsrWrite } from './msrAction.ts';
 import { CONTINUE, say, skipInstruction, type Disposition } from './handler.ts';
@@ -43,25 +43,27 @@ export function handleMsrWrite(vcpu: Vcpu): Disposition {
   return accepted ? skipInstruction(vcpu) : refuse(vcpu, 'WRMSR', index);
 }
 
-/** Whether the write may be made again without being handled: a MSR keeps what it holds, or the LAPIC's affairs are its own. */
-function allowAgain(vcpu: Vcpu, index: number, low: number, high: number): void {
-  const { lapic, recurrence, ioapicVectors } = vcpu;
+/** What the write depends on if it may be made again without being handled; null: it may not. */
+function dependence({ lapic, ioapicVectors }: Vcpu, index: number, low: number): Depends | null {
   switch (index) {
     case X2APIC_MSR.EOI:
-      if (lapic.lastTaken !== NONE && !ioapicVectors.has(lapic.lastTaken)) recurrence.allow(DEPENDS.ON_STANDING);
-      return;
+      return lapic.lastTaken === NONE || ioapicVectors.has(lapic.lastTaken) ? null : DEPENDS.ON_STANDING;
     case X2APIC_MSR.TPR:
     case X2APIC_MSR.SELF_IPI:
-      recurrence.allow(DEPENDS.ON_STANDING);
-      return;
+      return DEPENDS.ON_STANDING;
     case X2APIC_MSR.ICR:
-      if (isFixedToSelf(low)) recurrence.allow(DEPENDS.ON_STANDING);
-      return;
-    default: {
-      const record = msrRecord(index);
-      if (record?.steady === true && record.read(vcpu) === joinWords(low, high)) recurrence.allow();
-    }
+      return isFixedToSelf(low) ? DEPENDS.ON_STANDING : null;
+    default:
+      return null;
   }
+}
+
+/** The LAPIC's affairs are its own; and an MSR may be told what it holds already. */
+function allowAgain(vcpu: Vcpu, index: number, low: number, high: number): void {
+  const record = msrRecord(index);
+  const isHeld = record?.steady === true && record.read(vcpu) === joinWords(low, high);
+  const depends = isHeld ? DEPENDS.ON_MORE : dependence(vcpu, index, low);
+  if (depends !== null) vcpu.recurrence.allow(depends, ({ stat }, times) => stat.msrWrites.add(index, times));
 }
 
 function explainWrite(vcpu: Vcpu, index: number, value: bigint, accepted: boolean, inService: number): void {
