@@ -23,6 +23,7 @@ import { RECORD } from './code/records.ts';
 import type { SecondStage } from './memory/secondStage.ts';
 import { OFFSET, SEGMENT_SIZE, SEGMENTS, stateAt, type CpuState } from './state.ts';
 import type { Views } from './layout.ts';
+import { Settling } from './settling.ts';
 import { addUnits } from './units.ts';
 import { virtualizePpr } from './virtualApic.ts';
 import { readExit, stepOver } from './vmexit.ts';
@@ -71,6 +72,7 @@ export class Cpu implements Runnable, MemoryContext {
   /** How often an exit recurred since the last `grant`, and the units used when the last of them happened. */
   recurred = 0;
   recurredAt = 0;
+  readonly settling = new Settling();
   /** Why `run` last returned STOPPED. */
   stopped: Stopped | null = null;
   /** The record under execution, while a slow path or microcode runs. */
@@ -137,6 +139,7 @@ export class Cpu implements Runnable, MemoryContext {
   grant(budget: number, horizon: number): void {
     const { state } = this;
     this.#granted = budget;
+    this.settling.forbid();
     state.budget = budget;
     state.aheadBelow = Math.max(budget - horizon, -0x8000_0000);
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
@@ -163,7 +166,29 @@ export class Cpu implements Runnable, MemoryContext {
   /** Makes a trip again from where so many units are left; false: it would be another one. */
   repeat(trip: Trip, left: number): boolean {
     if (!trip.repeat(this.#granted - left)) return false;
+    this.settling.forbid();
     this.state.processorControls = this.controls.processorControls;
+    return true;
+  }
+
+  /**
+   * An instruction observes time past the horizon, with `rest` units to pay up to the end of its block, which were given back. True:
+   * the others would only be brought up to it, so it may, and `rest` is paid again; nothing else than a grant is different.
+   */
+  settleAgain(rest: number): boolean {
+    const { state, settling } = this;
+    const used = this.#granted - state.budget;
+    if (used > settling.until || state.recurCount !== 0) return false;
+    const horizon = used + settling.lead;
+    const end = Math.min(settling.end, horizon + settling.quantum);
+    if (end - used < rest) return false;
+    addUnits(state, OFFSET.tscEnd, OFFSET.tscEnd, end - this.#granted);
+    this.#granted = end;
+    state.budget = end - used - rest;
+    state.aheadBelow = end - Math.min(horizon, end);
+    this.mmu.fragments.resetReplay();
+    state.vectoringEvent = 0;
+    settling.at = used;
     return true;
   }
 

@@ -108,5 +108,6 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
     },
     raise: (vector, record) => running.cpu.guestMode.calls.raise(vector, record),
     microcode: (record) => running.cpu.guestMode.calls.microcode(record),
+    ahead: (record) => running.cpu.guestMode.calls.ahead(record),
   };
 }

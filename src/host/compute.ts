@@ -9,7 +9,7 @@ import type { Spin } from './thread.ts';
  * on meanwhile. Asked before any time has passed, and again whenever something may have happened.
  */
 export function* spinUntil(host: Host, until: number, done: () => boolean): Sleep<void> {
-  const spin: Spin = { until, done, found: false };
+  const spin: Spin = { until, done, found: false, looked: -1 };
   while (!spin.found && !done()) {
     const cpu = host.thisCpu;
     if (cpu.now >= until) return;

@@ -70,6 +70,8 @@ export class Host {
   #returnSoon = false;
   /** The CPU that runs until it settles, blocks or has used up its quantum. */
   #granted: PhysicalCpu | null = null;
+  /** How often `mustSettle` was asked. */
+  #settled = 0;
   #stepping = false;
   readonly #housekeeping: PhysicalCpu | null = null;
 
@@ -162,6 +164,7 @@ export class Host {
    * come one after the other if it yielded, as many turns as that takes.
    */
   mustSettle(cpu: PhysicalCpu): boolean {
+    this.#settled++;
     return this.isAhead(cpu) && !this.#bringsUp(cpu);
   }
 
@@ -169,24 +172,61 @@ export class Host {
   #bringsUp(cpu: PhysicalCpu): boolean {
     if (cpu.interruptsEnabled && (cpu.interruptPending || cpu.needResched)) return false;
     for (const other of this.cpus)
-      if (this.#comesBefore(other, cpu) && !this.#onlySpins(other, cpu.now + 1)) return false;
-    // Of two at one position the lower id goes first, and spins on for a cycle.
-    for (const other of this.cpus)
-      if (this.#comesBefore(other, cpu)) other.now = other.id < cpu.id ? cpu.now + 1 : cpu.now;
+      if (this.#comesBefore(other, cpu, cpu.now) && !this.#onlySpins(other, cpu.now + 1)) return false;
+    this.bringUp(cpu, cpu.now);
     return true;
   }
 
-  #comesBefore(other: PhysicalCpu, cpu: PhysicalCpu): boolean {
+  /** CPUs that only spin are brought up to a position of another. Of two at one position the lower id goes first, and spins on for a cycle. */
+  bringUp(cpu: PhysicalCpu, position: number): void {
+    for (const other of this.cpus)
+      if (this.#comesBefore(other, cpu, position)) other.now = other.id < cpu.id ? position + 1 : position;
+  }
+
+  /**
+   * Right behind a `mustSettle` that said no, before any other code of the host: up to which position of the CPU it would say so
+   * again. What spinning threads look for depends on such code alone. -Infinity: nobody spins.
+   */
+  settlesUntil(cpu: PhysicalCpu): number {
+    let until = Infinity;
+    let spins = false;
+    for (const other of this.cpus) {
+      if (other === cpu) continue;
+      const looked = this.#looked(other);
+      spins ||= looked;
+      until = Math.min(until, looked ? this.#spinsBelow(other) - 2 : other.position - 1);
+    }
+    return spins ? until : -Infinity;
+  }
+
+  /** Cycles that the others are ahead of a CPU up to which they were brought. */
+  leadOver(cpu: PhysicalCpu): 0 | 1 {
+    return this.cpus.some((other) => other.id > cpu.id && this.#looked(other)) ? 0 : 1;
+  }
+
+  #comesBefore(other: PhysicalCpu, cpu: PhysicalCpu, at: number): boolean {
     const { position } = other;
-    return position < cpu.now || (position === cpu.now && other.id < cpu.id);
+    return other !== cpu && (position < at || (position === at && other.id < cpu.id));
   }
 
   /** Its thread spins and has nothing to find, and nothing else happens there up to a position. */
-  #onlySpins({ thread, interruptsEnabled, events }: PhysicalCpu, position: number): boolean {
-    if (thread === null || thread.spin === null || position >= Math.min(thread.spin.until, this.stopAt)) return false;
-    if (interruptsEnabled && events.next <= position) return false;
-    thread.spin.found ||= thread.spin.done();
-    return !thread.spin.found;
+  #onlySpins(cpu: PhysicalCpu, position: number): boolean {
+    if (position >= this.#spinsBelow(cpu)) return false;
+    const spin = cpu.thread!.spin!;
+    spin.found ||= spin.done();
+    spin.looked = this.#settled;
+    return !spin.found;
+  }
+
+  /** Before which position nothing else happens on a CPU whose thread spins; -Infinity: it does not. */
+  #spinsBelow({ thread, interruptsEnabled, events }: PhysicalCpu): number {
+    if (thread === null || thread.spin === null) return -Infinity;
+    return Math.min(thread.spin.until, this.stopAt, interruptsEnabled ? events.next : Infinity);
+  }
+
+  /** Its thread spins, and the last `mustSettle` has looked for it in vain. */
+  #looked({ thread }: PhysicalCpu): boolean {
+    return thread !== null && thread.spin !== null && thread.spin.looked === this.#settled && !thread.spin.found;
   }
 
   /** Whether this step has done enough. */

@@ -15,6 +15,8 @@ export interface Spin {
   /** Whether what it waits for has come; may take it away, so `found` keeps that it did. */
   readonly done: () => boolean;
   found: boolean;
+  /** Which `Host.mustSettle` has looked for it last. */
+  looked: number;
 }
 
 /**

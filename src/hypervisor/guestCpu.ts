@@ -5,6 +5,7 @@ import type { Trip } from '../cpu/code/knownExits.ts';
 import type { Controls } from '../cpu/controls.ts';
 import type { Exit, ExitReason } from '../cpu/exit.ts';
 import type { PhysicalMsrs } from '../cpu/microcode/microcode.ts';
+import type { Settling } from '../cpu/settling.ts';
 import type { CpuState } from '../cpu/state.ts';
 
 /** An event to deliver at the next entry: VM-entry interruption information (SDM vol. 3, 26.6). */
@@ -30,6 +31,8 @@ export interface GuestCpu {
   /** How often the exit recurred in generated code since the last `grant`, and the units used when it last did. */
   readonly recurred: number;
   readonly recurredAt: number;
+  /** How the CPU settles by itself. */
+  readonly settling: Settling;
   readonly controls: Controls;
   /** What guest code reaches of the physical CPU, where the MSR bitmaps let it; a write of it ends the run with BUDGET. */
   physicalMsrs: PhysicalMsrs | null;

@@ -165,12 +165,35 @@ function serve(vcpu: Vcpu): SleepRequest | null {
 export function serveExit(vcpu: Vcpu, reason: ExitReason): boolean {
   const { place, recurrence, guest } = vcpu;
   account(vcpu);
+  if (reason === EXIT.AHEAD) return settles(vcpu);
   recurrence.begin(reason);
   place.pause = exited(vcpu, reason) ?? serve(vcpu);
   if (place.pause !== null) return false;
   if (place.point === RUN_POINT.LOOP && !entersAgain(vcpu)) return false;
   guest.trip = recurrence.end();
   return grant(vcpu);
+}
+
+/** An instruction that waits in generated code observes time beyond the horizon: what `runGuest` does, if it may do so by now. */
+function settles(vcpu: Vcpu): boolean {
+  const { place, guest } = vcpu;
+  const reason = dueOr(vcpu, EXIT.AHEAD);
+  guest.trip = null;
+  place.pause = null;
+  if (reason !== EXIT.AHEAD) place.pause = exited(vcpu, reason);
+  else if (!mayGoOn(vcpu)) place.pause = SETTLE;
+  else if (grant(vcpu)) {
+    permitSettling(vcpu);
+    return true;
+  }
+  return false;
+}
+
+/** The same again while the others go on to spin, without asking here. */
+function permitSettling(vcpu: Vcpu): void {
+  const { cpu, guest, vm: { host } } = vcpu; // prettier-ignore
+  const until = host.settlesUntil(cpu) - cpu.now;
+  if (until >= 0) guest.settling.permit(until, host.leadOver(cpu), host.quantum, nextEnd(vcpu) - cpu.now);
 }
 
 /** The outer loop from a handler's end to the next entry, as far as it is one without a wait. */
@@ -244,26 +267,31 @@ function vmxRun(vcpu: Vcpu): ExitReason {
     if (reason === EXIT.HLT && !guest.controls.hltExiting) return haltInGuest(vcpu, place.timerEnd);
     if (reason !== EXIT.BUDGET && reason !== EXIT.AHEAD) return reason;
   }
-  // Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1).
+  reason = dueOr(vcpu, reason);
+  return reason === EXIT.BUDGET && cpu.now >= host.horizon(cpu) + host.quantum ? EXIT.AHEAD : reason;
+}
+
+/** What ends guest mode here whatever the guest does, or `reason`. Of both at once the preemption timer goes first (SDM vol. 3, 25.5.1). */
+function dueOr(vcpu: Vcpu, reason: ExitReason): ExitReason {
+  const { cpu, place } = vcpu;
   if (cpu.now >= place.timerEnd) return EXIT.PREEMPTION_TIMER;
-  if (cpu.interruptPending && !isPostedOnly(vcpu)) return EXIT.EXTERNAL_INTERRUPT;
-  return cpu.now >= host.horizon(cpu) + host.quantum ? EXIT.AHEAD : reason;
+  return cpu.interruptPending && !isPostedOnly(vcpu) ? EXIT.EXTERNAL_INTERRUPT : reason;
 }
 
 /** Most of the units of a guest whose exits recur are theirs, and no work: it may use more of them at a time. */
 const RECURRING_UNITS = 4 * STEP_UNITS;
 
-/** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
-function grant({ cpu, guest, place, recurrence, vm: { host } }: Vcpu): boolean {
+/** The next position at which something may end guest mode, whatever other CPUs do. */
+function nextEnd({ cpu, guest, place, recurrence, vm: { host } }: Vcpu): number {
   const most = guest.trip === null ? STEP_UNITS : RECURRING_UNITS;
+  return Math.min(cpu.events.next, recurrence.grant(place.timerEnd), host.stopAt, cpu.now + most);
+}
+
+/** Enters, with the units up to the next thing that may end guest mode; false: there are none. */
+function grant(vcpu: Vcpu): boolean {
+  const { cpu, guest, vm: { host } } = vcpu; // prettier-ignore
   const horizon = host.horizon(cpu);
-  const end = Math.min(
-    cpu.events.next,
-    recurrence.grant(place.timerEnd),
-    horizon + host.quantum,
-    host.stopAt,
-    cpu.now + most,
-  );
+  const end = Math.min(nextEnd(vcpu), horizon + host.quantum);
   if (end <= cpu.now) return false;
   // Both fit 32 bits; as integers they travel without a box.
   guest.grant((end - cpu.now) | 0, Math.max(Math.min(horizon, end) - cpu.now, -1) | 0);
@@ -273,6 +301,8 @@ function grant({ cpu, guest, place, recurrence, vm: { host } }: Vcpu): boolean {
 /** The time that the guest has used since it was entered, and the exits that recurred in it. */
 function account({ cpu, guest, recurrence, vm: { host } }: Vcpu): void {
   const { recurred, used } = guest;
+  const settled = guest.settling.take();
+  if (settled >= 0) host.bringUp(cpu, cpu.now + settled);
   recurrence.account(recurred, guest.recurredAt);
   cpu.now += used;
   host.stepUnits += used;

@@ -13,6 +13,7 @@ import {
   writeVirtualMsr,
 } from '../../src/cpu/virtualApic.ts';
 import { readExit } from '../../src/cpu/vmexit.ts';
+import { Settling } from '../../src/cpu/settling.ts';
 import type { GuestCpu, Injection } from '../../src/hypervisor/guestCpu.ts';
 import { GPR, RFLAGS } from '../../src/x86/names/registers.ts';
 
@@ -39,6 +40,7 @@ export class ScriptedCpu implements GuestCpu {
   trip = null;
   recurred = 0;
   recurredAt = 0;
+  readonly settling = new Settling();
   used = 0;
   #budget = 0;
   #horizon = 0;

@@ -21,6 +21,7 @@ const NOT_SAVED: Readonly<Record<string, string>> = {
   'GuestPageCache.#readers': 'zero: held within one piece of host code only',
   'GuestTsc.#small': 'follows from the offset',
   'Host.#returnSoon': 'of one step',
+  'Host.#settled': 'compared with what spinning threads were looked at since',
   'Host.#stepping': 'false: a snapshot during a step is refused',
   'Host.stepExits': 'of one step',
   'Host.stepUnits': 'of one step',

@@ -11,7 +11,7 @@ import { VECTOR } from '../../x86/names/vectors.ts';
 import { operandsOf } from '../../x86/forms.ts';
 import type { Breakpoints } from '../breakpoints.ts';
 import { isValid } from '../events/interruption.ts';
-import type { ExitReason } from '../exit.ts';
+import { EXIT, type ExitReason } from '../exit.ts';
 import { RECORD } from './records.ts';
 import { exitSignal, guestFault, resumedSignal, servedSignal, setFault, stopSignal, watchSignal } from '../fault.ts';
 import { ACCESS } from '../memory/access.ts';
@@ -55,6 +55,8 @@ export interface Caller extends MicrocodeCpu {
   readonly recurred: number;
   /** Makes a trip again from where so many units are left. */
   repeat(trip: Trip, left: number): boolean;
+  /** Whether an instruction may observe time past the horizon without asking the hypervisor: settling.ts. */
+  settleAgain(rest: number): boolean;
   /** Guest mode ends for an exit in place. */
   leave(reason: ExitReason): void;
 }
@@ -148,6 +150,20 @@ export class Calls {
     this.raised = goesOn ? resumedSignal : servedSignal;
     state.budget -= remaining(state, record); // leaving gives it back
     return false;
+  }
+
+  /** An instruction observes time beyond the horizon. 0: it may by now; else the status to leave with, the instruction undone. */
+  ahead(record: number): number {
+    const { state } = this.#cpu;
+    this.#recurrence.forget();
+    if (!this.#servesInPlace) return STATUS.AHEAD;
+    this.#breakpoints.hits = 0;
+    giveBack(state, record);
+    if (!this.#somethingWaits() && this.#cpu.settleAgain(remaining(state, record))) return 0;
+    this.#fetch.setRip(record, 0);
+    this.#leave(EXIT.AHEAD);
+    if (!this.#cpu.serveExit!(EXIT.AHEAD)) return STATUS.SERVED;
+    return this.#somethingWaits() || !this.#payAgain(record) ? STATUS.MICROCODE : 0;
   }
 
   /** An exception without memory access: #DE, #UD or #GP(0). */

@@ -193,10 +193,14 @@ export class HandlerBackEnd implements BackEnd {
   tsc(): Expr<'i64'> {
     return this.#field('i64', 8, OFFSET.tscEnd).sub(this.#unitsLeft().zext());
   }
-  /** An instruction that observes time leaves, undone, once past the horizon. First. */
+  /** An instruction that observes time past the horizon leaves, undone, unless it may do so after all. First. */
   leaveIfAhead(): void {
     const ahead = this.#unitsLeft().ltS(this.#field('i32', 4, OFFSET.aheadBelow));
-    this.#fn.if(ahead, () => this.#control.leave(STATUS.AHEAD));
+    this.#fn.if(ahead, () => {
+      if (typeof this.#rare === 'function') return this.#leaveUndone(this.#rare);
+      const status = this.#fn.let(call<'i32'>(this.#rare.ahead, 'i32', [this.#record]));
+      this.#fn.if(status, () => this.#control.leave(status));
+    });
   }
   /** #UD in real mode, which does not know VEX (SDM vol. 2, ANDN and 2.5.1). First. */
   requireProtectedMode(): void {

@@ -16,6 +16,8 @@ export interface HandlerImports {
   readonly raise: Callable;
   /** (record) -> 0: go on with the next record; else the status to leave with. */
   readonly microcode: Callable;
+  /** (record) -> 0: its instruction may observe time; else the status to leave with. */
+  readonly ahead: Callable;
   /** (address, bytes, view entry) -> host address, or 0: a store to a page with decoded code, where its lines allow it. */
   readonly storeBesideCode: Callable;
 }
@@ -37,4 +39,5 @@ export interface InterpreterImports {
   checkSegment(register: number, offset: number, access: number, record: number): number;
   raise(vector: number, record: number): void;
   microcode(record: number): number;
+  ahead(record: number): number;
 }
