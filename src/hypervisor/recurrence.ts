@@ -13,7 +13,8 @@
 
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
-import { Counted, DEPENDS, RoundTrip, type CountMore, type Depends } from './roundTrip.ts';
+import { COST } from '../host/costs.ts';
+import { Account, DEPENDS, RoundTrip, type CountMore, type Depends } from './roundTrip.ts';
 import { change, Standing } from './standing.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
 
@@ -22,6 +23,10 @@ const RECURS = new Uint8Array(1 + Math.max(...Object.values(EXIT)));
 const { CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ, MSR_WRITE, INTERRUPT_WINDOW, HLT } = EXIT;
 for (const reason of [CPUID, INVD, WBINVD, CR_ACCESS, IO_INSTRUCTION, MSR_READ, MSR_WRITE, INTERRUPT_WINDOW, HLT])
   RECURS[reason] = 1;
+
+/** Those of them that may depend on how the vCPU's interrupts stand. */
+const ON_STANDING = new Uint8Array(RECURS.length);
+for (const reason of [CR_ACCESS, MSR_WRITE, INTERRUPT_WINDOW, HLT]) ON_STANDING[reason] = 1;
 
 /** So many standings are told apart; then all trips are forgotten. */
 const STANDINGS = 32;
@@ -42,7 +47,7 @@ export class Recurrence {
   #read = 0;
   #before: Standing | null = null;
   #interruptible = false;
-  readonly #counted = new Counted();
+  readonly #account = new Account();
   /** Ways to stand that trips begin or end with: each of them once. */
   #standings: Standing[] = [];
   /** The one that the vCPU is known to have since units were granted; null: not looked at. */
@@ -70,9 +75,9 @@ export class Recurrence {
     this.#from = vcpu.cpu.now;
     this.#clock = null;
     this.lookedForEvents = false;
-    this.#before = isStill(vcpu) ? this.#find(Standing.of(vcpu)) : null;
+    this.#before = ON_STANDING[reason] !== 0 && isStill(vcpu) ? this.#find(Standing.of(vcpu)) : null;
     this.#interruptible = isInterruptible(vcpu);
-    this.#counted.take(vcpu);
+    this.#account.take(vcpu);
   }
 
   /** Its handler has looked at nothing but its question, and changed nothing that a second time would change again. */
@@ -107,8 +112,8 @@ export class Recurrence {
     const before = this.#before;
     const behind = before !== null && isStill(vcpu) ? this.#find(Standing.of(vcpu)) : null;
     if (behind === null && this.lookedForEvents) return null;
-    const counted = Counted.since(this.#counted, vcpu);
-    if (counted.interrupted) return null;
+    const counted = this.#account.since(vcpu);
+    if (counted.primitives.includes(COST.hardirq)) return null;
     const trip = new RoundTrip(this, {
       reason: this.#reason,
       cycles: vcpu.cpu.now - this.#from,
@@ -160,6 +165,7 @@ export class Recurrence {
     this.#last = trip;
     this.#lastAt = at;
     if (seen.left !== null) vcpu.leftGuestAt = from + seen.left;
+    if (trip.recurs && vcpu.guest.state.recurCount === 0) this.#recurring = trip;
     return true;
   }
 

@@ -2,10 +2,10 @@
 // vCPU stood before and behind it. Nothing is written down twice: what one trip was measured to be is what each repetition counts.
 
 import type { Trip } from '../cpu/code/knownExits.ts';
-import { COST, PRIMITIVE_COUNT } from '../host/costs.ts';
+import { PRIMITIVE_COUNT } from '../host/costs.ts';
 import type { Recurrence } from './recurrence.ts';
 import type { Change, Standing } from './standing.ts';
-import { COUNTS, type Vcpu } from './vcpu.ts';
+import { COUNTS, type Count, type Vcpu } from './vcpu.ts';
 
 /** What a handler says its exit depends on, besides its question. */
 export const DEPENDS = {
@@ -21,47 +21,40 @@ export type Depends = (typeof DEPENDS)[keyof typeof DEPENDS];
 /** Counts what a handler counts of its exit by name, for `times` more. */
 export type CountMore = (vcpu: Vcpu, times: number) => void;
 
-/** What a vCPU has spent and counted. */
-export class Counted {
+/** What a vCPU has spent and counted by now. */
+export class Account {
   readonly #charged = new Float64Array(PRIMITIVE_COUNT);
   readonly #counts = new Float64Array(COUNTS.length);
-  /** Of a difference: the primitives and the counts that are in it. */
-  readonly #spent: number[] = [];
-  readonly #moved: number[] = [];
 
-  /** By now. */
   take({ cpu, stat }: Vcpu): void {
     this.#charged.set(cpu.charged);
     for (let i = 0; i < COUNTS.length; i++) this.#counts[i] = stat[COUNTS[i]!];
   }
 
-  /** Since `take`. */
-  static since(before: Counted, vcpu: Vcpu): Counted {
-    const since = new Counted();
-    since.take(vcpu);
-    subtract(since.#charged, before.#charged, since.#spent);
-    subtract(since.#counts, before.#counts, since.#moved);
+  /** What it has since. */
+  since({ cpu, stat }: Vcpu): Counted {
+    const { charged } = cpu;
+    const since: Counted = { primitives: [], charges: [], counts: [], steps: [] };
+    for (let i = 0; i < PRIMITIVE_COUNT; i++)
+      if (charged[i] !== this.#charged[i]) {
+        since.primitives.push(i);
+        since.charges.push(charged[i]! - this.#charged[i]!);
+      }
+    for (const [i, name] of COUNTS.entries())
+      if (stat[name] !== this.#counts[i]) {
+        since.counts.push(name);
+        since.steps.push(stat[name] - this.#counts[i]!);
+      }
     return since;
-  }
-
-  /** An interrupt of the host came in between. */
-  get interrupted(): boolean {
-    return this.#charged[COST.hardirq] !== 0;
-  }
-
-  /** Counts this so many times more. */
-  add({ cpu, stat }: Vcpu, times: number): void {
-    for (const i of this.#spent) cpu.charged[i]! += times * this.#charged[i]!;
-    for (const i of this.#moved) stat[COUNTS[i]!] += times * this.#counts[i]!;
   }
 }
 
-/** Takes `before` from `by`, and notes where that leaves something. */
-function subtract(by: Float64Array, before: Float64Array, rest: number[]): void {
-  for (let i = 0; i < by.length; i++) {
-    by[i]! -= before[i]!;
-    if (by[i] !== 0) rest.push(i);
-  }
+/** Plain arrays: a typed one of some size is a call of malloc, and trips are made often. */
+interface Counted {
+  readonly primitives: number[];
+  readonly charges: number[];
+  readonly counts: Count[];
+  readonly steps: number[];
 }
 
 /** What was seen of a trip. */
@@ -116,7 +109,12 @@ export class RoundTrip implements Trip {
     const { seen } = this;
     vcpu.stat.byReason[seen.reason]! += times;
     vcpu.vm.host.stepUnits -= times * seen.cycles;
-    seen.counted.add(vcpu, times);
+    addCounted(vcpu, seen.counted, times);
     seen.countMore(vcpu, times);
   }
+}
+
+function addCounted({ cpu, stat }: Vcpu, { primitives, charges, counts, steps }: Counted, times: number): void {
+  for (let i = 0; i < primitives.length; i++) cpu.charged[primitives[i]!]! += times * charges[i]!;
+  for (let i = 0; i < counts.length; i++) stat[counts[i]!] += times * steps[i]!;
 }

@@ -19,7 +19,6 @@ const REGISTERS = Int32Array.from(
 const FLAGS = REGISTERS.length;
 const LAST_TAKEN = FLAGS + 1;
 const INJECTED = FLAGS + 2;
-const WORDS = FLAGS + 3;
 
 const FLAG = { WINDOW: 1, INJECTED: 2, SOFT: 4, X2APIC: 8, DEADLINE: 16 } as const;
 
@@ -35,22 +34,20 @@ function flagsOf({ guest, events, lapic, hvTimer }: Vcpu): number {
 }
 
 export class Standing {
-  readonly #words = new Int32Array(WORDS);
+  readonly #words: number[] = [];
 
   /** As a vCPU stands now. */
   static of(vcpu: Vcpu): Standing {
     const standing = new Standing();
     const { lapic } = vcpu;
     const words = standing.#words;
-    for (let i = 0; i < REGISTERS.length; i++) words[i] = lapic.regs[REGISTERS[i]!]!;
-    words[FLAGS] = flagsOf(vcpu);
-    words[LAST_TAKEN] = lapic.lastTaken;
-    words[INJECTED] = vcpu.events.interrupt.vector;
+    for (let i = 0; i < REGISTERS.length; i++) words.push(lapic.regs[REGISTERS[i]!]! | 0);
+    words.push(flagsOf(vcpu), lapic.lastTaken, vcpu.events.interrupt.vector);
     return standing;
   }
 
   equals(other: Standing): boolean {
-    for (let i = 0; i < WORDS; i++) if (this.#words[i] !== other.#words[i]) return false;
+    for (let i = 0; i < this.#words.length; i++) if (this.#words[i] !== other.#words[i]) return false;
     return true;
   }
 
@@ -70,8 +67,8 @@ export class Standing {
     const changed = [...words.keys()].filter((i) => words[i] !== before.#words[i]);
     const registers = changed.filter((i) => i < REGISTERS.length);
     return {
-      registers: Int32Array.from(registers, (i) => REGISTERS[i]!),
-      values: Int32Array.from(registers, (i) => words[i]!),
+      registers: registers.map((i) => REGISTERS[i]!),
+      values: registers.map((i) => words[i]!),
       flags: words[FLAGS]!,
       lastTaken: words[LAST_TAKEN]!,
       injected: words[INJECTED]!,
@@ -82,8 +79,8 @@ export class Standing {
 /** From one standing to another. No flags but those of the window and of the injection differ. */
 export interface Change {
   /** Words of the register page, and what they become. */
-  readonly registers: Int32Array;
-  readonly values: Int32Array;
+  readonly registers: readonly number[];
+  readonly values: readonly number[];
   readonly flags: number;
   readonly lastTaken: number;
   readonly injected: number;

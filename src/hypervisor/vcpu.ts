@@ -129,7 +129,7 @@ export class VcpuStat {
   }
 }
 
-type Count = { [K in keyof VcpuStat]: VcpuStat[K] extends number ? K : never }[keyof VcpuStat];
+export type Count = { [K in keyof VcpuStat]: VcpuStat[K] extends number ? K : never }[keyof VcpuStat];
 
 /** The statistics that are single numbers. */
 export const COUNTS = Object.entries(new VcpuStat()).flatMap(([name, value]) =>

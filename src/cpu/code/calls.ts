@@ -22,7 +22,7 @@ import { addUnits } from '../units.ts';
 import { EXIT_INFO } from '../vmexit.ts';
 import type { Fetch } from './fetch.ts';
 import { HANDLERS } from './handlers.ts';
-import { KnownExits, type Trip } from './knownExits.ts';
+import { KnownExits, type KnownExit, type Trip } from './knownExits.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands, type MicrocodeShape } from './operands.ts';
 import { giveBack, remaining } from './payment.ts';
@@ -100,8 +100,10 @@ export class Calls {
   #microcode(record: number): number {
     const { state } = this.#cpu;
     this.#recurrence.forget();
-    if (this.#servesInPlace() && this.#breakpoints.hits === 0 && state.cpl === 0 && this.#known.repeat(record))
-      return this.#goOnPaid(record);
+    if (this.#servesInPlace() && this.#breakpoints.hits === 0 && state.cpl === 0) {
+      const known = this.#known.repeat(record);
+      if (known !== null) return this.#goOnPaid(record, known);
+    }
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
@@ -234,9 +236,13 @@ export class Calls {
   }
 
   /** Behind a record whose exit was a trip made again: likewise. What follows was paid for. */
-  #goOnPaid(record: number): number {
-    if (!this.#somethingWaits()) return 0;
+  #goOnPaid(record: number, known: KnownExit): number {
     const { state } = this.#cpu;
+    if (!this.#somethingWaits()) {
+      // What has recurred since units were granted is one exit.
+      if (known.trip!.recurs && state.recurCount === 0) this.#recurrence.again(record, known);
+      return 0;
+    }
     this.#fetch.setRip(record, state.views.u8[record + RECORD.length]!);
     state.budget += remaining(state, record) - 1;
     return STATUS.MICROCODE;

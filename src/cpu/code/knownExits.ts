@@ -39,7 +39,7 @@ const NO_RECORD = 0;
 const QUESTION = 3;
 const ANSWER = 4;
 
-class Known {
+export class KnownExit {
   record = NO_RECORD;
   /** Parts of the record, whose place in the code cache may be another one's by now. */
   handler = 0;
@@ -59,7 +59,7 @@ class Known {
 const TRAPS = RFLAGS.TF | RFLAGS.RF;
 
 /** Its trip is not known, or is another one now. */
-const isWorthWatching = (known: Known): boolean => (known.trip === null || known.stale) && --known.patience >= 0;
+const isWorthWatching = (known: KnownExit): boolean => (known.trip === null || known.stale) && --known.patience >= 0;
 
 /** The CPU whose exits they are. */
 export interface TripMaker {
@@ -71,33 +71,36 @@ export interface TripMaker {
 export class KnownExits {
   readonly #cpu: TripMaker;
   readonly #state: CpuState;
-  readonly #slots = Array.from({ length: SLOTS }, () => new Known());
+  readonly #slots = Array.from({ length: SLOTS }, () => new KnownExit());
   /** For which generated code is left: the interrupt window, and HLT where an event waits. */
-  readonly #window = new Known();
-  readonly #halt = new Known();
+  readonly #window = new KnownExit();
+  readonly #halt = new KnownExit();
   /** The exit that is being served, where it may become known. */
-  #asked: Known | null = null;
+  #asked: KnownExit | null = null;
 
   constructor(cpu: TripMaker) {
     this.#cpu = cpu;
     this.#state = cpu.state;
   }
 
-  /** Makes the trip of a record's exit again: true, the instruction is done. CPL 0, and no shadow stands. */
-  repeat(record: number): boolean {
+  /** Makes the trip of a record's exit again; null: it is to be served. CPL 0, and no shadow stands. */
+  repeat(record: number): KnownExit | null {
     const state = this.#state;
     const places = placesOf(state.views.u16[record >> 1]!);
-    if (places === null) return false;
+    if (places === null) return null;
     const known = this.#slotOf(record, places);
     const { trip, units } = known;
     const { budget } = state;
-    if (trip === null || !this.#reaches(budget - units) || !this.#asksTheSame(known, places, record)) return false;
-    if (!this.#cpu.repeat(trip, budget + remaining(state, record))) return !(known.stale = true);
+    if (trip === null || !this.#reaches(budget - units) || !this.#asksTheSame(known, places, record)) return null;
+    if (!this.#cpu.repeat(trip, budget + remaining(state, record))) {
+      known.stale = true;
+      return null;
+    }
     known.patience = PATIENCE;
     state.budget = budget - units;
     this.#answer(known, places, record);
     if (trip.answer !== null) this.#state.views.u32[this.#address(places.to[0]!, record)] = trip.answer;
-    return true;
+    return known;
   }
 
   /** The same for an exit for which generated code was left; HLT is stepped over. */
@@ -137,7 +140,7 @@ export class KnownExits {
     return this.#asked !== null && isWorthWatching(this.#asked);
   }
 
-  #outside(reason: ExitReason): Known | null {
+  #outside(reason: ExitReason): KnownExit | null {
     if (reason === EXIT.INTERRUPT_WINDOW) return this.#window;
     return reason === EXIT.HLT ? this.#halt : null;
   }
@@ -163,14 +166,14 @@ export class KnownExits {
   }
 
   /** Slots go by what is asked, too: one WRMSR of a guest may be all that it has. */
-  #slotOf(record: number, { from }: Places): Known {
+  #slotOf(record: number, { from }: Places): KnownExit {
     const { u32 } = this.#state.views;
     let hash = record >>> 5;
     for (let i = 0; i < from.length; i++) hash = 7 * hash + u32[this.#address(from[i]!, record)]!;
     return this.#slots[hash & (SLOTS - 1)]!;
   }
 
-  #asksTheSame(known: Known, places: Places, record: number): boolean {
+  #asksTheSame(known: KnownExit, places: Places, record: number): boolean {
     const { u16, u32 } = this.#state.views;
     if (known.record !== record || known.handler !== u16[record >> 1]!) return false;
     if (known.slots !== u32[(record + RECORD.slots) >> 2]! || known.immediate !== u32[(record + RECORD.imm) >> 2]!)
@@ -183,7 +186,7 @@ export class KnownExits {
     return true;
   }
 
-  #answer({ to }: Known, places: Places, record: number): void {
+  #answer({ to }: KnownExit, places: Places, record: number): void {
     const { u32 } = this.#state.views;
     for (let i = 0; i < places.to.length; i++) {
       const at = this.#address(places.to[i]!, record);

@@ -18,6 +18,7 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Form } from '../../x86/forms.ts';
 import { OFFSET, type CpuState } from '../state.ts';
 import { placesOf, placesOfForm, type Places } from './exitPlaces.ts';
+import type { KnownExit } from './knownExits.ts';
 
 /** The exit of one CPU that may recur. */
 export class Recurrence {
@@ -42,8 +43,20 @@ export class Recurrence {
   /** It was; the same again would take `units` beside the one that its block was paid for it. */
   answered(record: number, units: number): void {
     if (this.#places === null) return;
-    const state = this.#state;
     this.#keep(record, this.#places.to, OFFSET.recurTo);
+    this.#begin(record, units);
+  }
+
+  /** It was a trip made again, whose question and answer are known. */
+  again(record: number, { from, to, units }: KnownExit): void {
+    const { views, base } = this.#state;
+    views.u32.set(from, (base + OFFSET.recurFrom) >>> 2);
+    views.u32.set(to, (base + OFFSET.recurTo) >>> 2);
+    this.#begin(record, units);
+  }
+
+  #begin(record: number, units: number): void {
+    const state = this.#state;
     state.recurRecord = record;
     state.recurUnits = units;
     state.recurFloor = Math.max(state.aheadBelow, 0);
