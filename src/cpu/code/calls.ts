@@ -158,7 +158,7 @@ export class Calls {
   ahead(record: number): number {
     const { state } = this.#cpu;
     this.#recurrence.forget();
-    if (!this.#servesInPlace) return STATUS.AHEAD;
+    if (!this.#servesInPlace()) return STATUS.AHEAD;
     this.#breakpoints.hits = 0;
     giveBack(state, record);
     if (!this.#somethingWaits() && this.#cpu.settleAgain(remaining(state, record))) return 0;
