@@ -3,7 +3,8 @@
 //
 // Theory: a sub-test doubles its number of iterations until a round of them has taken 2^30 cycles. On QEMU, whose TSC is the
 // host's, the cycles that it prints are time of the host. trapline's are virtual, so its rounds are timed from outside: the
-// image's variable `iterations` changes when one begins. The last whole round within the time given counts.
+// image's variable `iterations` changes when one begins. The last whole round within the time given counts. Both sides take turns, and
+// the median of their turns is told: timings are noisy, and in its first turn trapline's code is still being compiled.
 
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -25,17 +26,25 @@ const MS = 1e6;
 const PATIENCE = 6000 * MS;
 const FIRST_ROUND = 64;
 const MEMORY = 128 * 2 ** 20;
+/** Of each side. */
+const TURNS = 3;
 const VCPUS: Readonly<Record<string, number>> = { ipi: 2, ipi_halt: 2 };
 
-/** Nanoseconds of the host for an iteration on trapline; null: no whole round. */
-async function onTrapline(file: string, name: string): Promise<{ ns: number; cycles: number } | null> {
+/** An iteration in it: nanoseconds of the host, modelled cycles. */
+interface Round {
+  readonly ns: number;
+  readonly cycles: number;
+}
+
+/** On trapline; null: no whole round. */
+async function onTrapline(file: string, name: string): Promise<Round | null> {
   const image = await loadGuest(file);
   const variable = image.symbols.find('iterations');
   if (variable === null) throw new Error(`${file} has no variable 'iterations': is it kvm-unit-tests' vmexit?`);
   const machine = Machine.boot({ image, memory: MEMORY, vcpus: VCPUS[name] ?? 1, commandLine: name });
   const begin = process.hrtime.bigint();
   let round = { iterations: 0, at: begin, cycles: 0 };
-  let last: { ns: number; cycles: number } | null = null;
+  let last: Round | null = null;
   while (Number(process.hrtime.bigint() - begin) < PATIENCE) {
     const result = machine.step();
     const bytes = machine.vm.memory.read(Number(variable.address), 4)!;
@@ -80,12 +89,27 @@ export async function vmexit(file: string, names: readonly string[]): Promise<vo
     `${'one iteration'.padEnd(30)}${'trapline ns'.padStart(12)}${'QEMU ns'.padStart(12)}   times as fast   modelled cycles\n`,
   );
   for (const name of names.length > 0 ? names : SUB_TESTS) {
-    const own = await onTrapline(file, name);
-    const other = peer === true ? onQemu(file, name, mhz) : null;
-    const ratio = own === null || other === null ? '-' : `${(other / own.ns).toFixed(2)} x`;
-    const cells = [own?.ns.toFixed(0) ?? '-', other?.toFixed(0) ?? '-'].map((cell) => cell.padStart(12)).join('');
-    process.stdout.write(
-      `${name.padEnd(30)}${cells}${ratio.padStart(16)}${(own?.cycles.toFixed(0) ?? '-').padStart(18)}\n`,
-    );
+    const own: (Round | null)[] = [];
+    const other: (number | null)[] = [];
+    for (let turn = 0; turn < TURNS; turn++) {
+      own.push(await onTrapline(file, name));
+      if (peer === true) other.push(onQemu(file, name, mhz));
+    }
+    process.stdout.write(`${row(name, own, other)}\n`);
   }
+}
+
+function row(name: string, own: readonly (Round | null)[], other: readonly (number | null)[]): string {
+  const ns = median(own.map((round) => round?.ns ?? null));
+  const cycles = own.at(-1)?.cycles.toFixed(0) ?? '-';
+  const theirs = median(other);
+  const ratio = ns === null || theirs === null ? '-' : `${(theirs / ns).toFixed(2)} x`;
+  const cells = [ns, theirs].map((cell) => (cell?.toFixed(0) ?? '-').padStart(12)).join('');
+  return `${name.padEnd(30)}${cells}${ratio.padStart(16)}${cycles.padStart(18)}`;
+}
+
+/** Null: one of them is. */
+function median(values: readonly (number | null)[]): number | null {
+  const sorted = values.flatMap((value) => value ?? []).sort((a, b) => a - b);
+  return sorted.length === values.length && sorted.length > 0 ? sorted[sorted.length >> 1]! : null;
 }

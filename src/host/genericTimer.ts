@@ -46,7 +46,7 @@ export class GenericTimer {
 
   /** CNTV_CTL_EL0. ISTATUS is computed, and 0 while the timer is disabled. */
   get ctl(): number {
-    return this.#control | (this.#enabled && this.count >= this.#cval ? CNTV_CTL.ISTATUS : 0);
+    return this.#control | (this.#enabled() && this.count >= this.#cval ? CNTV_CTL.ISTATUS : 0);
   }
   set ctl(value: number) {
     const before = this.output;
@@ -76,12 +76,12 @@ export class GenericTimer {
 
   /** The level of the timer's line at this CPU's position. */
   get output(): boolean {
-    return this.#unmasked && this.count >= this.#cval;
+    return this.#unmasked() && this.count >= this.#cval;
   }
 
   /** Position at which the output rises, or has risen (not beyond the present one then); Infinity: not as things stand. */
   get risesAt(): number {
-    if (!this.#unmasked) return Infinity;
+    if (!this.#unmasked()) return Infinity;
     const { now } = this.#cpu;
     const { count } = this;
     const position = count >= this.#cval ? now : now + Number(this.#cval - count);
@@ -101,10 +101,10 @@ export class GenericTimer {
     this.line.lineChanged();
   }
 
-  get #enabled(): boolean {
+  #enabled(): boolean {
     return (this.#control & CNTV_CTL.ENABLE) !== 0;
   }
-  get #unmasked(): boolean {
+  #unmasked(): boolean {
     return (this.#control & (CNTV_CTL.ENABLE | CNTV_CTL.IMASK)) === CNTV_CTL.ENABLE;
   }
 

@@ -55,10 +55,10 @@ export class ApicTimer implements HrtimerOwner {
     return `vcpu ${this.lapic.owner.id}`;
   }
 
-  get #oneshot(): boolean {
+  #oneshot(): boolean {
     return this.timerMode === LVT.TIMER_ONESHOT;
   }
-  get #periodic(): boolean {
+  #periodic(): boolean {
     return this.timerMode === LVT.TIMER_PERIODIC;
   }
   get tscDeadlineMode(): boolean {
@@ -110,7 +110,7 @@ export class ApicTimer implements HrtimerOwner {
         this.lazy.clear('mode');
       }
       this.timerMode = mode;
-      this.countdown.limitFrequency(this.#periodic);
+      this.countdown.limitFrequency(this.#periodic());
     }
     if ((entry & LVT.MASKED) !== 0) this.lazy.clear('masked');
   }
@@ -130,7 +130,7 @@ export class ApicTimer implements HrtimerOwner {
 
   /** TDCR was written. */
   updateDivide(): void {
-    if (!this.countdown.updateDivide(this.#periodic)) return;
+    if (!this.countdown.updateDivide(this.#periodic())) return;
     this.#hrtimer.cancel();
     this.#aimAtCountdown();
     this.restartApicTimer();
@@ -139,8 +139,8 @@ export class ApicTimer implements HrtimerOwner {
   /** start_apic_timer(): forgets an expiry that was not injected yet, and arms what the registers say. */
   startApicTimer(countRegister: number = APIC.TMICT): void {
     this.pending = 0;
-    if (this.#oneshot || this.#periodic) {
-      const counts = this.countdown.start(countRegister, this.#periodic);
+    if (this.#oneshot() || this.#periodic()) {
+      const counts = this.countdown.start(countRegister, this.#periodic());
       this.tscdeadline = 0n;
       if (!counts) return;
       this.#aimAtCountdown();
@@ -158,7 +158,7 @@ export class ApicTimer implements HrtimerOwner {
 
   /** restart_apic_timer(): hands the deadline to whoever may carry it now. */
   restartApicTimer(): void {
-    if (!this.#periodic && this.pending > 0) return;
+    if (!this.#periodic() && this.pending > 0) return;
     if (!this.startHvTimer()) this.startSwTimer();
   }
 
@@ -179,7 +179,7 @@ export class ApicTimer implements HrtimerOwner {
     if (set === null) return false;
     this.hvTimerInUse = true;
     this.#hrtimer.cancel();
-    if (!this.#periodic) {
+    if (!this.#periodic()) {
       if (this.pending > 0) this.#cancelHvTimer();
       else if (set.expired) {
         this.#expireAtOnce();
@@ -196,7 +196,7 @@ export class ApicTimer implements HrtimerOwner {
     this.apicTimerExpired(false);
     this.#cancelHvTimer();
     this.lazy.hvTimerExpired();
-    if (!this.#periodic || this.countdown.period === 0) return;
+    if (!this.#periodic() || this.countdown.period === 0) return;
     this.#advancePeriodicTargetExpiration();
     this.restartApicTimer();
   }
@@ -246,8 +246,8 @@ export class ApicTimer implements HrtimerOwner {
   /** start_sw_timer(): an hrtimer carries the deadline, or it has passed already. */
   startSwTimer(): void {
     if (this.hvTimerInUse) this.#cancelHvTimer();
-    if (!this.#periodic && this.pending > 0) return;
-    if (this.#oneshot || this.#periodic) this.#startSwPeriod();
+    if (!this.#periodic() && this.pending > 0) return;
+    if (this.#oneshot() || this.#periodic()) this.#startSwPeriod();
     else if (this.tscDeadlineMode) this.#startSwTscdeadline();
     this.#traceHvTimer();
   }
@@ -269,7 +269,7 @@ export class ApicTimer implements HrtimerOwner {
     if (this.countdown.period === 0) return;
     if (this.lapic.owner.now() > this.countdown.end) {
       this.apicTimerExpired(false);
-      if (this.#oneshot) return;
+      if (this.#oneshot()) return;
       this.#advancePeriodicTargetExpiration();
     }
     this.#hrtimer.start(this.countdown.end);
@@ -304,7 +304,7 @@ export class ApicTimer implements HrtimerOwner {
   onHrtimer(timer: Hrtimer | LapicHrtimer): HrtimerRestart {
     this.apicTimerExpired(true);
     this.lazy.timerFnExpired();
-    if (!this.#periodic || this.countdown.period === 0) return 'norestart';
+    if (!this.#periodic() || this.countdown.period === 0) return 'norestart';
     this.#advancePeriodicTargetExpiration();
     timer.expires = this.countdown.end;
     return 'restart';
@@ -380,7 +380,7 @@ export class ApicTimer implements HrtimerOwner {
   /** kvm_apic_inject_pending_timer_irqs(). */
   #injectPendingTimerIrqs(): void {
     localDeliver(this.lapic, APIC.LVTT);
-    if (this.#periodic) return;
+    if (this.#periodic()) return;
     this.tscdeadline = 0n;
     this.countdown.end = 0;
   }

@@ -21,6 +21,7 @@ const MAY_DIFFER: readonly (readonly [path: RegExp, why: string])[] = [
   ],
   [/^processor\.arena\.#pages$/, 'which pages a view may write: the dirty bits in it are compared below'],
   [/\bhost\.(stopAt|stepUnits|stepExits|#returnSoon)$/, 'of one step, and set by the next'],
+  [/\bhost\.#settled$/, 'a number for what was found since, which ends with the step'],
   [/^processor\.secondStage\.generation$/, 'of what was derived from it, which a restored machine has nothing of'],
   [/^vm\.memory\.#word/, 'a buffer of one call'],
   [/^vm\.apicMap\.#/, 'rebuilt from the LAPICs'],

@@ -185,7 +185,7 @@ export class Mmu {
   /** `keep`: bit 63 of the source was set, so the new PCID's translations stay. */
   cr3Changed(keep: boolean): void {
     if (keep) this.translation.addressSpaceChanged();
-    else this.translation.flushPcid(this.#pcid, true);
+    else this.translation.flushPcid(this.#pcid(), true);
   }
 
   /** `old`: its low half. */
@@ -193,7 +193,7 @@ export class Mmu {
     const now = this.#context.state.low(OFFSET.cr4);
     const changed = old ^ now;
     if ((changed & FLUSHING_CR4) !== 0 || (old & ~now & PCIDE) !== 0) this.translation.flushAll(false);
-    else if ((changed & now & SMEP) !== 0) this.translation.flushPcid(this.#pcid, false);
+    else if ((changed & now & SMEP) !== 0) this.translation.flushPcid(this.#pcid(), false);
     if ((changed & PAGING_CR4) !== 0) this.translation.rightsChanged();
   }
 
@@ -225,7 +225,7 @@ export class Mmu {
     return isLongMode(this.#context.state) ? highWord(gva) : 0;
   }
 
-  get #pcid(): number {
+  #pcid(): number {
     const { state } = this.#context;
     return (state.low(OFFSET.cr4) & PCIDE) === 0 ? 0 : state.low(OFFSET.cr3) & PCID_MASK;
   }

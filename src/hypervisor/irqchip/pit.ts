@@ -143,7 +143,7 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
     if (state.armed) this.#timer.start(state.expires);
   }
 
-  get #now(): number {
+  #now(): number {
     return this.#vm.host.thisCpu.now;
   }
 
@@ -172,8 +172,8 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
   /** kpit_elapsed(), in counts. The timer of counter 0 goes on below 0 when it has fired once. */
   #elapsed(channel: PitChannel, index: number): number {
     const { tscKhz } = this.#vm;
-    if (index !== 0) return countsIn(this.#now - channel.countLoadTime, tscKhz);
-    return this.#period === 0 ? 0 : countsIn(this.#period - (this.#timer.expires - this.#now), tscKhz);
+    if (index !== 0) return countsIn(this.#now() - channel.countLoadTime, tscKhz);
+    return this.#period === 0 ? 0 : countsIn(this.#period - (this.#timer.expires - this.#now()), tscKhz);
   }
 
   #counter(channel: PitChannel, index: number): PortRegister {
@@ -190,7 +190,7 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
 
   /** pit_load_count(). */
   #load(channel: PitChannel, index: number, count: number): void {
-    channel.load(count, this.#now);
+    channel.load(count, this.#now());
     if (index !== 0) return;
     switch (channel.mode) {
       case MODE.TERMINAL_COUNT:
@@ -215,7 +215,7 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
     this.#period = periodic ? Math.max(interval, microsecondsToCycles(quirks.minTimerPeriodUs, tscKhz)) : interval;
     this.#periodic = periodic;
     this.#resetReinject();
-    this.#timer.start(this.#now + interval);
+    this.#timer.start(this.#now() + interval);
   }
 
   #control(word: number): void {
@@ -236,13 +236,13 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
     }
   }
 
-  get #speakerChannel(): PitChannel {
+  #speakerChannel(): PitChannel {
     return this.#channels[SPEAKER_CHANNEL]!;
   }
 
   #readSpeaker(): number {
-    const channel = this.#speakerChannel;
-    const ns = (this.#now * NS_PER_MS) / this.#vm.tscKhz;
+    const channel = this.#speakerChannel();
+    const ns = (this.#now() * NS_PER_MS) / this.#vm.tscKhz;
     const refresh = Math.floor(ns / REFRESH_NS) % 2;
     const out = channel.output(this.#elapsed(channel, SPEAKER_CHANNEL));
     const data = this.#speakerData ? SPEAKER.DATA : 0;
@@ -251,7 +251,7 @@ export class Pit implements PortDevice, HrtimerOwner, IrqNotified {
 
   #writeSpeaker(value: number): void {
     this.#speakerData = (value & SPEAKER.DATA) !== 0;
-    this.#speakerChannel.setGate(value & SPEAKER.GATE, this.#now);
+    this.#speakerChannel().setGate(value & SPEAKER.GATE, this.#now());
   }
 }
 

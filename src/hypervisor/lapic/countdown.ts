@@ -20,7 +20,7 @@ export class Countdown {
     this.#lapic = lapic;
   }
 
-  get #clock(): CountClock {
+  #clock(): CountClock {
     const { tscKhz, apicBusCycleNs } = this.#lapic.owner.vm;
     return { tscKhz, busNs: apicBusCycleNs, divide: this.#divide };
   }
@@ -68,7 +68,7 @@ export class Countdown {
   /** TMCCT. */
   get currentCount(): number {
     if (this.#lapic.register(APIC.TMICT) === 0 || this.period === 0) return 0;
-    return cyclesToCount(this.remaining % this.period, this.#clock);
+    return cyclesToCount(this.remaining % this.period, this.#clock());
   }
 
   /** TDCR was written: the counts that remain stay, at the new speed. True when a round that is under way ends elsewhere now. */
@@ -92,6 +92,6 @@ export class Countdown {
   }
 
   #cyclesOf(countRegister: number): number {
-    return countToCycles(this.#lapic.register(countRegister), this.#clock);
+    return countToCycles(this.#lapic.register(countRegister), this.#clock());
   }
 }

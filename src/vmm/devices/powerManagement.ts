@@ -58,7 +58,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
       [PM_BASE + OFFSET.STATUS, word('PM1a status', { read: () => this.#status(), write: (v) => this.#clear(v) })],
       [PM_BASE + OFFSET.ENABLE, word('PM1a enable', { read: () => state.enable, write: (v) => this.#enable(v) })],
       [PM_BASE + OFFSET.CONTROL, { name: 'PM1a control', sizes: [2, 4], read: () => state.control, write: (v) => this.#control(v) }],
-      [PM_BASE + OFFSET.TIMER, { name: 'PM timer', sizes: [4], clock: true, read: () => this.#ticks % COUNT }],
+      [PM_BASE + OFFSET.TIMER, { name: 'PM timer', sizes: [4], clock: true, read: () => this.#ticks() & (COUNT - 1) }],
     ]); // prettier-ignore
   }
 
@@ -75,7 +75,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
     this.#update();
   }
 
-  get #ticks(): number {
+  #ticks(): number {
     const { now, frequency } = this.#loop;
     return Math.floor((now / frequency) * PM_TIMER_HZ);
   }
@@ -103,7 +103,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
 
   #update(): void {
     const { state } = this;
-    const halves = Math.floor(this.#ticks / HALF);
+    const halves = Math.floor(this.#ticks() / HALF);
     if (halves !== state.halves) state.status |= TIMER;
     state.halves = halves;
     const { frequency, now } = this.#loop;
