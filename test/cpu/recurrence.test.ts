@@ -57,7 +57,7 @@ const DEVICE = 0x30_0000;
 /** What an exit takes on its way out and on its way back in, in cycles. */
 const OUT = 40;
 const IN = 50;
-const ANSWERED = new Set<number>([EXIT.CPUID, EXIT.WBINVD, EXIT.CR_ACCESS, EXIT.IO_INSTRUCTION]);
+const ANSWERED = new Set<number>([EXIT.CPUID, EXIT.INVD, EXIT.WBINVD, EXIT.CR_ACCESS, EXIT.IO_INSTRUCTION]);
 
 interface Plan {
   /** Exits may recur in generated code; trips may be made again. */
@@ -212,6 +212,20 @@ describe('exits that recur', () => {
     expect(repeated).toBeGreaterThan(0.5 * all);
     expect(end).toEqual(follow(wasm, code, { ...FAR, recurs: false }).end);
     expect(follow(bigint, code, { ...FAR, recurs: false, repeats: true })).toEqual({ end, recurred: 0, repeated });
+  });
+
+  it('are told apart by their instruction where its record has the place of another one', async () => {
+    const bodies = ['inl $0x66, %eax', 'inl $0x67, %eax', 'mov %cr8, %r10', 'mov %cr8, %r11', 'wbinvd', 'invd'];
+    const programs = await Promise.all(bodies.map((body) => program(`${loop(6, `${body}; mov %r10, %rbx`)}; hlt`)));
+    const { cpu } = wasm;
+    const ended = (repeats: boolean) =>
+      programs.map((each) => {
+        const { features } = cpu;
+        cpu.features = features; // forgets what was decoded: the next is decoded to the same place
+        const { end, repeated } = follow(wasm, each, { ...FAR, recurs: false, repeats });
+        return { end, made: repeated > 2 };
+      });
+    expect(ended(true)).toEqual(ended(false).map(({ end }) => ({ end, made: true })));
   });
 
   it('end at the same time in the same state, wherever something is due and whoever comes first', () => {
