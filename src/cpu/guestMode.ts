@@ -44,8 +44,6 @@ export interface Stopped {
 export interface Runnable extends Caller {
   /** Why it last left with STOPPED. */
   stopped: Stopped | null;
-  /** An external interrupt could be delivered now. */
-  interruptible(): boolean;
 }
 
 export class GuestMode {

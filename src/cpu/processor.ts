@@ -108,6 +108,7 @@ function importsOf(running: { readonly cpu: Cpu }): InterpreterImports {
     },
     raise: (vector, record) => running.cpu.guestMode.calls.raise(vector, record),
     microcode: (record) => running.cpu.guestMode.calls.microcode(record),
+    attend: (record) => running.cpu.guestMode.calls.attend(record),
     ahead: (record) => running.cpu.guestMode.calls.ahead(record),
   };
 }

@@ -98,6 +98,8 @@ export interface BackEnd {
   atHand(address: Expr<'i64'>, bytes: number, segment: 'stack' | 'system'): (offset: number) => Expr<'i64'>;
   /** Interrupts stay blocked for one more instruction, if `when`. Held until the instruction commits. */
   shadowIf(when: Expr<'i32'>): void;
+  /** The block ends behind the next instruction, and attends there (attendIf). */
+  attendsLater(): Expr<'i32'>;
   /** Behind the instruction the CPU looks what it runs under, if `when`: events, views, single steps. Last. */
   attendIf(when: Expr<'i32'>): void;
   faultIf(when: Expr<'i32'>, fault: FaultName): void;

@@ -365,6 +365,9 @@ export class Op<T extends Int> {
   shadowIf(when: Expr<'i32'>): void {
     this.#backEnd.shadowIf(when);
   }
+  attendsLater(): Expr<'i32'> {
+    return this.#backEnd.attendsLater();
+  }
   attendIf(when: Expr<'i32'>): void {
     this.#backEnd.attendIf(when);
   }

@@ -67,7 +67,7 @@ const sti: RowOptions = {
     const enables = op.let(flags.and(i32(RFLAGS.IF)).eqz());
     op.setSystemFlags(flags.or(i32(RFLAGS.IF)));
     op.shadowIf(enables);
-    op.attendIf(enables.and(op.isInterruptAwaited()));
+    op.attendIf(enables.and(op.isInterruptAwaited()).and(op.attendsLater().eqz()));
   },
   microcode: 'refusedByIopl',
 };

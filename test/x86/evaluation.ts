@@ -95,6 +95,7 @@ export function evaluateForm(
     microcodeIf: unused,
     atHand: unused,
     shadowIf: unused,
+    attendsLater: unused,
     attendIf: unused,
   };
   try {

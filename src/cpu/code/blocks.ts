@@ -15,7 +15,7 @@ import { operandsOf, type Form } from '../../x86/forms.ts';
 import { SEGMENT } from '../../x86/names/registers.ts';
 import type { Row } from '../../x86/row.ts';
 import { ROWS } from '../../x86/rows.ts';
-import { FORMS, formWithoutFeature } from '../../x86/tables.ts';
+import { FORMS, formByName, formWithoutFeature } from '../../x86/tables.ts';
 import type { Arena, CodeCache } from '../memory/arena.ts';
 import type { Features } from '../features.ts';
 import { CODE, DECODED_AS, ENVIRONMENT_OF, type CodeMode, type Environment } from '../segments/codeMode.ts';
@@ -50,6 +50,8 @@ interface Source {
   readonly last: number;
 }
 
+/** Its shadow covers the next instruction, behind which an interrupt may be due. */
+const STI = formByName('sti')!;
 /** The immediate of CALLF and JMPF: an offset, and a selector as the second one. */
 const FAR_POINTER = 'p';
 
@@ -246,7 +248,7 @@ export class Blocks implements CodeCache {
 
   /**
    * Decodes up to `most` instructions from an offset of a page into records at `at`, closed by a record of handler `close`
-   * unless a branch ends them. Returns how many; 0 if the first continues at `end`.
+   * unless a branch ends them; a block that goes on also ends behind the shadow of STI. Returns how many; 0 if the first continues at `end`.
    */
   #decodeRun(
     at: number,
@@ -261,6 +263,8 @@ export class Blocks implements CodeCache {
     let position = offset;
     let count = 0;
     let ended = false;
+    let closing = close;
+    let isCovered = false;
     while (count < most && position < end && !ended) {
       const length = decode(this.#views.u8, page + position, page + end, DECODED_AS[mode], insn);
       if (length === TRUNCATED) break;
@@ -269,9 +273,15 @@ export class Blocks implements CodeCache {
       ended = this.#write(at + count * RECORD_SIZE, length, position, mode) || isRepeat;
       count++;
       position += Math.max(length, 1);
+      if (isCovered && !ended && close === 'FALL_THROUGH') {
+        this.#views.u8[at + (count - 2) * RECORD_SIZE + RECORD.attendsLater] = 1;
+        closing = 'ATTEND';
+        break;
+      }
+      isCovered = insn.form === STI.index;
     }
     this.#end = position;
-    if (count > 0) this.#close(at, count, position, CLOSING[ENVIRONMENT_OF[mode]!][close]);
+    if (count > 0) this.#close(at, count, position, CLOSING[ENVIRONMENT_OF[mode]!][closing]);
     return count;
   }
 

@@ -19,13 +19,14 @@ import type { MicrocodeCpu, Operands, Outcome } from '../microcode/microcode.ts'
 import { OFFSET } from '../state.ts';
 import { addUnits } from '../units.ts';
 import { EXIT_INFO } from '../vmexit.ts';
+import { Boundary } from './boundary.ts';
 import type { Fetch } from './fetch.ts';
 import { HANDLERS } from './handlers.ts';
 import { KnownExits, type KnownExit, type Trip } from './knownExits.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands, type MicrocodeShape } from './operands.ts';
 import { giveBack, remaining } from './payment.ts';
-import { RECORD } from './records.ts';
+import { RECORD, RECORD_SIZE } from './records.ts';
 import { Recurrence } from './recurrence.ts';
 import { ageShadow } from './shadow.ts';
 import { STATUS } from './status.ts';
@@ -55,6 +56,8 @@ export interface Caller extends MicrocodeCpu {
   readonly recurred: number;
   /** Makes a trip again from where so many units are left. */
   repeat(trip: Trip, left: number): boolean;
+  /** An external interrupt could be delivered now. */
+  interruptible(): boolean;
   /** Whether an instruction may observe time past the horizon without asking the hypervisor: settling.ts. */
   settleAgain(rest: number): boolean;
   /** Guest mode ends for an exit in place. */
@@ -72,6 +75,7 @@ export class Calls {
   readonly #known: KnownExits;
   readonly #operands: RecordOperands;
   readonly #breakpoints: Breakpoints;
+  readonly #boundary: Boundary;
 
   constructor(cpu: Caller, fetch: Fetch) {
     this.#cpu = cpu;
@@ -80,6 +84,7 @@ export class Calls {
     this.#known = new KnownExits(cpu);
     this.#operands = new RecordOperands(cpu.state);
     this.#breakpoints = cpu.mmu.breakpoints;
+    this.#boundary = new Boundary(cpu, fetch, this.#known);
   }
 
   /** Generated code is about to be entered. */
@@ -87,13 +92,13 @@ export class Calls {
     this.#recurrence.forget();
   }
 
-  /** Microcode, as generated code calls it. 0: the next record follows; else the status to leave with. */
+  /** Microcode, as generated code calls it: the record to go on with; 0: leave, the status is set. */
   microcode(record: number): number {
     try {
       return this.#microcode(record);
     } catch (thrown) {
       this.keep(thrown);
-      return STATUS.RAISED;
+      return this.#leaveWith(STATUS.RAISED, record);
     }
   }
 
@@ -108,16 +113,16 @@ export class Calls {
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
     if (state.shadow !== 0) ageShadow(state, state.budget + remaining(state, record));
-    if (shape === null) return nameInstruction(state, this.#cpu.mmu);
+    if (shape === null) return this.#leaveWith(nameInstruction(state, this.#cpu.mmu), record);
     if (shape.observesTime) addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + remaining(state, record)));
     const operands = readOperands(state, record, shape, this.#operands);
     let outcome = shape.run(this.#cpu, operands);
-    if (outcome === 'next' && this.#breakpoints.hits === 0) return 0;
+    if (outcome === 'next' && this.#breakpoints.hits === 0) return record + RECORD_SIZE;
     while (outcome === 'exit') {
-      if (!this.#servesInPlace()) return STATUS.EXIT;
-      if (!this.#serve(record)) return STATUS.SERVED;
+      if (!this.#servesInPlace()) return this.#leaveWith(STATUS.EXIT, record);
+      if (!this.#serve(record)) return this.#leaveWith(STATUS.SERVED, record);
       if (!this.#cpu.mmu.fragments.pending) return this.#goOnBehind(record, operands.length);
-      if (!this.#payAgain(record)) return STATUS.MICROCODE;
+      if (!this.#payAgain(record)) return this.#leaveWith(STATUS.MICROCODE, record);
       outcome = this.#again(shape, operands);
       if (outcome === 'next' && this.#breakpoints.hits === 0 && !this.#somethingWaits()) {
         this.#learn(0);
@@ -128,7 +133,29 @@ export class Calls {
     if (outcome !== 'jump') this.#fetch.setRip(record, operands.length);
     else if (shape.rep) state.rflags |= RFLAGS.RF; // between two iterations (guestMode.ts)
     state.budget += remaining(state, record) - 1;
-    return outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE;
+    return this.#leaveWith(outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE, record);
+  }
+
+  /** The instruction that the shadow of STI covers has retired behind the block that `closing` closes, and a window is awaited. */
+  attend(closing: number): number {
+    const { state } = this.#cpu;
+    this.#recurrence.forget();
+    this.#fetch.setRip(closing, 0);
+    ageShadow(state, state.budget);
+    return this.#goOnElsewhere(closing);
+  }
+
+  /** At a boundary whose RIP is stored, and behind which nothing is paid for. */
+  #goOnElsewhere(record: number): number {
+    const block = this.inBlock ? this.#boundary.cross() : 0;
+    return block === 0 ? this.#leaveWith(STATUS.MICROCODE, record) : block;
+  }
+
+  #leaveWith(status: number, record: number): 0 {
+    const { state } = this.#cpu;
+    state.status = status;
+    state.lastRecord = record;
+    return 0;
   }
 
   /** An access of generated code threw: true, its exit was served in place and it is to be tried again; false, it is kept. */
@@ -235,35 +262,35 @@ export class Calls {
     return true;
   }
 
-  /** Behind a record whose exit was a trip made again: likewise. What follows was paid for. */
+  /** Behind a record whose exit was a trip made again. What follows was paid for. */
   #goOnPaid(record: number, known: KnownExit): number {
     const { state } = this.#cpu;
     if (!this.#somethingWaits()) {
       // What has recurred since units were granted is one exit.
       if (known.trip!.recurs && state.recurCount === 0) this.#recurrence.again(record, known);
-      return 0;
+      return record + RECORD_SIZE;
     }
     this.#fetch.setRip(record, state.views.u8[record + RECORD.length]!);
     state.budget += remaining(state, record) - 1;
-    return STATUS.MICROCODE;
+    return this.#goOnElsewhere(record);
   }
 
-  /** Behind a microcoded instruction whose exit was served: 0, the next record follows; else a status to leave with. */
+  /** Behind a microcoded instruction whose exit was served. */
   #goOnBehind(record: number, length: number): number {
     const { state } = this.#cpu;
-    if (!this.#fetch.standsAt(record, length)) return STATUS.MICROCODE;
+    if (!this.#fetch.standsAt(record, length)) return this.#leaveWith(STATUS.MICROCODE, record);
     this.#learn(1);
     const left = state.budget - remaining(state, record) + 1;
-    if (left < 0 || this.#somethingWaits()) return STATUS.MICROCODE;
+    if (left < 0 || this.#somethingWaits()) return this.#leaveWith(STATUS.MICROCODE, record);
     state.budget = left;
     return this.#answered(record, 1);
   }
 
   /** An exit was served, and what follows its record goes on. `stepped`: the round trip includes the unit of its instruction. */
-  #answered(record: number, stepped: 0 | 1): 0 {
+  #answered(record: number, stepped: 0 | 1): number {
     const { trip } = this.#cpu;
     if (trip !== null && trip.recurs) this.#recurrence.answered(record, trip.units - stepped);
-    return 0;
+    return record + RECORD_SIZE;
   }
 
   /** An event is due, or may be due, before the next instruction. */

@@ -1,7 +1,7 @@
 // The interpreter's back end: semantics become the WebAssembly body of a handler. It knows where records and the state
 // block keep things, how an access goes through a TLB view, and how a handler passes control on.
 
-import { type Expr, i32, load } from '../../wasm/expr.ts';
+import { type Expr, i32, load, select } from '../../wasm/expr.ts';
 import type { FunctionBuilder } from '../../wasm/function.ts';
 import { call } from '../../wasm/module.ts';
 import type { Int, Type } from '../../wasm/types.ts';
@@ -9,7 +9,7 @@ import type { Flags, Width } from '../../x86/flags.ts';
 import type { Form } from '../../x86/forms.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
 import { RSP } from '../../x86/semantics.ts';
-import { CR0, SHADOW } from '../../x86/names/registers.ts';
+import { CR0, PROCESSOR_CONTROLS, RFLAGS, SHADOW } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
 import type { Environment } from '../segments/codeMode.ts';
 import { AddressEmitter, type MemoryShape } from './emitAddress.ts';
@@ -227,6 +227,9 @@ export class HandlerBackEnd implements BackEnd {
       }),
     );
   }
+  attendsLater(): Expr<'i32'> {
+    return load('i32', 1, this.#record, RECORD.attendsLater);
+  }
   attendIf(when: Expr<'i32'>): void {
     const held = this.let(when);
     this.#commit();
@@ -312,9 +315,18 @@ export class HandlerBackEnd implements BackEnd {
   }
   #callMicrocode(): void {
     if (typeof this.#rare === 'function') return this.#leaveUndone(this.#rare);
-    const status = this.#fn.let(call(this.#rare.microcode, 'i32', [this.#record]));
-    this.#fn.if(status, () => this.#control.leave(status));
-    this.#control.next();
+    this.#control.goOrLeave(call(this.#rare.microcode, 'i32', [this.#record]));
+  }
+  /** The end of a block behind an instruction in the shadow of STI. */
+  attendOrFallThrough(): void {
+    const window = this.stateField('processorControls').wrap().and(i32(PROCESSOR_CONTROLS.INTERRUPT_WINDOW));
+    const isAwaited = window.or(this.stateField('rvi').wrap());
+    const isEnabled = this.systemFlags().and(i32(RFLAGS.IF));
+    this.#fn.if(select(isAwaited, isEnabled, i32(0)), () => {
+      if (typeof this.#rare === 'function') return this.#leaveUndone(this.#rare);
+      this.#control.goOrLeave(call(this.#rare.attend, 'i32', [this.#record]));
+    });
+    this.fallThrough();
   }
   resync(): void {
     this.#ended = true;

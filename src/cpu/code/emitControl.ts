@@ -89,6 +89,12 @@ export class ControlEmitter {
 
   // On to other records
 
+  /** To a record that TypeScript has found; 0: out, with the status that it has set. */
+  goOrLeave(record: Expr<'i32'>): void {
+    const next = this.#fn.let(record);
+    this.#fn.if(next.eqz(), () => this.#flow.leave());
+    this.#flow.go(next);
+  }
   next(): void {
     this.#flow.go(this.#record.add(i32(RECORD_SIZE)));
   }

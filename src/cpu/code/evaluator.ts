@@ -7,7 +7,7 @@ import type { Int, Type } from '../../wasm/types.ts';
 import type { Flags, Width } from '../../x86/flags.ts';
 import { describe } from '../../x86/places.ts';
 import type { BackEnd, FaultName, MemoryCell, Register, Segment, StateField } from '../../x86/backEnd.ts';
-import { SEGMENT, SHADOW } from '../../x86/names/registers.ts';
+import { PROCESSOR_CONTROLS, RFLAGS, SEGMENT, SHADOW } from '../../x86/names/registers.ts';
 import { RSP } from '../../x86/semantics.ts';
 import { ACCESS, type AccessKind } from '../memory/access.ts';
 import { isCanonicalAddress } from '../canonical.ts';
@@ -94,6 +94,9 @@ class Evaluator implements BackEnd {
         return this.#leave(STATUS.RESYNC);
       case this.#closing.FALL_THROUGH:
         return this.#follow(this.#i32(RECORD.taken), this.#rip(0));
+      case this.#closing.ATTEND:
+        if (this.#isInterruptDue()) return this.#cpu.guestMode.calls.attend(this.#record);
+        return this.#follow(this.#i32(RECORD.taken), this.#rip(0));
       case this.#closing.STOP:
         return this.#leaveAt(STATUS.BUDGET, this.#rip(0));
       case SPECIAL.INVALID_OPCODE:
@@ -104,9 +107,13 @@ class Evaluator implements BackEnd {
         return this.#microcode();
     }
   }
+  #isInterruptDue(): boolean {
+    const { processorControls, rvi, rflags } = this.#cpu.state;
+    const isAwaited = (processorControls & PROCESSOR_CONTROLS.INTERRUPT_WINDOW) !== 0 || rvi !== 0;
+    return isAwaited && (rflags & RFLAGS.IF) !== 0;
+  }
   #microcode(): number {
-    const status = this.#cpu.guestMode.calls.microcode(this.#record);
-    return status === 0 ? this.#record + RECORD_SIZE : this.#leave(status);
+    return this.#cpu.guestMode.calls.microcode(this.#record);
   }
 
   // Record and state
@@ -286,6 +293,9 @@ class Evaluator implements BackEnd {
       state.shadow |= SHADOW.STI | SHADOW_TIMED;
       state.shadowEnd = this.#unitsLeft() - 1;
     });
+  }
+  attendsLater(): Expr<'i32'> {
+    return i32(this.#byte(RECORD.attendsLater));
   }
   attendIf(when: Expr<'i32'>): void {
     const attends = evaluate(when) !== 0n;

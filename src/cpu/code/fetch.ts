@@ -24,7 +24,7 @@ const LEGACY_TAG = highWord(LEGACY_JUMP);
 
 /** Which records are linked to their targets: none, all, or those of code whose branches are not cut to 16 bits. */
 const LINKED = { NEVER: 0, ALWAYS: 1, UNLESS_32: 2 } as const;
-const FALL_THROUGHS = Object.values(CLOSING).map(({ FALL_THROUGH }) => FALL_THROUGH);
+const FALL_THROUGHS = Object.values(CLOSING).flatMap(({ FALL_THROUGH, ATTEND }) => [FALL_THROUGH, ATTEND]);
 const LINKS = Uint8Array.from(HANDLERS, ({ form, environment }, index) => {
   if (FALL_THROUGHS.includes(index)) return LINKED.ALWAYS;
   if (!form?.row.operands.some((o) => o.immediate.startsWith('j'))) return LINKED.NEVER;
@@ -109,12 +109,8 @@ export class Fetch {
     const mode = this.#state.mode as CodeMode;
     const rip = this.#u32[this.#rip]!;
     const tag = mode === CODE.LONG ? this.high : LEGACY_TAG;
-    const entry = (this.#state.jumpCache >> 2) + (rip & (JUMP_ENTRIES - 1)) * 4;
-    const known = this.#u32[entry] === rip && this.#u32[entry + 1] === tag;
-    if (known && blocks.generation === this.#generation) {
-      const block = this.#u32[entry + 2]!;
-      if (this.#state.views.u16[block >> 1] !== SPECIAL.RESYNC) return block;
-    }
+    const known = this.#known(rip, tag);
+    if (known !== 0) return known;
     const page = this.#fetchPage(this.low, this.high);
     const offset = this.low & PAGE_MASK;
     const block = blocks.find(page, offset, mode);
@@ -125,6 +121,21 @@ export class Fetch {
     if (block === 0) return blocks.straddling(page, offset, this.#nextPage(), mode);
     this.#mmu.translation.fillJump(rip, tag, block);
     return block;
+  }
+
+  /** The same of 64-bit code if the jump cache knows it; else 0, and nothing was done. */
+  known(): number {
+    if (this.#state.mode !== CODE.LONG) return 0;
+    this.locate();
+    return this.#known(this.low, this.high);
+  }
+
+  #known(rip: number, tag: number): number {
+    const entry = (this.#state.jumpCache >> 2) + (rip & (JUMP_ENTRIES - 1)) * 4;
+    if (this.#u32[entry] !== rip || this.#u32[entry + 1] !== tag) return 0;
+    if (this.#blocks.generation !== this.#generation) return 0;
+    const block = this.#u32[entry + 2]!;
+    return this.#state.views.u16[block >> 1] === SPECIAL.RESYNC ? 0 : block;
   }
 
   /** Byte address of the page behind that of RIP. An instruction that needs it where CS ends before is #GP(0). */

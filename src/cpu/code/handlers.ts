@@ -46,12 +46,15 @@ export const SPECIAL = {
   NOT_IMPLEMENTED: 3,
 } as const;
 
-export type Closing = 'FALL_THROUGH' | 'STOP';
-/** Behind the last record of a block that no branch ends, and behind that of an exact stop. */
+export type Closing = 'FALL_THROUGH' | 'STOP' | 'ATTEND';
+/**
+ * Behind the last record of a block that no branch ends, behind that of an exact stop, and behind the instruction that the shadow of
+ * STI covers: if a window is awaited, it opens here.
+ */
 export const CLOSING: Readonly<Record<Environment, Readonly<Record<Closing, number>>>> = {
-  long: { FALL_THROUGH: 4, STOP: 5 },
-  flat: { FALL_THROUGH: 6, STOP: 7 },
-  segmented: { FALL_THROUGH: 8, STOP: 9 },
+  long: { FALL_THROUGH: 4, STOP: 5, ATTEND: 6 },
+  flat: { FALL_THROUGH: 7, STOP: 8, ATTEND: 9 },
+  segmented: { FALL_THROUGH: 10, STOP: 11, ATTEND: 12 },
 };
 const ENVIRONMENTS = ['long', 'flat', 'segmented'] as const;
 
@@ -63,6 +66,7 @@ const SPECIALS: readonly Handler[] = [
   ...ENVIRONMENTS.flatMap((environment) => [
     special('fallThrough', (b) => b.fallThrough(), environment),
     special('stop', (b) => b.stopHere(), environment),
+    special('attend', (b) => b.attendOrFallThrough(), environment),
   ]),
 ];
 

@@ -14,8 +14,10 @@ export interface HandlerImports {
   readonly checkSegment: Callable;
   /** (vector, record): then leave with STATUS.RAISED. */
   readonly raise: Callable;
-  /** (record) -> 0: go on with the next record; else the status to leave with. */
+  /** (record) -> the record to go on with; 0: leave, the status is set. */
   readonly microcode: Callable;
+  /** (closing record behind an instruction in the shadow of STI, where a window is awaited) -> likewise. */
+  readonly attend: Callable;
   /** (record) -> 0: its instruction may observe time; else the status to leave with. */
   readonly ahead: Callable;
   /** (address, bytes, view entry) -> host address, or 0: a store to a page with decoded code, where its lines allow it. */
@@ -39,5 +41,6 @@ export interface InterpreterImports {
   checkSegment(register: number, offset: number, access: number, record: number): number;
   raise(vector: number, record: number): void;
   microcode(record: number): number;
+  attend(record: number): number;
   ahead(record: number): number;
 }

@@ -27,6 +27,7 @@ function declareImports(module: ModuleBuilder): HandlerImports {
     checkSegment: module.import('host', 'checkSegment', place, 'i32'),
     raise: module.import('host', 'raise', ['i32', 'i32'], null),
     microcode: module.import('host', 'microcode', ['i32'], 'i32'),
+    attend: module.import('host', 'attend', ['i32'], 'i32'),
     ahead: module.import('host', 'ahead', ['i32'], 'i32'),
   };
   module.importMemory('host', 'memory', MINIMUM_PAGES);

@@ -27,6 +27,7 @@ export const RECORD = {
   segment: 20,    // u16: state offset of the segment cache of the memory operand
   slot2: 22,      // u16: third register operand, or the second immediate
   imm: 24,        // u64: immediate; branches: i32 displacement
+  attendsLater: 24,// u8: STI: 1 if the block ends, with `attend`, behind the next instruction
   fallThrough: 28,// i32: branches: address of the block behind, 0 while unknown
 } as const;
 
