@@ -145,6 +145,7 @@ export class Cpu implements Runnable, MemoryContext {
     addUnits(state, OFFSET.tscEnd, OFFSET.tsc, budget);
     this.mmu.fragments.resetReplay();
     state.vectoringEvent = 0;
+    state.spinRecord = 0;
     state.recurRecord = 0;
     state.recurCount = 0;
     state.processorControls = this.controls.processorControls;
@@ -184,6 +185,7 @@ export class Cpu implements Runnable, MemoryContext {
     if (end - used < rest) return false;
     addUnits(state, OFFSET.tscEnd, OFFSET.tscEnd, end - this.#granted);
     this.#granted = end;
+    state.spinRecord = 0;
     state.budget = end - used - rest;
     state.aheadBelow = end - Math.min(horizon, end);
     this.mmu.fragments.resetReplay();

@@ -108,6 +108,7 @@ const derived = {
   dataView: i32,                // address of the view for ordinary accesses at this CPL and AC
   systemView: i32,              // address of the view for implicit supervisor accesses
   fetchView: i32, jumpCache: i32,
+  spinRecord: u32, spinLeft: i32,                               // the head of a loop that waits, and units left there: spin.ts
   recurRecord: u32, recurUnits: i32, recurFloor: i32,           // an exit that may recur: recurrence.ts
   recurCount: u32, recurLast: i32, recurFrom: array(u64, 3), recurTo: array(u64, 4),
   bounce: array(u64, 8),        // where slow loads put what does not lie in one piece

@@ -23,6 +23,7 @@ import { CLOSING, HANDLER_OF_FORM, SPECIAL, type Closing } from './handlers.ts';
 import type { Views } from '../layout.ts';
 import { CODE_CACHE_SIZE, SCRATCH_SIZE, type MemoryMap } from '../memory/memoryMap.ts';
 import { RECORD, RECORD_SIZE, writeRecord, type RecordShape } from './records.ts';
+import { SpinLoop } from './spin.ts';
 
 /** Instructions in a block at most: what one budget check pays for. */
 const LONGEST_BLOCK = 64;
@@ -30,8 +31,8 @@ const PAGE_SIZE = 4096;
 /** Blocks that are found without asking the map, whose keys are no small integers. */
 const RECENT = 1024;
 const RECENT_WORDS = 4;
-/** Room that one block may take, its closing record included. */
-const BLOCK_ROOM = (LONGEST_BLOCK + 1) * RECORD_SIZE;
+/** Room that one block may take, with SPIN and its closing record. */
+const BLOCK_ROOM = (LONGEST_BLOCK + 2) * RECORD_SIZE;
 
 interface Block {
   readonly key: number;
@@ -50,8 +51,9 @@ interface Source {
   readonly last: number;
 }
 
-/** Its shadow covers the next instruction, behind which an interrupt may be due. */
+/** Its shadow covers the next instruction, behind which an interrupt may be due: if that does not go elsewhere, or HLT exits. */
 const STI = formByName('sti')!;
+const HLT = formByName('hlt')!;
 /** The immediate of CALLF and JMPF: an offset, and a selector as the second one. */
 const FAR_POINTER = 'p';
 
@@ -77,6 +79,7 @@ export class Blocks implements CodeCache {
   readonly #map: MemoryMap;
   readonly #features: () => Features;
   readonly #insn = new Decoded();
+  readonly #spin = new SpinLoop();
   readonly #straddled = new Uint8Array(2 * MAX_LENGTH);
   readonly #blocks = new Map<number, Block>();
   readonly #inPage = new Map<number, Set<Block>>();
@@ -248,7 +251,7 @@ export class Blocks implements CodeCache {
 
   /**
    * Decodes up to `most` instructions from an offset of a page into records at `at`, closed by a record of handler `close`
-   * unless a branch ends them; a block that goes on also ends behind the shadow of STI. Returns how many; 0 if the first continues at `end`.
+   * unless a branch ends them; a block that goes on also ends behind the shadow of STI, and one that waits begins with SPIN. Returns how many; 0 if the first continues at `end`.
    */
   #decodeRun(
     at: number,
@@ -265,6 +268,8 @@ export class Blocks implements CodeCache {
     let ended = false;
     let closing = close;
     let isCovered = false;
+    let spins = false;
+    this.#spin.begin();
     while (count < most && position < end && !ended) {
       const length = decode(this.#views.u8, page + position, page + end, DECODED_AS[mode], insn);
       if (length === TRUNCATED) break;
@@ -273,16 +278,27 @@ export class Blocks implements CodeCache {
       ended = this.#write(at + count * RECORD_SIZE, length, position, mode) || isRepeat;
       count++;
       position += Math.max(length, 1);
-      if (isCovered && !ended && close === 'FALL_THROUGH') {
+      if (isCovered && close === 'FALL_THROUGH' && (!ended || insn.form === HLT.index)) {
         this.#views.u8[at + (count - 2) * RECORD_SIZE + RECORD.attendsLater] = 1;
         closing = 'ATTEND';
         break;
       }
       isCovered = insn.form === STI.index;
+      spins = close === 'FALL_THROUGH' && this.#spin.add(insn, position - offset);
     }
     this.#end = position;
-    if (count > 0) this.#close(at, count, position, CLOSING[ENVIRONMENT_OF[mode]!][closing]);
-    return count;
+    if (count === 0) return 0;
+    const head = spins ? this.#putSpin(at, count, offset) : 0;
+    this.#close(at + head * RECORD_SIZE, count, position, CLOSING[ENVIRONMENT_OF[mode]!][closing]);
+    return count + head;
+  }
+
+  /** Puts a SPIN record in front of a block's records. How many records that is. */
+  #putSpin(at: number, count: number, offset: number): number {
+    this.#views.u8.copyWithin(at + RECORD_SIZE, at, at + count * RECORD_SIZE);
+    writeSpecial(this.#views, at, SPECIAL.SPIN, offset);
+    this.#views.u16[(at + RECORD.remaining) >> 1] = count;
+    return 1;
   }
 
   #decodeStraddling(at: number, page: number, offset: number, next: number, mode: CodeMode, close: Closing): void {

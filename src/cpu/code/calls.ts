@@ -89,6 +89,7 @@ export class Calls {
 
   /** Generated code is about to be entered. */
   enter(): void {
+    this.#cpu.state.spinRecord = 0;
     this.#recurrence.forget();
   }
 
@@ -118,6 +119,7 @@ export class Calls {
     const operands = readOperands(state, record, shape, this.#operands);
     let outcome = shape.run(this.#cpu, operands);
     if (outcome === 'next' && this.#breakpoints.hits === 0) return record + RECORD_SIZE;
+    if (outcome === 'exit' && this.#haltsAgain(record)) return this.#goOnElsewhere(record);
     while (outcome === 'exit') {
       if (!this.#servesInPlace()) return this.#leaveWith(STATUS.EXIT, record);
       if (!this.#serve(record)) return this.#leaveWith(STATUS.SERVED, record);
@@ -143,6 +145,16 @@ export class Calls {
     this.#fetch.setRip(closing, 0);
     ageShadow(state, state.budget);
     return this.#goOnElsewhere(closing);
+  }
+
+  /** HLT exits where an event waits, and its trip was made again, in the shadow of STI, too. */
+  #haltsAgain(record: number): boolean {
+    const { state, serveExit } = this.#cpu;
+    if (state.exitReason !== EXIT.HLT || !this.inBlock || serveExit === null) return false;
+    giveBack(state, record);
+    if (this.#known.repeatOutside(EXIT.HLT)) return true;
+    state.budget -= remaining(state, record);
+    return false;
   }
 
   /** At a boundary whose RIP is stored, and behind which nothing is paid for. */

@@ -328,6 +328,21 @@ export class HandlerBackEnd implements BackEnd {
     });
     this.fallThrough();
   }
+  /** The head of a loop that waits: pays for all that is left of it, behind one iteration with nothing in between. */
+  spin(): void {
+    const left = this.#fn.let(this.#field('i32', 4, OFFSET.budget));
+    const units = this.#fn.let(this.#u16(RECORD.remaining));
+    const isSame = this.#field('i32', 4, OFFSET.spinRecord).eq(this.#record);
+    const isNext = this.#field('i32', 4, OFFSET.spinLeft).sub(units).eq(left);
+    this.#fn.if(
+      isSame.and(isNext),
+      () => this.#fn.store(4, this.#state, left.remU(units), OFFSET.budget),
+      () => {
+        this.#fn.store(4, this.#state, this.#record, OFFSET.spinRecord);
+        this.#fn.store(4, this.#state, left, OFFSET.spinLeft);
+      },
+    );
+  }
   resync(): void {
     this.#ended = true;
     this.#control.leave(STATUS.RESYNC);

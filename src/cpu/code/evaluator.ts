@@ -92,6 +92,8 @@ class Evaluator implements BackEnd {
     switch (handler) {
       case SPECIAL.RESYNC:
         return this.#leave(STATUS.RESYNC);
+      case SPECIAL.SPIN:
+        return this.#record + RECORD_SIZE;
       case this.#closing.FALL_THROUGH:
         return this.#follow(this.#i32(RECORD.taken), this.#rip(0));
       case this.#closing.ATTEND:

@@ -44,6 +44,8 @@ export const SPECIAL = {
   TOO_LONG: 2,
   /** Decoded, but not executed by trapline: stops the machine by name. */
   NOT_IMPLEMENTED: 3,
+  /** At the head of a loop that waits (spin.ts). */
+  SPIN: 4,
 } as const;
 
 export type Closing = 'FALL_THROUGH' | 'STOP' | 'ATTEND';
@@ -52,9 +54,9 @@ export type Closing = 'FALL_THROUGH' | 'STOP' | 'ATTEND';
  * STI covers: if a window is awaited, it opens here.
  */
 export const CLOSING: Readonly<Record<Environment, Readonly<Record<Closing, number>>>> = {
-  long: { FALL_THROUGH: 4, STOP: 5, ATTEND: 6 },
-  flat: { FALL_THROUGH: 7, STOP: 8, ATTEND: 9 },
-  segmented: { FALL_THROUGH: 10, STOP: 11, ATTEND: 12 },
+  long: { FALL_THROUGH: 5, STOP: 6, ATTEND: 7 },
+  flat: { FALL_THROUGH: 8, STOP: 9, ATTEND: 10 },
+  segmented: { FALL_THROUGH: 11, STOP: 12, ATTEND: 13 },
 };
 const ENVIRONMENTS = ['long', 'flat', 'segmented'] as const;
 
@@ -63,6 +65,7 @@ const SPECIALS: readonly Handler[] = [
   special('invalidOpcode', (b) => b.raise(VECTOR.UD)),
   special('tooLong', (b) => b.raise(VECTOR.GP)),
   special('notImplemented', (b) => b.microcode()),
+  special('spin', (b) => b.spin()),
   ...ENVIRONMENTS.flatMap((environment) => [
     special('fallThrough', (b) => b.fallThrough(), environment),
     special('stop', (b) => b.stopHere(), environment),

@@ -55,6 +55,7 @@ export class Mmu {
   /** Byte address in linear memory of the bytes to load: in their page, or in the bounce buffer until the next slow path. */
   slowRead(low: number, high: number, access: number, record: number): number {
     this.#context.record = record;
+    this.#context.state.spinRecord = 0;
     if (this.breakpoints.watching) this.breakpoints.checkAccess(low, high, access);
     return this.#read(low, high, access);
   }
