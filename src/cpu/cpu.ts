@@ -63,6 +63,8 @@ export class Cpu implements Runnable, MemoryContext {
   controls = new Controls();
   readonly mmu: Mmu;
   readonly guestMode: GuestMode;
+  /** Units of the last `grant`. */
+  granted = 0;
   /** Units used since the last `grant`, as `run` and an exit in place tell them. */
   used = 0;
   /** Serves exits in place (code/calls.ts); null: each ends `run`. */
@@ -82,7 +84,6 @@ export class Cpu implements Runnable, MemoryContext {
   /** Answers CPUID where it does not exit. */
   cpuid: (leaf: number, subleaf: number) => CpuidResult = () => ({ eax: 0, ebx: 0, ecx: 0, edx: 0 });
   readonly #shared: Shared;
-  #granted = 0;
   #features: Features = featuresOf([]);
 
   constructor(id: number, base: number, shared: Shared) {
@@ -138,7 +139,7 @@ export class Cpu implements Runnable, MemoryContext {
   /** VM entry: `run` may use `budget` units, and observe time until more than `horizon` of them are used. */
   grant(budget: number, horizon: number): void {
     const { state } = this;
-    this.#granted = budget;
+    this.granted = budget;
     this.settling.forbid();
     state.budget = budget;
     state.aheadBelow = Math.max(budget - horizon, -0x8000_0000);
@@ -166,7 +167,7 @@ export class Cpu implements Runnable, MemoryContext {
 
   /** Makes a trip again from where so many units are left; false: it would be another one. */
   repeat(trip: Trip, left: number): boolean {
-    if (!trip.repeat(this.#granted - left)) return false;
+    if (!trip.repeat(this.granted - left)) return false;
     this.settling.forbid();
     this.state.processorControls = this.controls.processorControls;
     return true;
@@ -178,13 +179,13 @@ export class Cpu implements Runnable, MemoryContext {
    */
   settleAgain(rest: number): boolean {
     const { state, settling } = this;
-    const used = this.#granted - state.budget;
+    const used = this.granted - state.budget;
     if (used > settling.until || state.recurCount !== 0) return false;
     const horizon = used + settling.lead;
     const end = Math.min(settling.end, horizon + settling.quantum);
     if (end - used < rest) return false;
-    addUnits(state, OFFSET.tscEnd, OFFSET.tscEnd, end - this.#granted);
-    this.#granted = end;
+    addUnits(state, OFFSET.tscEnd, OFFSET.tscEnd, end - this.granted);
+    this.granted = end;
     state.spinRecord = 0;
     state.budget = end - used - rest;
     state.aheadBelow = end - Math.min(horizon, end);
@@ -197,9 +198,9 @@ export class Cpu implements Runnable, MemoryContext {
   /** Guest mode ends here: tells the units used since `grant`. */
   leave(reason: ExitReason): void {
     const { state } = this;
-    this.used = this.#granted - state.budget;
+    this.used = this.granted - state.budget;
     this.recurred = state.recurCount;
-    this.recurredAt = this.#granted - state.recurLast - 1;
+    this.recurredAt = this.granted - state.recurLast - 1;
     addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -state.budget);
     state.exitReason = reason;
   }

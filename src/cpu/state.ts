@@ -110,6 +110,7 @@ const derived = {
   fetchView: i32, jumpCache: i32,
   spinRecord: u32, spinLeft: i32,                               // the head of a loop that waits, and units left there: spin.ts
   recurRecord: u32, recurUnits: i32, recurFloor: i32,           // an exit that may recur: recurrence.ts
+  recurTicks: u32, recurCycles: u32, recurBase: u32, recurRest: u32, recurMask: u32, recurReadEnd: i32, // its answer, if it counts: counter.ts
   recurCount: u32, recurLast: i32, recurFrom: array(u64, 3), recurTo: array(u64, 4),
   bounce: array(u64, 8),        // where slow loads put what does not lie in one piece
   supervisorView: array(u64, VIEW_ENTRIES, VIEW_ENTRY_SIZE),    // SMAP in force (AC = 0)

@@ -11,9 +11,11 @@
 // What is measured is compared with nothing, so `isQuiet` has to be right: whoever teaches exits or entries to look at something
 // new adds it there, or to the standing. What becomes due in time needs no place in it, since no trip reaches beyond the units granted.
 
+import { told, type Counter } from '../cpu/code/counter.ts';
 import { EXIT, type ExitReason } from '../cpu/exit.ts';
 import { RFLAGS } from '../x86/names/registers.ts';
 import { COST } from '../host/costs.ts';
+import type { CountingClock } from './bus/countingClock.ts';
 import { Account, DEPENDS, RoundTrip, type CountMore, type Depends } from './roundTrip.ts';
 import { change, Standing } from './standing.ts';
 import { VCPU_MODE, type Vcpu } from './vcpu.ts';
@@ -40,7 +42,7 @@ export class Recurrence {
   lookedForEvents = false;
   #depends: Depends | null = null;
   #countMore = NOTHING;
-  #clock: (() => number) | null = null;
+  #clock: CountingClock | null = null;
   #reason = 0;
   /** Where the exit began, where a clock was read. */
   #from = 0;
@@ -54,6 +56,10 @@ export class Recurrence {
   #standing: Standing | null = null;
   /** Whether trips can be made again under the units granted; null: not looked at. */
   #open: boolean | null = null;
+  /** The clock that was read last, and what it is as of a position. */
+  #counting: CountingClock | null = null;
+  #countingFrom = 0;
+  #counter: Counter | null = null;
   /** What generated code answers. */
   #recurring: RoundTrip | null = null;
   /** Trips made again that were not counted yet; the last one, and where it began. */
@@ -86,8 +92,8 @@ export class Recurrence {
     this.#countMore = countMore;
   }
 
-  /** It has looked at nothing but a clock, which can be read at any time. */
-  allowReading(clock: () => number): void {
+  /** It has looked at nothing but a clock, whose count it tells. */
+  allowReading(clock: CountingClock): void {
     this.allow(DEPENDS.ON_TIME);
     this.#clock = clock;
     this.#read = this.#vcpu.cpu.now;
@@ -128,6 +134,7 @@ export class Recurrence {
       event: vcpu.guest.state.entryEvent,
       clock: this.#clock,
     });
+    if (this.#clock !== null) trip.counter = this.#counterOf(this.#clock);
     this.#recurring = trip;
     return trip;
   }
@@ -154,8 +161,10 @@ export class Recurrence {
     if (!(this.#open ??= isQuiet(vcpu))) return false;
     const { seen } = trip;
     const from = vcpu.cpu.now + at;
-    if (seen.clock !== null) trip.answer = this.#readAt(seen.clock, from + seen.read);
-    else {
+    if (seen.clock !== null) {
+      trip.counter = this.#counterOf(seen.clock);
+      trip.answer = told(trip.counter, at + seen.read);
+    } else {
       if (seen.interruptible !== isInterruptible(vcpu) || !this.#stands(seen.before!)) return false;
       if (trip.change !== null) change(vcpu, trip.change);
       this.#standing = seen.behind;
@@ -169,14 +178,15 @@ export class Recurrence {
     return true;
   }
 
-  /** What a clock tells at a position of the vCPU's CPU. */
-  #readAt(clock: () => number, position: number): number {
-    const { cpu } = this.#vcpu;
-    const { now } = cpu;
-    cpu.now = position;
-    const told = clock();
-    cpu.now = now;
-    return told;
+  /** A clock as of the grant: the last one that was asked for is kept. */
+  #counterOf(clock: CountingClock): Counter {
+    const { now } = this.#vcpu.cpu;
+    if (this.#counting !== clock || this.#countingFrom !== now) {
+      this.#counting = clock;
+      this.#countingFrom = now;
+      this.#counter = clock.counterAt(now);
+    }
+    return this.#counter!;
   }
 
   /** The guest is left: what generated code has answered, `times`, last `at` so many units after the grant; and trips made again. */

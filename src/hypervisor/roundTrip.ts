@@ -1,8 +1,10 @@
 // The round trip of an exit, from the exit to the next entry, as it was when it was served: what it took, what it counted, how the
 // vCPU stood before and behind it. Nothing is written down twice: what one trip was measured to be is what each repetition counts.
 
+import type { Counter } from '../cpu/code/counter.ts';
 import type { Trip } from '../cpu/code/knownExits.ts';
 import { PRIMITIVE_COUNT } from '../host/costs.ts';
+import type { CountingClock } from './bus/countingClock.ts';
 import type { Recurrence } from './recurrence.ts';
 import type { Change, Standing } from './standing.ts';
 import { COUNTS, type Count, type Vcpu } from './vcpu.ts';
@@ -74,8 +76,8 @@ export interface Seen {
   readonly behind: Standing | null;
   /** The external interrupt that was injected: VM-entry interruption information; 0: none. */
   readonly event: number;
-  /** Reads the clock that it depends on. */
-  readonly clock: (() => number) | null;
+  /** The clock that it depends on, as a whole. */
+  readonly clock: CountingClock | null;
 }
 
 export class RoundTrip implements Trip {
@@ -83,7 +85,9 @@ export class RoundTrip implements Trip {
   readonly units: number;
   readonly recurs: boolean;
   readonly repeats: boolean;
+  readonly readAt: number;
   answer: number | null = null;
+  counter: Counter | null = null;
   /** What it does to the vCPU's standing; null: nothing. */
   readonly change: Change | null;
   /** Repetitions that were not counted yet. */
@@ -96,7 +100,8 @@ export class RoundTrip implements Trip {
     const { before, behind } = seen;
     this.change = before === null || behind === null || before === behind ? null : behind.since(before);
     this.units = seen.cycles;
-    this.recurs = seen.clock === null && seen.event === 0 && this.change === null;
+    this.recurs = seen.event === 0 && this.change === null;
+    this.readAt = seen.read;
     this.repeats = seen.depends !== DEPENDS.ON_MORE;
   }
 

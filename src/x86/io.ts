@@ -5,7 +5,7 @@ import { RAX, RDX } from './semantics.ts';
 
 const port: RowOptions = { exits: 'IO_INSTRUCTION', endsBlock: true };
 /** AL and AX keep what is above them: it is part of the question, as it is of the answer. */
-const input: RowOptions = { ...port, answer: { from: [RDX], to: [RAX], within: [RAX] }, microcode: 'in' };
+const input: RowOptions = { ...port, answer: { from: [RDX], to: [RAX], within: [RAX], counts: true }, microcode: 'in' };
 const output: RowOptions = { ...port, access: 'r', answer: { from: [RDX, RAX], to: [] }, microcode: 'out' };
 const ins: RowOptions = { ...port, rep: 'rep', addressed: 'memory', read: 'd', microcode: 'ins' };
 const outs: RowOptions = { ...port, rep: 'rep', addressed: 'memory', read: 'd', access: 'r', microcode: 'outs' };

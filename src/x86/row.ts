@@ -47,6 +47,8 @@ export interface Answer {
   readonly to: readonly AnswerRegister[];
   /** Registers that get it in a part of themselves, where the operation has 8 or 16 bits. */
   readonly within?: readonly AnswerRegister[];
+  /** Read as a whole, it may be what a clock counts. */
+  readonly counts?: boolean;
 }
 
 export interface RowOptions {

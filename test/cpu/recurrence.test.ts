@@ -131,7 +131,7 @@ function follow(bare: Bare, code: Uint8Array, { recurs, repeats = false, due, ot
       repeated++;
       return true;
     };
-    return { units, recurs, repeats, answer: null, repeat };
+    return { units, recurs, repeats, answer: null, counter: null, readAt: 0, repeat };
   };
   const serve = (reason: ExitReason): void => {
     served = reason;

@@ -50,6 +50,8 @@ export interface Caller extends MicrocodeCpu {
   serveExit: ((reason: ExitReason) => boolean) | null;
   /** What serveExit says of the exit's round trip, if it may be made again; else null. */
   readonly trip: Trip | null;
+  /** Units, by the last grant. */
+  readonly granted: number;
   /** serveExit is to watch the exit, whose trip may be made again. */
   watched: boolean;
   /** How often an exit recurred in generated code since units were granted, as `leave` tells it. */
@@ -279,7 +281,7 @@ export class Calls {
     const { state } = this.#cpu;
     if (!this.#somethingWaits()) {
       // What has recurred since units were granted is one exit.
-      if (known.trip!.recurs && state.recurCount === 0) this.#recurrence.again(record, known);
+      if (known.trip!.recurs && state.recurCount === 0) this.#recurrence.again(record, known, this.#cpu.granted);
       return record + RECORD_SIZE;
     }
     this.#fetch.setRip(record, state.views.u8[record + RECORD.length]!);
@@ -301,7 +303,7 @@ export class Calls {
   /** An exit was served, and what follows its record goes on. `stepped`: the round trip includes the unit of its instruction. */
   #answered(record: number, stepped: 0 | 1): number {
     const { trip } = this.#cpu;
-    if (trip !== null && trip.recurs) this.#recurrence.answered(record, trip.units - stepped);
+    if (trip !== null && trip.recurs) this.#recurrence.answered(record, trip, trip.units - stepped, this.#cpu.granted);
     return record + RECORD_SIZE;
   }
 

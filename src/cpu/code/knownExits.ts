@@ -12,6 +12,7 @@ import { RFLAGS } from '../../x86/names/registers.ts';
 import { EXIT, type ExitReason } from '../exit.ts';
 import type { CpuState } from '../state.ts';
 import { stepOver } from '../vmexit.ts';
+import type { Counter } from './counter.ts';
 import { placesOf, type Places } from './exitPlaces.ts';
 import { remaining } from './payment.ts';
 import { RECORD } from './records.ts';
@@ -26,6 +27,9 @@ export interface Trip {
   readonly repeats: boolean;
   /** What was answered this time, in the first register of the answer; null: what was answered the first time. */
   readonly answer: number | null;
+  /** What the answer counts under the units granted, and so many units behind the exit; null: it is what it was. */
+  readonly counter: Counter | null;
+  readonly readAt: number;
   /** Makes it again, `at` units after the grant. False: it would be another one, and nothing was done. */
   repeat(at: number): boolean;
 }

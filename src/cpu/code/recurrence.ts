@@ -18,7 +18,8 @@ import type { FunctionBuilder } from '../../wasm/function.ts';
 import type { Form } from '../../x86/forms.ts';
 import { OFFSET, type CpuState } from '../state.ts';
 import { placesOf, placesOfForm, type Places } from './exitPlaces.ts';
-import type { KnownExit } from './knownExits.ts';
+import type { KnownExit, Trip } from './knownExits.ts';
+import { remaining } from './payment.ts';
 
 /** The exit of one CPU that may recur. */
 export class Recurrence {
@@ -40,26 +41,34 @@ export class Recurrence {
     if (this.#places !== null) this.#keep(record, this.#places.from, OFFSET.recurFrom);
   }
 
-  /** It was; the same again would take `units` beside the one that its block was paid for it. */
-  answered(record: number, units: number): void {
+  /** It was; the same again would take `units` beside the one that its block was paid for it, of the units granted. */
+  answered(record: number, trip: Trip, units: number, granted: number): void {
     if (this.#places === null) return;
     this.#keep(record, this.#places.to, OFFSET.recurTo);
-    this.#begin(record, units);
+    this.#begin(record, trip, units, granted);
   }
 
   /** It was a trip made again, whose question and answer are known. */
-  again(record: number, { from, to, units }: KnownExit): void {
+  again(record: number, { from, to, trip, units }: KnownExit, granted: number): void {
     const { views, base } = this.#state;
     views.u32.set(from, (base + OFFSET.recurFrom) >>> 2);
     views.u32.set(to, (base + OFFSET.recurTo) >>> 2);
-    this.#begin(record, units);
+    this.#begin(record, trip!, units, granted);
   }
 
-  #begin(record: number, units: number): void {
+  #begin(record: number, { counter, readAt }: Trip, units: number, granted: number): void {
     const state = this.#state;
     state.recurRecord = record;
     state.recurUnits = units;
     state.recurFloor = Math.max(state.aheadBelow, 0);
+    state.recurTicks = 0;
+    if (counter === null) return;
+    state.recurTicks = counter.ticks;
+    state.recurCycles = counter.cycles;
+    state.recurBase = counter.base;
+    state.recurRest = counter.rest;
+    state.recurMask = counter.mask;
+    state.recurReadEnd = granted - remaining(state, record) + readAt;
   }
 
   #keep(record: number, registers: readonly number[], to: number): void {
@@ -89,6 +98,14 @@ export function emitRecurrence(
   const long = (offset: number): Expr<'i64'> => load('i64', 8, state, offset);
   const address = (place: number): Expr<'i32'> => (place < 0 ? state.add(load('i32', 2, record, -place)) : state);
   const inAddress = (place: number): number => Math.max(place, 0);
+  const unsigned = (offset: number): Expr<'i64'> => word(offset).zext();
+  /** counter.ts */
+  const counted = (before: Expr<'i32'>): Expr<'i64'> => {
+    const units = word(OFFSET.recurReadEnd).sub(before).zext();
+    const parts = units.mul(unsigned(OFFSET.recurTicks)).add(unsigned(OFFSET.recurRest));
+    const ticks = parts.divU(unsigned(OFFSET.recurCycles)).wrap();
+    return ticks.add(word(OFFSET.recurBase)).and(word(OFFSET.recurMask)).zext();
+  };
   fn.if(word(OFFSET.recurRecord).eq(record), () => {
     const before = fn.let(word(OFFSET.budget));
     const left = fn.let(before.sub(word(OFFSET.recurUnits)));
@@ -103,6 +120,10 @@ export function emitRecurrence(
       fn.store(4, state, word(OFFSET.recurCount).add(i32(1)), OFFSET.recurCount);
       for (const [i, place] of places.to.entries())
         fn.store(8, address(place), long(OFFSET.recurTo + 8 * i), inAddress(place));
+      if (form.row.answer?.counts === true && form.width === 32)
+        fn.if(word(OFFSET.recurTicks), () =>
+          fn.store(8, address(places.to[0]!), counted(before), inAddress(places.to[0]!)),
+        );
       next();
     });
   });

@@ -4,6 +4,8 @@
 // Theory: ports are bytes. An access that a register does not take in its size falls apart into accesses of single bytes at
 // consecutive ports, as the bus of a PC does it; what nobody answers reads as all ones and swallows writes.
 
+import type { CountingClock } from './countingClock.ts';
+
 export type PortSize = 1 | 2 | 4;
 
 /** One register of a device. Values are unsigned and as wide as the access. */
@@ -16,8 +18,8 @@ export interface PortRegister {
    * the machine (so no time is in it); a write of what was just written.
    */
   readonly steady?: boolean;
-  /** Reading it, as a whole register of 32 bits, has no effect, and tells nothing but the time. */
-  readonly clock?: boolean;
+  /** Reading it, as a whole register of 32 bits, has no effect, and tells what this clock counts. */
+  readonly clock?: CountingClock;
   read?(size: PortSize): number;
   write?(value: number, size: PortSize): void;
 }
@@ -68,11 +70,9 @@ export class PortBus {
     return !this.#isClaimed(port, size);
   }
 
-  /** What reads the clock at a port, for an access that reads all of it; null: there is none. */
-  clock(port: number, size: PortSize): (() => number) | null {
-    const register = this.#registers.get(port);
-    if (register?.clock !== true || size !== 4) return null;
-    return () => register.read!(4) >>> 0;
+  /** The clock that an access reads as a whole; null: none. */
+  clock(port: number, size: PortSize): CountingClock | null {
+    return size === 4 ? (this.#registers.get(port)?.clock ?? null) : null;
   }
 
   /** IN of `size` bytes. */

@@ -5,6 +5,7 @@
 // bit is found when somebody looks, and a timer of the main loop is armed only while its interrupt is enabled.
 
 import type { DeviceTimer, MainLoop } from '../mainLoop.ts';
+import { CountingClock } from '../../hypervisor/bus/countingClock.ts';
 import type { PortRegister } from '../../hypervisor/bus/ports.ts';
 import type { BoardDevice, IrqLine } from './device.ts';
 
@@ -40,6 +41,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
   readonly #irq: IrqLine;
   readonly #sleep: (type: number) => void;
   readonly #overflow: DeviceTimer;
+  readonly #clock: CountingClock;
   #level = false;
 
   /** `sleep` is called with the type when the guest goes to sleep (SLEEP), in the middle of its instruction. */
@@ -48,6 +50,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
     this.#irq = irq;
     this.#sleep = sleep;
     this.#overflow = loop.timer(this, 'overflow');
+    this.#clock = new CountingClock(PM_TIMER_HZ, loop.frequency, COUNT - 1);
     const { state } = this;
     const word = (name: string, access: Pick<PortRegister, 'read' | 'write'>): PortRegister => ({
       name,
@@ -58,7 +61,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
       [PM_BASE + OFFSET.STATUS, word('PM1a status', { read: () => this.#status(), write: (v) => this.#clear(v) })],
       [PM_BASE + OFFSET.ENABLE, word('PM1a enable', { read: () => state.enable, write: (v) => this.#enable(v) })],
       [PM_BASE + OFFSET.CONTROL, { name: 'PM1a control', sizes: [2, 4], read: () => state.control, write: (v) => this.#control(v) }],
-      [PM_BASE + OFFSET.TIMER, { name: 'PM timer', sizes: [4], clock: true, read: () => this.#ticks() & (COUNT - 1) }],
+      [PM_BASE + OFFSET.TIMER, { name: 'PM timer', sizes: [4], clock: this.#clock, read: () => this.#ticks() % COUNT }],
     ]); // prettier-ignore
   }
 
@@ -76,8 +79,7 @@ export class PowerManagement implements BoardDevice<PowerManagementState> {
   }
 
   #ticks(): number {
-    const { now, frequency } = this.#loop;
-    return Math.floor((now / frequency) * PM_TIMER_HZ);
+    return this.#clock.count(this.#loop.now);
   }
 
   #status(): number {

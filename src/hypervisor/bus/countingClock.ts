@@ -1,0 +1,39 @@
+// A clock of a device that counts the host's: ticks of `hz` by cycles of `frequency`, exactly.
+
+import type { Counter } from '../../cpu/code/counter.ts';
+
+const EXACT = Number.MAX_SAFE_INTEGER;
+
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
+
+export class CountingClock {
+  /** So many ticks in so many cycles, in lowest terms. */
+  readonly ticks: number;
+  readonly cycles: number;
+  /** The bits that are told. */
+  readonly mask: number;
+
+  /** `hz` and `frequency` are whole numbers of Hz. */
+  constructor(hz: number, frequency: number, mask: number) {
+    const common = gcd(hz, frequency);
+    this.ticks = hz / common;
+    this.cycles = frequency / common;
+    this.mask = mask;
+    if (this.ticks * this.cycles > EXACT || this.cycles > 0xffff_ffff)
+      throw new RangeError(`a clock of ${hz} Hz cannot be counted in cycles of ${frequency} Hz`);
+  }
+
+  /** Ticks up to a position of the host's clock. */
+  count(position: number): number {
+    const part = position % this.cycles;
+    return ((position - part) / this.cycles) * this.ticks + Math.floor((part * this.ticks) / this.cycles);
+  }
+
+  /** As of a position at which units are granted. */
+  counterAt(position: number): Counter {
+    const { ticks, cycles, mask } = this;
+    const count = this.count(position);
+    const rest = ((position % cycles) * ticks) % cycles;
+    return { base: count % (mask + 1), rest, ticks, cycles, mask };
+  }
+}
