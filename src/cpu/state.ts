@@ -108,6 +108,7 @@ const derived = {
   dataView: i32,                // address of the view for ordinary accesses at this CPL and AC
   systemView: i32,              // address of the view for implicit supervisor accesses
   fetchView: i32, jumpCache: i32,
+  usualAddend: u32,             // what most pages' view entries add: views.ts
   spinRecord: u32, spinLeft: i32,                               // the head of a loop that waits, and units left there: spin.ts
   recurRecord: u32, recurUnits: i32, recurFloor: i32,           // an exit that may recur: recurrence.ts
   recurTicks: u32, recurCycles: u32, recurBase: u32, recurRest: u32, recurMask: u32, recurReadEnd: i32, // its answer, if it counts: counter.ts

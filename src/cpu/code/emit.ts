@@ -30,6 +30,8 @@ export interface HandlerSite {
   readonly addressWidth: Width;
   /** Bits of the operation: outside 64-bit mode, near branches cut EIP to them. */
   readonly operandWidth: number;
+  /** Place in the record for the block that a jump went to last. */
+  readonly lastBlock: number;
   readonly record: Expr<'i32'>;
   readonly state: Expr<'i32'>;
 }
@@ -57,7 +59,7 @@ export class HandlerBackEnd implements BackEnd {
     this.#record = record;
     this.#state = state;
     const leave = (): void => this.#control.leave(STATUS.RAISED);
-    this.#control = new ControlEmitter(fn, flow, environment, operandWidth, record, state);
+    this.#control = new ControlEmitter(fn, flow, environment, operandWidth, site.lastBlock, record, state);
     this.#addresses = new AddressEmitter(fn, rare, environment, memory, record, state, leave);
     this.#memory = new ViewAccess(fn, rare, record, state, leave);
   }

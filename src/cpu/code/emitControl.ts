@@ -28,6 +28,7 @@ export class ControlEmitter {
   readonly #flow: Flow;
   readonly #environment: Environment;
   readonly #operandWidth: number;
+  readonly #lastBlock: number;
   readonly #record: Expr<'i32'>;
   readonly #state: Expr<'i32'>;
 
@@ -37,6 +38,7 @@ export class ControlEmitter {
     flow: Flow,
     environment: Environment,
     operandWidth: number,
+    lastBlock: number,
     record: Expr<'i32'>,
     state: Expr<'i32'>,
   ) {
@@ -44,6 +46,7 @@ export class ControlEmitter {
     this.#flow = flow;
     this.#environment = environment;
     this.#operandWidth = operandWidth;
+    this.#lastBlock = lastBlock;
     this.#record = record;
     this.#state = state;
   }
@@ -119,7 +122,25 @@ export class ControlEmitter {
     const misses = load('i64', 8, entry).ne(tag);
     fn.if(leaves ? misses.or(leaves) : misses, () => this.leaveAt(STATUS.JUMP, target));
     fn.store(8, this.#state, this.#pageOf(target), OFFSET.ripPage);
-    this.#enter(fn.let(load('i32', 4, entry, 8)), () => target);
+    this.#enter(this.#guessed(fn.let(load('i32', 4, entry, 8))), () => target);
+  }
+  /**
+   * The same block by another way: where this record went last time. What follows then need not wait for the target to be
+   * loaded and looked up, as a processor that guesses the branch goes on at once.
+   */
+  #guessed(block: Expr<'i32'>): Expr<'i32'> {
+    const fn = this.#fn;
+    const next = fn.local('i32');
+    const last = fn.let(load('i32', 4, this.#record, this.#lastBlock));
+    fn.if(
+      last.eq(block),
+      () => fn.set(next, last),
+      () => {
+        fn.store(4, this.#record, block, this.#lastBlock);
+        fn.set(next, block);
+      },
+    );
+    return next;
   }
   #pageOf(target: Expr<'i64'>): Expr<'i64'> {
     if (this.#environment !== 'segmented') return target.and(i64(PAGE_MASK));

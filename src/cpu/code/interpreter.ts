@@ -110,6 +110,7 @@ function emit(
     memory,
     addressWidth,
     operandWidth,
+    lastBlock: form !== null && form.memory !== '' ? RECORD.lastBlockOfMemory : RECORD.lastBlock,
     record,
     state,
   });

@@ -29,6 +29,8 @@ export const RECORD = {
   imm: 24,        // u64: immediate; branches: i32 displacement
   attendsLater: 24,// u8: STI: 1 if the block ends, with `attend`, behind the next instruction
   fallThrough: 28,// i32: branches: address of the block behind, 0 while unknown
+  lastBlock: 8,   // i32: jumps without memory operand: the block that they led to last
+  lastBlockOfMemory: 4, // i32: the same of those that have one
 } as const;
 
 /** State offset of operand slot 0, 1 or 2 within a record. */

@@ -65,8 +65,18 @@ export class ViewAccess {
     const last = bytes === 1 ? linear : linear.add(i64(bytes - 1));
     return last.and(i64(PAGE_MASK)).eq(load('i64', 8, entry, tag));
   }
+  /** With the usual addend, the access need not wait for the entry, which then is only compared. */
   #host(linear: Expr<'i64'>, entry: Expr<'i32'>): Expr<'i32'> {
-    return linear.wrap().add(load('i32', 4, entry, VIEW_TAG.ADDEND));
+    const fn = this.#fn;
+    const host = fn.local('i32');
+    const addend = fn.let(load('i32', 4, entry, VIEW_TAG.ADDEND));
+    const usual = fn.let(load('i32', 4, this.#state, OFFSET.usualAddend));
+    fn.if(
+      addend.eq(usual),
+      () => fn.set(host, linear.wrap().add(usual)),
+      () => fn.set(host, linear.wrap().add(addend)),
+    );
+    return host;
   }
   #place(linear: Expr<'i64'>, bytes: number, segment: Segment): Expr<'i32'>[] {
     const high = linear.shrU(i64(32)).wrap();

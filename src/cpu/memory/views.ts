@@ -8,6 +8,7 @@
 //   tagRead   the mode may read the page
 //   tagWrite  the mode may write it and nobody needs to know: D is set, it is not logged as clean, it holds no code
 //   tagCode   as tagWrite, but the page holds code: the store is direct if its line of the code bitmap is clear
+// Most pages of a guest have the same addend, `usualAddend`: an access that guesses it does not wait for the entry to be loaded.
 // A fetch view entry is {tag u64 @0, arenaPage u32 @8}, a jump cache entry {tag u64 @0, block i32 @8}. An empty tag is
 // -1, which no compare can match because its low bits are set; an empty rip is not canonical.
 
@@ -36,6 +37,8 @@ const JUMP_WORDS = JUMP_ENTRY_SIZE / 4;
 const EMPTY = 0xffffffff;
 const EMPTY_RIP = 1n << 63n;
 const LEGACY_TAG = highWord(LEGACY_JUMP);
+/** So many pages with another addend make it the usual one. */
+const MOST_VOTES = 16;
 /** With more entries in use than this, filling a view is cheaper than walking the list. */
 const WORTH_LISTING = VIEW_ENTRIES / 8;
 const JUMPS_WORTH_LISTING = JUMP_ENTRIES / 8;
@@ -60,6 +63,9 @@ export class DerivedViews {
   readonly #data: readonly number[];
   readonly #fetch: readonly number[];
   readonly #jumps: readonly number[];
+  /** Word index of the usual addend, and how many votes it is ahead. */
+  readonly #usualAddend: number;
+  #votes = 0;
   /** Word indices of the fields that say which of them generated code uses. */
   readonly #dataView: number;
   readonly #systemView: number;
@@ -77,6 +83,7 @@ export class DerivedViews {
     this.#u32 = state.views.u32;
     this.#i32 = state.views.i32;
     this.#u64 = state.views.u64;
+    this.#usualAddend = words('usualAddend');
     this.#dataView = words('dataView');
     this.#systemView = words('systemView');
     this.#fetchView = words('fetchView');
@@ -108,8 +115,19 @@ export class DerivedViews {
     this.#tag(at + VIEW.WRITE, (tags & TAGS.WRITE) !== 0, tag, high);
     this.#tag(at + VIEW.CODE, (tags & TAGS.CODE) !== 0, tag, high);
     u32[at + VIEW.ADDEND] = page - tag;
+    this.#countAddend((page - tag) >>> 0);
     this.#dataUsed.add(index);
     this.#modesUsed |= 1 << mode;
+  }
+
+  /** Keeps what most pages add: where a guest maps memory in one piece, they all do. A vote by majority, in one pass (Boyer and Moore). */
+  #countAddend(addend: number): void {
+    const u32 = this.#u32;
+    if (u32[this.#usualAddend] === addend) this.#votes = Math.min(this.#votes + 1, MOST_VOTES);
+    else if (--this.#votes < 0) {
+      u32[this.#usualAddend] = addend;
+      this.#votes = 0;
+    }
   }
 
   /** Byte address in linear memory of a page that an access in this mode may use as it is; -1: ask the TLB. */
