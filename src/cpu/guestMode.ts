@@ -8,7 +8,8 @@
 import { ACTIVITY, DR6, RFLAGS, SHADOW } from '../x86/names/registers.ts';
 import type { Breakpoints } from './breakpoints.ts';
 import type { Blocks } from './code/blocks.ts';
-import { Calls, type Caller } from './code/calls.ts';
+import type { Caller } from './code/caller.ts';
+import { Calls } from './code/calls.ts';
 import { Fetch } from './code/fetch.ts';
 import { HANDLERS } from './code/handlers.ts';
 import { giveBack, remaining } from './code/payment.ts';

@@ -177,6 +177,26 @@ describe.each(['wasm', 'bigint'] as const)('on %s', (engine) => {
       expect(window()).toBe('INTERRUPT_WINDOW');
       expect([state.rip, cpu.used]).toEqual([BigInt(AT.CODE + 2), 2]);
     });
+    it.each([
+      ['an access', 'sti; mov (%rsp), %eax; nop; hlt', 4],
+      ['a jump', 'sti; jmp there; hlt; there: nop; hlt', 4],
+      ['a call', 'sti; call there; hlt; there: nop; hlt', 7],
+      ['STI', 'sti; sti; nop; hlt', 2],
+      ['an instruction that looks at flags', 'sti; pushfq; nop; hlt', 2],
+      ['an instruction that is repeated', 'sti; rep movsb; nop; hlt', 3],
+      ['an instruction that microcode executes', 'sti; mov %cr2, %rax; nop; hlt', 4],
+    ])('STI lets an interrupt in behind %s', async (_, source, offset) => {
+      await load(source);
+      const there = [BigInt(AT.CODE + offset), 2];
+      // Once more when the blocks are linked.
+      for (const awaited of [true, false, true]) {
+        cpu.setRip(BigInt(AT.CODE));
+        writeRflags(state, RFLAGS.FIXED);
+        cpu.controls.interruptWindow = awaited;
+        expect(window()).toBe(awaited ? 'INTERRUPT_WINDOW' : 'HLT');
+        if (awaited) expect([state.rip, cpu.used]).toEqual(there);
+      }
+    });
     it('STI with interrupts on holds nothing off', async () => {
       writeRflags(state, RFLAGS.FIXED | RFLAGS.IF);
       await load('sti; nop; hlt');

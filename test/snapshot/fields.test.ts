@@ -25,9 +25,9 @@ const MAY_DIFFER: readonly (readonly [path: RegExp, why: string])[] = [
   [/^processor\.secondStage\.generation$/, 'of what was derived from it, which a restored machine has nothing of'],
   [/^vm\.memory\.#word/, 'a buffer of one call'],
   [/^vm\.apicMap\.#/, 'rebuilt from the LAPICs'],
-  [/^processor\.cpus\.\d+\.(used|watched|trip|recurred|recurredAt|record|stopped|#granted)\b/, 'of one entry'],
+  [/^processor\.cpus\.\d+\.(used|watched|trip|recurred|recurredAt|record|stopped|granted)\b/, 'of one entry'],
   [
-    /\bguestMode\.(#watched|#fetch|calls\.(#fetch|#operands|#recurrence|#known|raised|inBlock))\b/,
+    /\bguestMode\.(#watched|#fetch|calls\.(#fetch|#operands|#recurrence|#known|#boundary|raised|inBlock))\b/,
     'of one entry, and caches',
   ],
   [

@@ -9,7 +9,7 @@ import { RFLAGS } from '../../x86/names/registers.ts';
 import { deliverAtHand } from '../events/commonDelivery.ts';
 import { EVENT_TYPE, isValid, typeOf } from '../events/interruption.ts';
 import { EXIT } from '../exit.ts';
-import type { Caller } from './calls.ts';
+import type { Caller } from './caller.ts';
 import type { Fetch } from './fetch.ts';
 import type { KnownExits } from './knownExits.ts';
 import { remaining } from './payment.ts';

@@ -3,8 +3,9 @@
 //
 // Theory. Most exits need not leave generated code at all: while that waits for such a call to return, `serveExit` does what the
 // hypervisor does between an exit and the next entry, and grants units anew. The instruction is then done, or runs again with
-// the answer; and where that is not all (an event waits, RIP is elsewhere, too few units) generated code is left as at any other
-// point, and RIP is looked up. Not for an instruction that is run by itself.
+// the answer; and where that is not all (RIP is elsewhere, too few units) generated code is left as at any other point, and RIP
+// is looked up. An event that waits may be delivered first, too, and generated code goes on at its handler (boundary.ts). Not for
+// an instruction that is run by itself.
 
 import { RFLAGS } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
@@ -14,15 +15,15 @@ import { isValid } from '../events/interruption.ts';
 import { EXIT, type ExitReason } from '../exit.ts';
 import { exitSignal, guestFault, resumedSignal, servedSignal, setFault, stopSignal, watchSignal } from '../fault.ts';
 import { ACCESS } from '../memory/access.ts';
-import type { Mmu } from '../memory/mmu.ts';
-import type { MicrocodeCpu, Operands, Outcome } from '../microcode/microcode.ts';
+import type { Operands, Outcome } from '../microcode/microcode.ts';
 import { OFFSET } from '../state.ts';
 import { addUnits } from '../units.ts';
 import { EXIT_INFO } from '../vmexit.ts';
 import { Boundary } from './boundary.ts';
+import type { Caller } from './caller.ts';
 import type { Fetch } from './fetch.ts';
 import { HANDLERS } from './handlers.ts';
-import { KnownExits, type KnownExit, type Trip } from './knownExits.ts';
+import { KnownExits, type KnownExit } from './knownExits.ts';
 import { nameInstruction } from './nameInstruction.ts';
 import { microcodeShape, readOperands, RecordOperands, type MicrocodeShape } from './operands.ts';
 import { giveBack, remaining } from './payment.ts';
@@ -40,31 +41,6 @@ const ACCESSES_ONCE = Uint8Array.from(HANDLERS, ({ form }) => {
   if (accessed === undefined || another !== undefined) return 0;
   return accessed.operand.access !== 'rw' && accessed.operand.memorySize !== PAIR ? 1 : 0;
 });
-
-/** The CPU whose code calls. */
-export interface Caller extends MicrocodeCpu {
-  readonly mmu: Mmu;
-  /** The record under execution, while a slow path or microcode runs. */
-  record: number;
-  /** Serves an exit in place: true when units were granted anew. */
-  serveExit: ((reason: ExitReason) => boolean) | null;
-  /** What serveExit says of the exit's round trip, if it may be made again; else null. */
-  readonly trip: Trip | null;
-  /** Units, by the last grant. */
-  readonly granted: number;
-  /** serveExit is to watch the exit, whose trip may be made again. */
-  watched: boolean;
-  /** How often an exit recurred in generated code since units were granted, as `leave` tells it. */
-  readonly recurred: number;
-  /** Makes a trip again from where so many units are left. */
-  repeat(trip: Trip, left: number): boolean;
-  /** An external interrupt could be delivered now. */
-  interruptible(): boolean;
-  /** Whether an instruction may observe time past the horizon without asking the hypervisor: settling.ts. */
-  settleAgain(rest: number): boolean;
-  /** Guest mode ends for an exit in place. */
-  leave(reason: ExitReason): void;
-}
 
 export class Calls {
   /** The block under execution was entered as a whole, so that its exits can be served in place. */
