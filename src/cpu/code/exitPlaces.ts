@@ -2,7 +2,6 @@
 
 import { operandsOf, type Form } from '../../x86/forms.ts';
 import type { AnswerRegister } from '../../x86/row.ts';
-import { HANDLERS } from './handlers.ts';
 import { registerOffset, SLOT_OFFSETS } from './records.ts';
 
 /** Registers that tell a question, and that get an answer: state offsets, or below 0: in the record at minus this. */
@@ -11,15 +10,7 @@ export interface Places {
   readonly to: readonly number[];
 }
 
-/** By handler; undefined: not looked at yet. Whole from the start: an array with holes would be a dictionary. */
-const byHandler = new Array<Places | null | undefined>(HANDLERS.length).fill(undefined);
-
 /** Null: the instruction's exit is always served. */
-export function placesOf(handler: number): Places | null {
-  const places = byHandler[handler];
-  return places === undefined ? (byHandler[handler] = placesOfForm(HANDLERS[handler]!.form)) : places;
-}
-
 export function placesOfForm(form: Form | null): Places | null {
   const answer = form?.row.answer;
   if (!form || answer === undefined) return null;

@@ -13,7 +13,8 @@ import { EXIT, type ExitReason } from '../exit.ts';
 import type { CpuState } from '../state.ts';
 import { stepOver } from '../vmexit.ts';
 import type { Counter } from './counter.ts';
-import { placesOf, type Places } from './exitPlaces.ts';
+import { placesOfForm, type Places } from './exitPlaces.ts';
+import { HANDLERS } from './handlers.ts';
 import { remaining } from './payment.ts';
 import { RECORD } from './records.ts';
 
@@ -32,6 +33,15 @@ export interface Trip {
   readonly readAt: number;
   /** Makes it again, `at` units after the grant. False: it would be another one, and nothing was done. */
   repeat(at: number): boolean;
+}
+
+/** By handler; undefined: not looked at yet. Whole from the start: an array with holes would be a dictionary. */
+const byHandler = new Array<Places | null | undefined>(HANDLERS.length).fill(undefined);
+
+/** Of the exit of a handler's instruction; null: it is always served. */
+export function placesOf(handler: number): Places | null {
+  const places = byHandler[handler];
+  return places === undefined ? (byHandler[handler] = placesOfForm(HANDLERS[handler]!.form)) : places;
 }
 
 /** Slots; a power of 2. */
