@@ -19,8 +19,9 @@ inlineMore();
 if (process.argv.includes('--vmexit')) {
   const [image, ...subTests] = process.argv.slice(process.argv.indexOf('--vmexit') + 1);
   if (image === undefined) throw new Error('--vmexit wants the vmexit image of kvm-unit-tests');
-  await vmexit(image, subTests);
-  process.exit(0);
+  const refusal = await vmexit(image, subTests);
+  if (refusal !== null) process.stderr.write(`${refusal}\n`);
+  process.exit(refusal === null ? 0 : 1);
 }
 
 const quick = process.argv.includes('--quick');

@@ -25,6 +25,8 @@ const MS = 1e6;
 /** For each sub-test on trapline. */
 const PATIENCE = 6000 * MS;
 const FIRST_ROUND = 64;
+/** The image's variable. */
+const ITERATIONS = 'iterations';
 const MEMORY = 128 * 2 ** 20;
 /** Of each side. */
 const TURNS = 3;
@@ -39,8 +41,7 @@ interface Round {
 /** On trapline; null: no whole round. */
 async function onTrapline(file: string, name: string): Promise<Round | null> {
   const image = await loadGuest(file);
-  const variable = image.symbols.find('iterations');
-  if (variable === null) throw new Error(`${file} has no variable 'iterations': is it kvm-unit-tests' vmexit?`);
+  const variable = image.symbols.find(ITERATIONS)!;
   const machine = Machine.boot({ image, memory: MEMORY, vcpus: VCPUS[name] ?? 1, commandLine: name });
   const begin = process.hrtime.bigint();
   let round = { iterations: 0, at: begin, cycles: 0 };
@@ -80,8 +81,22 @@ function onQemu(file: string, name: string, mhz: number): number | null {
   return cycles === undefined ? null : (Number(cycles) * 1000) / mhz;
 }
 
-/** Measures the sub-tests named, or all, and prints a table. */
-export async function vmexit(file: string, names: readonly string[]): Promise<void> {
+/** Why this is not the image, or no sub-test of it; null: it may be. */
+async function refusal(file: string, names: readonly string[]): Promise<string | null> {
+  const strange = names.find((name) => !(SUB_TESTS as readonly string[]).includes(name));
+  if (strange !== undefined) return `there is no sub-test '${strange}', only ${SUB_TESTS.join(', ')}`;
+  try {
+    if ((await loadGuest(file)).symbols.find(ITERATIONS) !== null) return null;
+    return `${file} has no variable '${ITERATIONS}': is it kvm-unit-tests' vmexit?`;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+/** Measures the sub-tests named, or all, and prints a table; or says why it cannot. */
+export async function vmexit(file: string, names: readonly string[]): Promise<string | null> {
+  const refused = await refusal(file, names);
+  if (refused !== null) return refused;
   const peer = qemuAvailable();
   if (peer !== true) process.stdout.write(`QEMU is not measured: ${peer}.\n`);
   const mhz = peer === true ? tscMhz() : 0;
@@ -97,6 +112,7 @@ export async function vmexit(file: string, names: readonly string[]): Promise<vo
     }
     process.stdout.write(`${row(name, own, other)}\n`);
   }
+  return null;
 }
 
 function row(name: string, own: readonly (Round | null)[], other: readonly (number | null)[]): string {

@@ -29,6 +29,8 @@ export const STEP_UNITS = 100_000;
 /** ... or this many VM exits. */
 const STEP_EXITS = 1000;
 
+/** Up to here, clocks of devices are counted in its cycles by whole numbers (countingClock.ts). */
+const MOST_TSC_KHZ = 20_000_000;
 /** Nominal TSC frequency when none is asked for: 100 times a 25 MHz crystal. */
 const DEFAULT_TSC_KHZ = 2_500_000;
 /** Default of the cycles that guest code may run ahead of the CPU furthest behind. */
@@ -87,6 +89,7 @@ export class Host {
     if (!Number.isInteger(quantum) || quantum < 1)
       throw new Error(`a quantum is at least one whole cycle, not ${quantum}`);
     if (!Number.isInteger(tscKhz) || tscKhz < 1) throw new Error(`a TSC runs at whole kHz, not ${tscKhz}`);
+    if (tscKhz > MOST_TSC_KHZ) throw new Error(`a TSC runs at ${MOST_TSC_KHZ} kHz at most, not at ${tscKhz} kHz`);
     if (!(slice >= 1)) throw new Error(`a slice is at least one cycle, not ${slice}`);
     this.cpus = Array.from({ length: cpus }, (_, id) => new PhysicalCpu(id, costs));
     this.costs = costs;

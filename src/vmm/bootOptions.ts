@@ -92,6 +92,8 @@ export function problemOfOptions(options: BootOptions): string | null {
   const { devices = [], xenRoute } = options;
   const strange = devices.find((device) => !DEVICE_NAMES.includes(device));
   if (strange !== undefined) return `there is no device '${strange}', only ${DEVICE_NAMES.join(', ')}`;
+  const twice = devices.find((device, i) => devices.indexOf(device) !== i);
+  if (twice !== undefined) return `a machine has one device '${twice}' at most: name it once`;
   if (xenRoute !== undefined && options.xen !== 'domain')
     return "xenRoute says how events come to an HVM domain of Xen: it needs xen: 'domain' (--xen, or '# xen: domain' in a source)";
   const misled = problemOfRouting(xenRoute ?? {});

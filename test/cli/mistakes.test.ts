@@ -68,6 +68,7 @@ describe('usage: status 2', () => {
     [['run', hello, '--lazy', 'v4'], "--lazy knows v2, v3, fixed, not 'v4'"],
     [['run', hello, '--feature', 'warp'], "there is no feature 'warp'; --feature knows kvmclock, kvmclock-stable-bit"],
     [['run', hello, '--device', 'frob'], "there is no device 'frob'; --device knows msix-test"],
+    [['run', hello, '--device', 'msix-test', '--device', 'msix-test'], "one device 'msix-test' at most: name it once"],
     [['run', hello, '--xen', '--xen-route', 'ipi'], "--xen-route: events of 'ipi' come by hypervisor, "],
     [['run', hello, '--xen', '--xen-route', 'ipi=eventfd=x'], "not by 'eventfd=x'"],
     [['run', hello, '--xen', '--xen-route', 'ipi=eventfd,ipi=userspace'], "--xen-route: 'ipi' is there twice"],

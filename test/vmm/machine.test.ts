@@ -271,6 +271,7 @@ describe('booting', () => {
     expect(boot({ memory: 2 ** 33 })).toThrow('does not fit one 32-bit WebAssembly memory');
     expect(boot({ features: ['warp'] })).toThrow("no feature 'warp', only kvmclock, kvmclock-stable-bit");
     expect(boot({ devices: ['frob'] })).toThrow("there is no device 'frob', only msix-test");
+    expect(boot({ devices: ['msix-test', 'msix-test'] })).toThrow("one device 'msix-test' at most: name it once");
     expect(boot({ xen: 'domain', xenRoute: { ipi: 'pigeon' } })).toThrow(
       "events of 'ipi' come by hypervisor, eventfd,",
     );
@@ -282,6 +283,7 @@ describe('booting', () => {
     expect(boot({ params: { halt_poll_ns: 0 } })).toThrow("there is no parameter 'halt_poll_ns', only module, ");
     expect(boot({ params: { haltPollNs: NaN } })).toThrow('haltPollNs is whole nanoseconds, not NaN');
     expect(boot({ params: { module: 'kvm_amd', apicv: true } })).toThrow('AVIC, is not implemented');
+    expect(boot({ tscKhz: 20_000_001 })).toThrow('a TSC runs at 20000000 kHz at most, not at 20000001 kHz');
     expect(boot({ tscKhz: 0 })).toThrow('a TSC runs at whole kHz, not 0');
     const low = await imageOf('nop', 0x8000);
     expect(() => Machine.boot({ image: low, memory: MEMORY })).toThrow(
