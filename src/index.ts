@@ -35,6 +35,7 @@ export { SymbolTable } from './vmm/symbols.ts';
 export type { AddressRange, GuestSymbol, SymbolKind } from './vmm/symbols.ts';
 
 // Devices of one's own.
+export { CountingClock } from './hypervisor/bus/countingClock.ts';
 export type { MmioDevice } from './hypervisor/bus/mmio.ts';
 export type { PortDevice, PortRegister, PortSize } from './hypervisor/bus/ports.ts';
 
