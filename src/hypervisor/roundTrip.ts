@@ -76,7 +76,7 @@ export interface Seen {
   readonly behind: Standing | null;
   /** The external interrupt that was injected: VM-entry interruption information; 0: none. */
   readonly event: number;
-  /** The clock that it depends on, as a whole. */
+  /** The clock whose count it tells; null: none. */
   readonly clock: CountingClock | null;
 }
 

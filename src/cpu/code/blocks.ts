@@ -51,8 +51,9 @@ interface Source {
   readonly last: number;
 }
 
-/** Its shadow covers the next instruction, behind which an interrupt may be due: if that does not go elsewhere, or HLT exits. */
+/** Its shadow covers the next instruction, behind which an interrupt may be due. */
 const STI = formByName('sti')!;
+/** It ends its block and leaves generated code, so that STI need not leave before it. */
 const HLT = formByName('hlt')!;
 /** The immediate of CALLF and JMPF: an offset, and a selector as the second one. */
 const FAR_POINTER = 'p';

@@ -30,9 +30,10 @@ export class Boundary {
 
   /** At the stored RIP, with nothing paid for behind it: the block to go on with, which is paid for. 0: guest mode is to look. */
   cross(): number {
-    const { state } = this.#cpu;
+    const { state, controls } = this.#cpu;
     if (!this.#isCommon() || !this.#opensWindow()) return 0;
     if (isValid(state.entryEvent) && !this.#deliver()) return 0;
+    if (controls.interruptWindow && this.#cpu.interruptible()) return 0;
     if ((state.rflags & ALONE) !== 0) return 0;
     const block = this.#fetch.known();
     if (block === 0) return 0;

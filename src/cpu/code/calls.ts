@@ -3,9 +3,9 @@
 //
 // Theory. Most exits need not leave generated code at all: while that waits for such a call to return, `serveExit` does what the
 // hypervisor does between an exit and the next entry, and grants units anew. The instruction is then done, or runs again with
-// the answer; and where that is not all (RIP is elsewhere, too few units) generated code is left as at any other point, and RIP
-// is looked up. An event that waits may be delivered first, too, and generated code goes on at its handler (boundary.ts). Not for
-// an instruction that is run by itself.
+// the answer; and where that is not all (an event waits, RIP is elsewhere, too few units) generated code is left as at any other
+// point, and RIP is looked up. Not for an instruction that is run by itself. Where an exit need not even be served, an event that
+// waits behind it may be delivered here, too, and generated code goes on at its handler (boundary.ts).
 
 import { RFLAGS } from '../../x86/names/registers.ts';
 import { VECTOR } from '../../x86/names/vectors.ts';
@@ -84,6 +84,7 @@ export class Calls {
   #microcode(record: number): number {
     const { state } = this.#cpu;
     this.#recurrence.forget();
+    if (state.shadow !== 0) ageShadow(state, state.budget + remaining(state, record));
     if (this.#servesInPlace() && this.#breakpoints.hits === 0 && state.cpl === 0) {
       const known = this.#known.repeat(record);
       if (known !== null) return this.#goOnPaid(record, known);
@@ -91,7 +92,6 @@ export class Calls {
     this.#cpu.record = record;
     this.#fetch.setRip(record, 0);
     const shape = microcodeShape(state.views.u16[record >> 1]!);
-    if (state.shadow !== 0) ageShadow(state, state.budget + remaining(state, record));
     if (shape === null) return this.#leaveWith(nameInstruction(state, this.#cpu.mmu), record);
     if (shape.observesTime) addUnits(state, OFFSET.tsc, OFFSET.tscEnd, -(state.budget + remaining(state, record)));
     const operands = readOperands(state, record, shape, this.#operands);

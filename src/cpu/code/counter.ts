@@ -1,8 +1,9 @@
 // Answers that count time: a counter of a device, which goes on at a fixed rate between two exits that read it.
 //
 // Theory. `d` units after the grant a counter tells (base + floor((rest + d * ticks) / cycles)) & mask: it counts `ticks` in so
-// many cycles, had counted `base` at the grant, and `rest` / `cycles` of the next tick. All are integers and stay exact: units
-// granted, ticks and cycles have 31 bits or fewer, and `rest` is less than `cycles`. Generated code computes the same (recurrence.ts).
+// many cycles, had counted `base` at the grant, and `rest` / `cycles` of the next tick. All are integers and stay exact: `cycles` fits 32
+// bits, `rest` is less, and `units * ticks + rest` fits 53 for any grant (countingClock.ts). Generated code computes the same
+// (emitRecurrence.ts).
 
 export interface Counter {
   readonly base: number;

@@ -28,8 +28,9 @@ export interface Trip {
   readonly repeats: boolean;
   /** What was answered this time, in the first register of the answer; null: what was answered the first time. */
   readonly answer: number | null;
-  /** What the answer counts under the units granted, and so many units behind the exit; null: it is what it was. */
+  /** What the answer counts under the units granted; null: it is what it was. */
   readonly counter: Counter | null;
+  /** Units from the exit to where the counter was read. */
   readonly readAt: number;
   /** Makes it again, `at` units after the grant. False: it would be another one, and nothing was done. */
   repeat(at: number): boolean;

@@ -17,6 +17,8 @@ export const RECORD = {
   handler: 0,     // u16: handler table index
   remaining: 2,   // u16: units from this instruction to the end of the block, itself included
   slots: 4,       // u16 at 4, 6 and 22: state offsets of the register operands in operand order
+  lastBlockOfMemory: 4, // i32: jumps with a memory operand: the block that they led to last
+  lastBlock: 8,   // i32: the same of jumps without
   base: 8,        // u16: state offset of the base register, `zero` or `ripPage`
   index: 10,      // u16: state offset of the index register or `zero`
   scale: 12,      // u8: bits 0-1 shift of the index; bits 6-7 select the address mask
@@ -27,10 +29,8 @@ export const RECORD = {
   segment: 20,    // u16: state offset of the segment cache of the memory operand
   slot2: 22,      // u16: third register operand, or the second immediate
   imm: 24,        // u64: immediate; branches: i32 displacement
-  attendsLater: 24,// u8: STI: 1 if the block ends, with `attend`, behind the next instruction
+  attendsLater: 24, // u8: STI: 1 if the block ends, with `attend`, behind the next instruction
   fallThrough: 28,// i32: branches: address of the block behind, 0 while unknown
-  lastBlock: 8,   // i32: jumps without memory operand: the block that they led to last
-  lastBlockOfMemory: 4, // i32: the same of those that have one
 } as const;
 
 /** State offset of operand slot 0, 1 or 2 within a record. */

@@ -37,7 +37,7 @@ const JUMP_WORDS = JUMP_ENTRY_SIZE / 4;
 const EMPTY = 0xffffffff;
 const EMPTY_RIP = 1n << 63n;
 const LEGACY_TAG = highWord(LEGACY_JUMP);
-/** So many pages with another addend make it the usual one. */
+/** The usual addend is ahead by so many votes at most, so that another one can become it. */
 const MOST_VOTES = 16;
 /** With more entries in use than this, filling a view is cheaper than walking the list. */
 const WORTH_LISTING = VIEW_ENTRIES / 8;

@@ -2,7 +2,10 @@
 
 import type { Counter } from '../../cpu/code/counter.ts';
 
+/** Numbers have to fit these: products in JavaScript, units granted, cycles in generated code (counter.ts). */
 const EXACT = Number.MAX_SAFE_INTEGER;
+const MOST_UNITS = 2 ** 31;
+const MOST_CYCLES = 2 ** 32 - 1;
 
 const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));
 
@@ -19,7 +22,7 @@ export class CountingClock {
     this.ticks = hz / common;
     this.cycles = frequency / common;
     this.mask = mask;
-    if (this.ticks * this.cycles > EXACT || this.cycles > 0xffff_ffff)
+    if (this.ticks * Math.max(this.cycles, MOST_UNITS) + this.cycles > EXACT || this.cycles > MOST_CYCLES)
       throw new RangeError(`a clock of ${hz} Hz cannot be counted in cycles of ${frequency} Hz`);
   }
 
