@@ -252,7 +252,8 @@ export class Blocks implements CodeCache {
 
   /**
    * Decodes up to `most` instructions from an offset of a page into records at `at`, closed by a record of handler `close`
-   * unless a branch ends them; a block that goes on also ends behind the shadow of STI, and one that waits begins with SPIN. Returns how many; 0 if the first continues at `end`.
+   * unless a branch ends them; a block that goes on also ends behind the shadow of STI, and one that waits begins with SPIN. Returns
+   * how many records that are, the closing one not counted; 0 if the first instruction continues at `end`.
    */
   #decodeRun(
     at: number,

@@ -116,7 +116,7 @@ export class Calls {
     return this.#leaveWith(outcome === 'trap' ? STATUS.TRAP : STATUS.MICROCODE, record);
   }
 
-  /** The instruction that the shadow of STI covers has retired behind the block that `closing` closes, and a window is awaited. */
+  /** A block that ends with the instruction in the shadow of STI is over, at its closing record, and something waits for IF. */
   attend(closing: number): number {
     const { state } = this.#cpu;
     this.#recurrence.forget();
