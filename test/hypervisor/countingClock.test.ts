@@ -46,6 +46,20 @@ it('refuses rates that it could not count exactly', () => {
   );
 });
 
+it.each([
+  [0, 1000, 0xff, 'whole Hz from 1 on, not 0'],
+  [NaN, 1000, 0xff, 'whole Hz from 1 on, not NaN'],
+  [1000, Infinity, 0xff, 'whole Hz from 1 on, not Infinity'],
+  [1000, 0.5, 0xff, 'whole Hz from 1 on, not 0.5'],
+  [1000, 1000, 0x100, 'not 256'],
+  [1000, 1000, 0, 'not 0'],
+  [1000, 1000, -1, 'not -1'],
+  [1000, 1000, NaN, 'not NaN'],
+  [1000, 1000, 2 ** 33 - 1, 'not 8589934591'],
+])('refuses %s Hz by %s Hz with mask %s', (hz, frequency, mask, why) => {
+  expect(() => new CountingClock(hz, frequency, mask)).toThrow(why);
+});
+
 /** Null: it is refused. */
 function clockOf(hz: number, khz: number, mask = 0xff_ffff): CountingClock | null {
   try {
